@@ -1,0 +1,112 @@
+"""The layout everything shares: half-plane Fourier coefficients sorted by frequency.
+
+A low-pass filter, a frequency-marching radius or a smaller box is a prefix of the
+vector. What is stored on the layout (images, CTFs, projections) lives elsewhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from jaxtyping import Complex, Float
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class FourierDisk:
+    """Frequencies (kx, ky) of a d x d box inside `radius`, in order of |k|.
+
+    One of each Friedel pair k, -k is kept: kx > 0, or kx = 0 and ky >= 0. `shell` is |k|
+    rounded to the nearest integer. Units are Fourier pixels of the box, so the spatial
+    frequency is |k| / (box * pixel_size_angstrom).
+    """
+
+    box: int
+    radius: float
+    kx: np.ndarray
+    ky: np.ndarray
+
+    @classmethod
+    def of(cls, box: int, radius: float | None = None) -> FourierDisk:
+        """The disk of a box; the Nyquist row is left out, so `radius` is at most d/2 - 1."""
+        if box % 2 or box < 4:
+            raise ValueError(f"box must be even and at least 4, got {box}")
+        limit = box // 2 - 1
+        radius = limit if radius is None else min(radius, limit)
+        ky, kx = np.mgrid[-limit : limit + 1, 0 : limit + 1]
+        keep = (kx**2 + ky**2 <= radius**2) & ((kx > 0) | (ky >= 0))
+        kx, ky = kx[keep], ky[keep]
+        # ties are broken by (kx, ky) so that the order is the same on every machine
+        order = np.lexsort((ky, kx, kx**2 + ky**2))
+        return cls(box, float(radius), kx[order].astype(np.int32), ky[order].astype(np.int32))
+
+    def __len__(self) -> int:
+        return len(self.kx)
+
+    @cached_property
+    def magnitude(self) -> np.ndarray:
+        """|k| in Fourier pixels, (k,) float64, ascending."""
+        return np.sqrt(self.kx.astype(np.float64) ** 2 + self.ky.astype(np.float64) ** 2)
+
+    @cached_property
+    def shell(self) -> np.ndarray:
+        return np.rint(self.magnitude).astype(np.int32)
+
+    def length_within(self, radius: float) -> int:
+        """How many leading coefficients lie within `radius`."""
+        return int(np.searchsorted(self.magnitude, radius + 1e-9, side="right"))
+
+    def prefix(self, radius: float) -> FourierDisk:
+        """The disk of a smaller radius: its vectors are prefixes of this one's."""
+        length = self.length_within(radius)
+        return FourierDisk(
+            self.box, min(float(radius), self.radius), self.kx[:length], self.ky[:length]
+        )
+
+
+def images_to_coefficients(
+    images: Float[Tensor, "*batch d d"], disk: FourierDisk
+) -> Complex[Tensor, "*batch k"]:
+    """Centred 2D transform on the disk, divided by d so that white noise keeps its variance.
+
+    The phase origin is the box centre, pixel d // 2.
+    """
+    box = images.shape[-1]
+    spectrum = torch.fft.rfft2(images, norm="ortho")
+    rows = torch.as_tensor(disk.ky % box, dtype=torch.long, device=images.device)
+    columns = torch.as_tensor(disk.kx, dtype=torch.long, device=images.device)
+    # moving the origin by half a box is a sign (-1)^(kx + ky)
+    sign = torch.as_tensor(1.0 - 2.0 * ((disk.kx + disk.ky) % 2), dtype=images.dtype)
+    return spectrum[..., rows, columns] * sign.to(images.device)
+
+
+def coefficients_to_images(
+    coefficients: Complex[Tensor, "*batch k"], disk: FourierDisk, box: int | None = None
+) -> Float[Tensor, "*batch d d"]:
+    """Inverse of `images_to_coefficients` for band-limited images (others lose the rest).
+
+    A `box` other than the disk's resamples: pixel values keep their meaning (density per
+    pixel of the original size is scaled so that the image looks the same).
+    """
+    size = disk.box if box is None else box
+    spectrum = coefficients.new_zeros((*coefficients.shape[:-1], size, size // 2 + 1))
+    rows = torch.as_tensor(disk.ky % size, dtype=torch.long, device=coefficients.device)
+    columns = torch.as_tensor(disk.kx, dtype=torch.long, device=coefficients.device)
+    sign = torch.as_tensor(1.0 - 2.0 * ((disk.kx + disk.ky) % 2)).to(coefficients)
+    values = coefficients * sign * (size / disk.box)
+    spectrum[..., rows, columns] = values
+    on_axis = columns == 0
+    spectrum[..., (-rows[on_axis]) % size, columns[on_axis]] = values[..., on_axis].conj()
+    return torch.fft.irfft2(spectrum, s=(size, size), norm="ortho")
+
+
+def shift_phases(
+    shifts_pixel: Float[Tensor, "*batch 2"], disk: FourierDisk
+) -> Complex[Tensor, "*batch k"]:
+    """exp(-2 pi i k.t / d): multiply a projection's coefficients by it to move it by +t."""
+    frequencies = torch.as_tensor(np.stack([disk.kx, disk.ky])).to(shifts_pixel)
+    angle = shifts_pixel @ frequencies * (-2.0 * np.pi / disk.box)
+    return torch.polar(torch.ones_like(angle), angle)

@@ -1,0 +1,135 @@
+"""The nouns that flow between the layers: frozen records of tensors.
+
+One letter dictionary for shapes: n particles, b particles of a batch, h hypotheses,
+k Fourier coefficients, d box, s shells. Conventions are told in docs/conventions.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Optics:
+    """One optics group: what is common to the particles of one microscope session."""
+
+    name: str
+    pixel_size_angstrom: float
+    voltage_kv: float
+    spherical_aberration_mm: float
+    amplitude_contrast: float
+
+
+@dataclass(frozen=True)
+class CtfParameters:
+    """Contrast transfer of each particle; underfocus is positive, as in RELION.
+
+    The defocus angle runs from the x axis to the axis of `defocus_u_angstrom`.
+    """
+
+    defocus_u_angstrom: Float[Tensor, " n"]
+    defocus_v_angstrom: Float[Tensor, " n"]
+    defocus_angle_degrees: Float[Tensor, " n"]
+    phase_shift_degrees: Float[Tensor, " n"]
+    voltage_kv: Float[Tensor, " n"]
+    spherical_aberration_mm: Float[Tensor, " n"]
+    amplitude_contrast: Float[Tensor, " n"]
+
+    def __len__(self) -> int:
+        return len(self.defocus_u_angstrom)
+
+    def select(self, index: Int[Tensor, " b"] | slice) -> CtfParameters:
+        return CtfParameters(*(getattr(self, field.name)[index] for field in fields(self)))
+
+
+@dataclass(frozen=True)
+class Poses:
+    """A pose per particle.
+
+    rotations: `x_view = R x_object`, column vectors in xyz, projection along view z.
+        Equals RELION's matrix A(rot, tilt, psi).
+    shifts_angstrom: displacement of the particle from the box centre (x, y):
+        `image(x) = projection(x - t)`. RELION's origin is its negative.
+    confidence: in [0, 1], posterior weight of this pose among those considered.
+    """
+
+    rotations: Float[Tensor, "n 3 3"]
+    shifts_angstrom: Float[Tensor, "n 2"]
+    confidence: Float[Tensor, " n"]
+
+    def __len__(self) -> int:
+        return len(self.rotations)
+
+    def select(self, index: Int[Tensor, " b"] | slice) -> Poses:
+        return Poses(self.rotations[index], self.shifts_angstrom[index], self.confidence[index])
+
+
+@dataclass(frozen=True)
+class DensityMap:
+    """A map on a cubic grid: `values[z, y, x]`, centred on voxel d // 2, protein bright."""
+
+    values: Float[Tensor, "d d d"]
+    pixel_size_angstrom: float
+
+    @property
+    def box(self) -> int:
+        return self.values.shape[-1]
+
+
+@dataclass(frozen=True)
+class ParticleStack:
+    """Particles as their metadata says they are; pixels stay on disk until asked for.
+
+    source: the table the particles were read from.
+    table: the original table, untouched, for lossless write-back (io.relion.RelionTable).
+    uids: one name per particle, `index@stack`, independent of row order.
+    files, file_index, slice_index: image i is slice `slice_index[i]` (0-based) of
+        `files[file_index[i]]`.
+    optics, optics_group: `optics[optics_group[i]]` holds for particle i.
+    poses: the poses the table came with, if any. Never used by ab-initio reconstruction.
+    micrographs, coordinates_pixel: where the particle was picked, if the table says so.
+    """
+
+    source: Path
+    table: Any
+    uids: tuple[str, ...]
+    files: tuple[Path, ...]
+    file_index: np.ndarray
+    slice_index: np.ndarray
+    box: int
+    pixel_size_angstrom: float
+    optics: tuple[Optics, ...]
+    optics_group: np.ndarray
+    ctf: CtfParameters
+    poses: Poses | None = None
+    half_set: np.ndarray | None = None
+    micrographs: np.ndarray | None = None
+    coordinates_pixel: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.uids)
+
+    def select(self, index: np.ndarray) -> ParticleStack:
+        """The particles at `index` (n' integers), in that order; `table` stays whole."""
+        rows = torch.as_tensor(index)
+        return replace(
+            self,
+            uids=tuple(self.uids[i] for i in index),
+            file_index=self.file_index[index],
+            slice_index=self.slice_index[index],
+            optics_group=self.optics_group[index],
+            ctf=self.ctf.select(rows),
+            poses=None if self.poses is None else self.poses.select(rows),
+            half_set=None if self.half_set is None else self.half_set[index],
+            micrographs=None if self.micrographs is None else self.micrographs[index],
+            coordinates_pixel=(
+                None if self.coordinates_pixel is None else self.coordinates_pixel[index]
+            ),
+        )
