@@ -1,0 +1,59 @@
+"""The only place that converts between RELION's conventions and ours.
+
+Ours: `x_view = R x_object`, projection along view z, and `image(x) = projection(x - t)`.
+RELION's matrix A(rot, tilt, psi) is our R, and its origin is -t. Checked against RELION
+itself in tests/outside/test_relion_conventions.py.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+def _rotation_about_z(angle: Float[Tensor, "*n"]) -> Float[Tensor, "*n 3 3"]:
+    """Of the coordinate axes (passive), as RELION's Euler angles are defined."""
+    c, s, zero, one = angle.cos(), angle.sin(), torch.zeros_like(angle), torch.ones_like(angle)
+    return torch.stack([c, s, zero, -s, c, zero, zero, zero, one], dim=-1).unflatten(-1, (3, 3))
+
+
+def _rotation_about_y(angle: Float[Tensor, "*n"]) -> Float[Tensor, "*n 3 3"]:
+    """Of the coordinate axes (passive), as RELION's Euler angles are defined."""
+    c, s, zero, one = angle.cos(), angle.sin(), torch.zeros_like(angle), torch.ones_like(angle)
+    return torch.stack([c, zero, -s, zero, one, zero, s, zero, c], dim=-1).unflatten(-1, (3, 3))
+
+
+def euler_to_rotation(angles_degrees: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n 3 3"]:
+    """RELION's A(rot, tilt, psi) = Rz(psi) Ry(tilt) Rz(rot), in float64.
+
+    The convention of Heymann, Chagoyen & Belnap (2005), where each factor turns the axes.
+    """
+    rot, tilt, psi = torch.deg2rad(angles_degrees.to(torch.float64)).unbind(-1)
+    return _rotation_about_z(psi) @ _rotation_about_y(tilt) @ _rotation_about_z(rot)
+
+
+def rotation_to_euler(rotations: Float[Tensor, "*n 3 3"]) -> Float[Tensor, "*n 3"]:
+    """(rot, tilt, psi) in degrees, tilt in [0, 180]; the inverse of `euler_to_rotation`.
+
+    Where the view lies along the object's z axis only rot + psi (or psi - rot) is defined;
+    rot is then 0.
+    """
+    matrix = rotations.to(torch.float64)
+    sine_tilt = torch.hypot(matrix[..., 2, 0], matrix[..., 2, 1])
+    tilt = torch.atan2(sine_tilt, matrix[..., 2, 2])
+    # below this sine the third row and column are rounding error of a float32 matrix
+    polar = sine_tilt < 1e-6
+    rot = torch.atan2(matrix[..., 2, 1], matrix[..., 2, 0])
+    rot = torch.where(polar, torch.zeros_like(rot), rot)
+    psi = torch.atan2(matrix[..., 1, 2], -matrix[..., 0, 2])
+    psi = torch.where(polar, torch.atan2(matrix[..., 0, 1], matrix[..., 1, 1]), psi)
+    return torch.rad2deg(torch.stack([rot, tilt, psi], dim=-1))
+
+
+def shifts_from_relion_origins(origins: Float[Tensor, "*n 2"]) -> Float[Tensor, "*n 2"]:
+    """RELION's origin is the shift that centres the particle: the negative of ours.
+
+    Its own inverse; the unit (Angstrom in 3.1, pixels in 3.0) stays what it was.
+    """
+    return -origins

@@ -1,0 +1,246 @@
+"""RELION particle tables, 3.0 (one table) and 3.1+ (with optics groups), and ours from them.
+
+Reading tells what the columns mean; whether they make sense is for particles.audit.
+Writing keeps every token of every column it does not set.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from cryospin.errors import BadDataError
+from cryospin.io.conventions import rotation_to_euler, shifts_from_relion_origins
+from cryospin.io.relion_columns import (
+    ANGLES,
+    CONFIDENCE,
+    ORIGINS_ANGSTROM,
+    ORIGINS_PIXEL,
+    RelionColumns,
+)
+from cryospin.io.star import StarBlock, StarFile, quoted, read_star, write_star
+from cryospin.types import CtfParameters, Optics, ParticleStack, Poses
+
+COORDINATES = ("rlnCoordinateX", "rlnCoordinateY")
+
+
+@dataclass(frozen=True)
+class RelionTable:
+    """A STAR file with one row per particle in the block `name`.
+
+    row_of: the row (0-based) of each uid.
+    """
+
+    path: Path
+    star: StarFile
+    name: str
+    row_of: dict[str, int]
+
+    @property
+    def particles(self) -> StarBlock:
+        return self.star.blocks[self.name]
+
+    @property
+    def optics(self) -> StarBlock | None:
+        """None in RELION 3.0's dialect, where optics are columns of the particles."""
+        return self.star.blocks.get("optics")
+
+
+def read_particles(path: Path | str) -> ParticleStack:
+    """The particles of a STAR file; of stacks only a header is read, and only for the box.
+
+    Stacks that do not exist are no error here (a table alone can be evaluated).
+
+    Raises
+    ------
+    BadDataError: no image names, missing CTF columns, values that are not numbers, optics
+        groups that differ in pixel size or box.
+    """
+    path = Path(path)
+    star = read_star(path)
+    name = _particle_block(star, path)
+    columns = RelionColumns(path, star.blocks[name], star.blocks.get("optics"))
+    names = columns.text("rlnImageName")
+    assert names is not None
+    files, file_index, slice_index, uids = _image_locations(names, path)
+    row_of = {uid: row for row, uid in reversed(list(enumerate(uids)))}
+    optics, optics_group = columns.optics_groups()
+    pixel_size = _one_pixel_size(optics, optics_group, path)
+    poses = columns.poses(pixel_size)
+    half_set = columns.integers("rlnRandomSubset")
+    micrographs = columns.text("rlnMicrographName")
+    x, y = (columns.numbers(column) for column in COORDINATES)
+    return ParticleStack(
+        source=path,
+        table=RelionTable(path, star, name, row_of),
+        uids=uids,
+        files=files,
+        file_index=file_index,
+        slice_index=slice_index,
+        box=columns.box(files),
+        pixel_size_angstrom=pixel_size,
+        optics=optics,
+        optics_group=optics_group,
+        ctf=columns.ctf(),
+        poses=poses,
+        half_set=half_set,
+        micrographs=None if micrographs is None else np.array(micrographs),
+        coordinates_pixel=None if x is None or y is None else np.stack([x, y], axis=1),
+    )
+
+
+def _particle_block(star: StarFile, path: Path) -> str:
+    for name, block in star.blocks.items():
+        if "rlnImageName" in block.columns:
+            if not len(block):
+                fix = "select some particles and write the table again"
+                raise BadDataError("the table has no rows", file=path, fix=fix)
+            return name
+    problem = "no table with image names"
+    fix = "give a table of extracted particles (a particles.star or run_data.star)"
+    raise BadDataError(problem, file=path, column="rlnImageName", fix=fix)
+
+
+def _image_locations(
+    names: list[str], path: Path
+) -> tuple[tuple[Path, ...], np.ndarray, np.ndarray, tuple[str, ...]]:
+    """Files, and of each image its file, slice (0-based) and uid, from `000001@stack.mrcs`."""
+    places: dict[str, int] = {}
+    file_index = np.empty(len(names), dtype=np.int64)
+    slice_index = np.zeros(len(names), dtype=np.int64)
+    uids = []
+    for row, name in enumerate(names):
+        number, at, stack = name.partition("@")
+        if not at:
+            # RELION 1's dialect: one image per file
+            number, stack = "1", name
+        if not (number.isascii() and number.isdigit() and int(number) > 0 and stack):
+            raise BadDataError(
+                f"{name!r} is no image name",
+                file=path,
+                row=row + 1,
+                column="rlnImageName",
+                fix="write it as 000001@stack.mrcs; the first image is number 1",
+            )
+        file_index[row] = places.setdefault(stack, len(places))
+        slice_index[row] = int(number) - 1
+        uids.append(f"{int(number):06d}@{stack}")
+    return tuple(_resolved(name, path) for name in places), file_index, slice_index, tuple(uids)
+
+
+def _resolved(name: str, star: Path) -> Path:
+    """Beside the STAR file, else under one of its parents (the project), else as it stands."""
+    for folder in star.absolute().parents:
+        if (folder / name).exists():
+            return folder / name
+    return Path(name) if Path(name).exists() else star.parent / name
+
+
+def _one_pixel_size(optics: tuple[Optics, ...], group: np.ndarray, path: Path) -> float:
+    sizes = {optics[i].pixel_size_angstrom for i in np.unique(group)}
+    if max(sizes) - min(sizes) > 1e-4 * max(sizes):
+        found = ", ".join(f"{size:g}" for size in sorted(sizes))
+        problem = f"particles of several pixel sizes: {found} Angstrom"
+        fix = "extract all particles at one pixel size, or split the table by optics group"
+        raise BadDataError(problem, file=path, column="rlnImagePixelSize", fix=fix)
+    return optics[group[0]].pixel_size_angstrom
+
+
+def write_particles(
+    path: Path | str, stack: ParticleStack, poses: Poses | None, half_set: np.ndarray | None
+) -> None:
+    """The stack's rows of its original table, with poses and half-sets (1, 2) set.
+
+    Every other token stays as it was read. Rows are found by uid, so a stack that was
+    selected or sorted gets its own values. Origins are written in the table's dialect.
+
+    Raises
+    ------
+    ResourceError: the disk does not take it.
+    """
+    table: RelionTable = stack.table
+    rows = [table.row_of[uid] for uid in stack.uids]
+    columns = {
+        name: [tokens[row] for row in rows] for name, tokens in table.particles.columns.items()
+    }
+    if poses is not None:
+        dialect = ORIGINS_PIXEL if table.optics is None else ORIGINS_ANGSTROM
+        # a table that holds both dialects must not contradict itself
+        names = {*dialect} | ({*ORIGINS_PIXEL, *ORIGINS_ANGSTROM} & {*columns})
+        written = _pose_columns(poses, stack.pixel_size_angstrom)
+        columns |= {k: v for k, v in written.items() if k in names or "Origin" not in k}
+    if half_set is not None:
+        columns["rlnRandomSubset"] = [str(int(number)) for number in half_set]
+    pairs = table.particles.pairs
+    blocks = dict(table.star.blocks) | {table.name: StarBlock(pairs, columns)}
+    write_star(path, StarFile(blocks))
+
+
+def write_new_particles(
+    path: Path | str,
+    image_names: list[str],
+    optics: tuple[Optics, ...],
+    box: int,
+    optics_group: np.ndarray,
+    ctf: CtfParameters,
+    poses: Poses | None = None,
+    micrographs: list[str] | None = None,
+    coordinates: np.ndarray | None = None,
+) -> None:
+    """A fresh table in RELION 3.1's dialect.
+
+    Parameters
+    ----------
+    image_names: `000001@stack.mrcs`, counted from 1.
+    optics_group: index into `optics` of each particle, from 0.
+    coordinates: (n, 2) x, y in pixels of the micrograph.
+    """
+    columns = {"rlnImageName": [quoted(name) for name in image_names]}
+    if micrographs is not None:
+        columns["rlnMicrographName"] = [quoted(name) for name in micrographs]
+    if coordinates is not None:
+        columns |= zip(COORDINATES, (_decimals(xy) for xy in coordinates.T), strict=True)
+    columns |= {
+        "rlnDefocusU": _decimals(ctf.defocus_u_angstrom),
+        "rlnDefocusV": _decimals(ctf.defocus_v_angstrom),
+        "rlnDefocusAngle": _decimals(ctf.defocus_angle_degrees),
+        "rlnPhaseShift": _decimals(ctf.phase_shift_degrees),
+        "rlnOpticsGroup": [str(int(group) + 1) for group in optics_group],
+    }
+    if poses is not None:
+        written = _pose_columns(poses, optics[0].pixel_size_angstrom)
+        columns |= {k: v for k, v in written.items() if k not in ORIGINS_PIXEL}
+    blocks = {"optics": _optics_block(optics, box), "particles": StarBlock({}, columns)}
+    write_star(path, StarFile(blocks))
+
+
+def _optics_block(optics: tuple[Optics, ...], box: int) -> StarBlock:
+    columns = {
+        "rlnOpticsGroup": [str(number + 1) for number in range(len(optics))],
+        "rlnOpticsGroupName": [quoted(group.name) for group in optics],
+        "rlnVoltage": [f"{group.voltage_kv:.6f}" for group in optics],
+        "rlnSphericalAberration": [f"{group.spherical_aberration_mm:.6f}" for group in optics],
+        "rlnAmplitudeContrast": [f"{group.amplitude_contrast:.6f}" for group in optics],
+        "rlnImagePixelSize": [f"{group.pixel_size_angstrom:.6f}" for group in optics],
+        "rlnImageSize": [str(box)] * len(optics),
+        "rlnImageDimensionality": ["2"] * len(optics),
+    }
+    return StarBlock({}, columns)
+
+
+def _pose_columns(poses: Poses, pixel_size_angstrom: float) -> dict[str, list[str]]:
+    """Angles, origins in both units, and confidence, as RELION names and counts them."""
+    angles = rotation_to_euler(poses.rotations)
+    origins = shifts_from_relion_origins(poses.shifts_angstrom)
+    columns = {name: _decimals(angles[:, i]) for i, name in enumerate(ANGLES)}
+    for i in range(2):
+        columns[ORIGINS_ANGSTROM[i]] = _decimals(origins[:, i])
+        columns[ORIGINS_PIXEL[i]] = _decimals(origins[:, i] / pixel_size_angstrom)
+    return columns | {CONFIDENCE: _decimals(poses.confidence)}
+
+
+def _decimals(values: Tensor | np.ndarray) -> list[str]:
+    return [f"{value:.6f}" for value in values.tolist()]

@@ -1,0 +1,196 @@
+"""What the columns of a RELION particle table mean, for both dialects.
+
+A quantity may be a column of the particles (RELION 3.0) or of their optics group (3.1+);
+where both have it, the particle's own counts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from cryospin.errors import BadDataError
+from cryospin.io.conventions import euler_to_rotation, shifts_from_relion_origins
+from cryospin.io.mrc_header import read_header
+from cryospin.io.star import StarBlock, unquoted
+from cryospin.types import CtfParameters, Optics, Poses
+
+ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
+ORIGINS_ANGSTROM = ("rlnOriginXAngst", "rlnOriginYAngst")
+ORIGINS_PIXEL = ("rlnOriginX", "rlnOriginY")
+CONFIDENCE = "rlnMaxValueProbDistribution"
+_CTF_FIX = "estimate the CTF first (CtfFind or Gctf) and extract the particles again"
+
+
+@dataclass(frozen=True)
+class RelionColumns:
+    """The particles of the STAR file at `path`; `optics` is None in the 3.0 dialect."""
+
+    path: Path
+    particles: StarBlock
+    optics: StarBlock | None
+
+    def numbers(self, name: str) -> np.ndarray | None:
+        """One number per particle, (n,) float64; None where the table does not say."""
+        if name in self.particles.columns:
+            return self._parsed(name, self.particles)
+        if self.optics is not None and name in self.optics.columns:
+            return self._parsed(name, self.optics)[self._optics_rows()]
+        return None
+
+    def required(self, name: str, fix: str) -> np.ndarray:
+        values = self.numbers(name)
+        if values is None:
+            raise BadDataError("no such column", file=self.path, column=name, fix=fix)
+        return values
+
+    def integers(self, name: str) -> np.ndarray | None:
+        """Whole numbers, (n,) int64."""
+        values = self.numbers(name)
+        if values is None:
+            return None
+        broken = np.flatnonzero(values != np.rint(values))
+        if len(broken):
+            raise BadDataError(
+                f"{values[broken[0]]:g} is no whole number",
+                file=self.path,
+                row=int(broken[0]) + 1,
+                column=name,
+                fix="correct the value",
+            )
+        return values.astype(np.int64)
+
+    def text(self, name: str) -> list[str] | None:
+        """The unquoted tokens of a column of the particles."""
+        tokens = self.particles.columns.get(name)
+        return None if tokens is None else [unquoted(token) for token in tokens]
+
+    def pixel_sizes(self) -> np.ndarray:
+        """Of the images, in Angstrom, (n,)."""
+        sizes = self.numbers("rlnImagePixelSize")
+        if sizes is not None:
+            return sizes
+        detector, magnification = map(self.numbers, ("rlnDetectorPixelSize", "rlnMagnification"))
+        if detector is not None and magnification is not None:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                # the detector's pixels are in micrometres
+                return detector * 1e4 / magnification
+        fix = "add it, or rlnDetectorPixelSize and rlnMagnification in a RELION 3.0 table"
+        return self.required(
+            "rlnPixelSize" if "rlnPixelSize" in self.particles.columns else "rlnImagePixelSize", fix
+        )
+
+    def optics_groups(self) -> tuple[tuple[Optics, ...], np.ndarray]:
+        """The distinct optics in the table's order of groups, and each particle's."""
+        kv, cs, contrast = (
+            self.required(name, _CTF_FIX)
+            for name in ("rlnVoltage", "rlnSphericalAberration", "rlnAmplitudeContrast")
+        )
+        group = self.integers("rlnOpticsGroup")
+        group = np.ones(len(kv)) if group is None else group
+        table = np.stack([group, self.pixel_sizes(), kv, cs, contrast], axis=1)
+        distinct, members = np.unique(table, axis=0, return_inverse=True)
+        # RELION 3.0 has no numbers; its distinct optics are counted
+        numbers = distinct[:, 0] if self.optics is not None else range(1, len(distinct) + 1)
+        optics = tuple(
+            Optics(f"opticsGroup{number:g}", *map(float, values[1:]))
+            for number, values in zip(numbers, distinct, strict=True)
+        )
+        return optics, members.reshape(-1)
+
+    def ctf(self) -> CtfParameters:
+        """float32, which keeps a defocus to 0.01 Angstrom."""
+        names = ("rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle")
+        u, v, angle = (self.required(name, _CTF_FIX) for name in names)
+        phase = self.numbers("rlnPhaseShift")
+        phase = np.zeros_like(u) if phase is None else phase
+        names = ("rlnVoltage", "rlnSphericalAberration", "rlnAmplitudeContrast")
+        kv, cs, contrast = (self.required(name, _CTF_FIX) for name in names)
+        values = (u, v, angle, phase, kv, cs, contrast)
+        return CtfParameters(*(torch.from_numpy(x).to(torch.float32) for x in values))
+
+    def poses(self, pixel_size_angstrom: float) -> Poses | None:
+        """float64; None unless all three angles are given. Missing origins are zero."""
+        angles = [self.numbers(name) for name in ANGLES]
+        if any(angle is None for angle in angles):
+            return None
+        origins, scale = [self.numbers(name) for name in ORIGINS_ANGSTROM], 1.0
+        if any(origin is None for origin in origins):
+            origins, scale = [self.numbers(name) for name in ORIGINS_PIXEL], pixel_size_angstrom
+        zeros = np.zeros(len(self.particles))
+        x, y = (zeros if origin is None else origin * scale for origin in origins)
+        confidence = self.numbers(CONFIDENCE)
+        confidence = np.ones_like(zeros) if confidence is None else confidence.clip(0.0, 1.0)
+        return Poses(
+            euler_to_rotation(torch.from_numpy(np.stack(angles, axis=1))),
+            shifts_from_relion_origins(torch.from_numpy(np.stack([x, y], axis=1))),
+            torch.from_numpy(confidence),
+        )
+
+    def box(self, files: tuple[Path, ...]) -> int:
+        """In pixels: as the table says, else as the first stack that exists says."""
+        sizes = self.integers("rlnImageSize")
+        if sizes is None:
+            path = next((file for file in files if file.exists()), files[0])
+            return read_header(path).shape[-1]
+        if sizes.min() != sizes.max():
+            raise BadDataError(
+                f"boxes differ: {sizes.min()} and {sizes.max()} pixels",
+                file=self.path,
+                row=int(np.flatnonzero(sizes != sizes[0])[0]) + 1,
+                column="rlnImageSize",
+                fix="extract all particles with one box, or split the table",
+            )
+        return int(sizes[0])
+
+    def _optics_rows(self) -> np.ndarray:
+        """The row of the optics table each particle belongs to, (n,)."""
+        assert self.optics is not None
+        if "rlnOpticsGroup" not in self.particles.columns and len(self.optics) == 1:
+            return np.zeros(len(self.particles), dtype=np.int64)
+        fix = "give both tables a column rlnOpticsGroup"
+        if not all("rlnOpticsGroup" in t.columns for t in (self.particles, self.optics)):
+            raise BadDataError("missing", file=self.path, column="rlnOpticsGroup", fix=fix)
+        known = self._parsed("rlnOpticsGroup", self.optics)
+        wanted = self._parsed("rlnOpticsGroup", self.particles)
+        order = np.argsort(known)
+        place = np.searchsorted(known, wanted, sorter=order).clip(max=len(known) - 1)
+        rows = order[place] if len(known) else place
+        unknown = np.flatnonzero(known[rows] != wanted) if len(known) else np.arange(1)
+        if len(unknown):
+            raise BadDataError(
+                f"optics group {wanted[unknown[0]]:g} is not in data_optics",
+                file=self.path,
+                row=int(unknown[0]) + 1,
+                column="rlnOpticsGroup",
+                fix="add the group to data_optics or correct the number",
+            )
+        return rows
+
+    def _parsed(self, name: str, block: StarBlock) -> np.ndarray:
+        tokens = block.columns[name]
+        try:
+            values = np.fromiter(map(float, tokens), dtype=np.float64, count=len(tokens))
+        except ValueError:
+            values = np.array([_number(token) for token in tokens])
+        broken = np.flatnonzero(~np.isfinite(values))
+        if len(broken):
+            table = "of data_optics" if block is self.optics else "of the particles"
+            raise BadDataError(
+                f"{tokens[broken[0]]!r} is no number ({table})",
+                file=self.path,
+                row=int(broken[0]) + 1,
+                column=name,
+                fix="correct the value, or write the table again with the program that made it",
+            )
+        return values
+
+
+def _number(token: str) -> float:
+    try:
+        return float(unquoted(token))
+    except ValueError:
+        return float("nan")
