@@ -1,0 +1,209 @@
+"""Refuse particles that cannot be reconstructed, before any compute, naming place and cure.
+
+What can be seen in the table and the stacks' headers (`audit_table`, at once) and what
+needs every pixel (`audit_images`, one pass). Grammar and column types are io's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from cryospin.errors import BadDataError
+from cryospin.io.mrc import read_images
+from cryospin.io.mrc_header import MrcHeader, check_complete, read_header
+from cryospin.types import ParticleStack
+
+_BATCH_BYTES = 2**25
+
+
+@dataclass(frozen=True)
+class _Range:
+    """What a quantity of the table can be; wide, for it shall only stop nonsense."""
+
+    column: str
+    unit: str
+    lowest: float
+    highest: float
+    fix: str
+
+
+_DEFOCUS_FIX = "defocus is in Angstrom, underfocus positive; convert the column"
+_CTF_RANGES = {
+    "voltage_kv": _Range("rlnVoltage", "kV", 50.0, 500.0, "write the voltage in kilovolts"),
+    "spherical_aberration_mm": _Range(
+        "rlnSphericalAberration", "mm", 0.0, 20.0, "write the spherical aberration in millimetres"
+    ),
+    "amplitude_contrast": _Range(
+        "rlnAmplitudeContrast", "", 0.0, 1.0, "write it as a fraction (0.1, not 10 %)"
+    ),
+    "defocus_u_angstrom": _Range("rlnDefocusU", "Angstrom", -5e3, 1e5, _DEFOCUS_FIX),
+    "defocus_v_angstrom": _Range("rlnDefocusV", "Angstrom", -5e3, 1e5, _DEFOCUS_FIX),
+}
+
+
+def audit_table(stack: ParticleStack, min_particles: int = 100) -> None:
+    """Everything that can be checked without reading pixels.
+
+    Raises
+    ------
+    BadDataError: too few particles, one particle twice, nonsense optics or defocus, a stack
+        that is missing, truncated or of another box, an index beyond its stack, an odd box.
+    """
+    if len(stack) < min_particles:
+        raise BadDataError(
+            f"{len(stack)} particles; at least {min_particles} are needed",
+            file=stack.source,
+            fix="extract or select more particles",
+        )
+    _audit_uids(stack)
+    _audit_optics(stack)
+    headers = [_audited_header(stack, number) for number in range(len(stack.files))]
+    _audit_indices(stack, headers)
+    if stack.box % 2 or stack.box < 16:
+        raise BadDataError(
+            f"a box of {stack.box} pixels; it must be even and at least 16",
+            file=stack.source,
+            fix="extract the particles again with an even box",
+        )
+
+
+def audit_images(stack: ParticleStack, progress: Callable[[int, int], None] | None = None) -> None:
+    """Read every image once and refuse NaN, infinite and constant ones.
+
+    Parameters
+    ----------
+    progress: called with the number of images read and of all.
+
+    Raises
+    ------
+    BadDataError: names the first such image of the table and how many there are.
+    """
+    not_finite, constant = [], []
+    done = 0
+    for index in _batches_in_disk_order(stack):
+        images = read_images(stack, index).numpy()
+        # the sum of an image is finite only if its pixels are: half the time of isfinite
+        sums = images.sum(axis=(1, 2), dtype=np.float64)
+        not_finite.append(index[~np.isfinite(sums)])
+        constant.append(index[images.min(axis=(1, 2)) == images.max(axis=(1, 2))])
+        done += len(index)
+        if progress is not None:
+            progress(done, len(stack))
+    for found, problem in (
+        (np.concatenate(not_finite), "NaN or infinite pixels"),
+        (np.concatenate(constant), "the same value in every pixel"),
+    ):
+        if len(found):
+            first = int(found.min())
+            raise BadDataError(
+                f"image {stack.uids[first]} has {problem}; so have {len(found)} of {len(stack)}",
+                file=stack.source,
+                row=_row(stack, first),
+                column="rlnImageName",
+                fix="remove these rows, or extract the particles again",
+            )
+
+
+def _row(stack: ParticleStack, particle: int) -> int:
+    """The row of the original table, counted from 1."""
+    return int(stack.table.row_of[stack.uids[particle]]) + 1
+
+
+def _audit_uids(stack: ParticleStack) -> None:
+    if len(set(stack.uids)) == len(stack):
+        return
+    seen: dict[str, int] = {}
+    for row, uid in enumerate(stack.uids, start=1):
+        first = seen.setdefault(uid, row)
+        if first != row:
+            raise BadDataError(
+                f"image {uid} is also in row {first}",
+                file=stack.source,
+                row=row,
+                column="rlnImageName",
+                fix="remove duplicate rows; they would make half-maps depend on each other",
+            )
+
+
+def _audit_optics(stack: ParticleStack) -> None:
+    for name, allowed in _CTF_RANGES.items():
+        _audit_range(stack, getattr(stack.ctf, name).numpy(), allowed)
+    sizes = np.array([optics.pixel_size_angstrom for optics in stack.optics])
+    fix = "write it in Angstrom (RELION 3.0: from rlnDetectorPixelSize and rlnMagnification)"
+    pixel = _Range("rlnImagePixelSize", "Angstrom", 0.1, 20.0, fix)
+    _audit_range(stack, sizes[stack.optics_group], pixel)
+    defocus = stack.ctf.defocus_u_angstrom.numpy()
+    if 0 < np.abs(defocus).max() < 100:
+        raise BadDataError(
+            f"the largest defocus is {np.abs(defocus).max():g} Angstrom; is it in micrometres?",
+            file=stack.source,
+            row=_row(stack, int(np.abs(defocus).argmax())),
+            column="rlnDefocusU",
+            fix=_DEFOCUS_FIX,
+        )
+
+
+def _audit_range(stack: ParticleStack, values: np.ndarray, allowed: _Range) -> None:
+    # `not within` rather than `outside`, so that NaN is refused
+    bad = np.flatnonzero(~((values >= allowed.lowest) & (values <= allowed.highest)))
+    if len(bad):
+        value = f"{values[bad[0]]:g} {allowed.unit}".strip()
+        raise BadDataError(
+            f"{value} is outside {allowed.lowest:g} to {allowed.highest:g}"
+            f" ({len(bad)} of {len(values)} particles)",
+            file=stack.source,
+            row=_row(stack, int(bad[0])),
+            column=allowed.column,
+            fix=allowed.fix,
+        )
+
+
+def _audited_header(stack: ParticleStack, number: int) -> MrcHeader | None:
+    """The header of a file, present, complete and of the table's box; None if it is not used."""
+    users = np.flatnonzero(stack.file_index == number)
+    if not len(users):
+        return None
+    path = stack.files[number]
+    place = {"file": stack.source, "row": _row(stack, int(users[0])), "column": "rlnImageName"}
+    if not path.exists():
+        raise BadDataError(
+            f"stack {path} does not exist",
+            **place,
+            fix="paths count from the STAR file's folder or one above it; put the stack there",
+        )
+    header = read_header(path)
+    check_complete(header)
+    if header.shape[1:] != (stack.box, stack.box):
+        raise BadDataError(
+            f"images of {path} are {header.shape[2]} x {header.shape[1]} pixels,"
+            f" not {stack.box} x {stack.box}",
+            **place,
+            fix="extract all particles with one square box (and correct rlnImageSize)",
+        )
+    return header
+
+
+def _audit_indices(stack: ParticleStack, headers: list[MrcHeader | None]) -> None:
+    lengths = np.array([0 if header is None else header.shape[0] for header in headers])
+    beyond = np.flatnonzero(stack.slice_index >= lengths[stack.file_index])
+    if len(beyond):
+        first = int(beyond[0])
+        file = int(stack.file_index[first])
+        raise BadDataError(
+            f"image {stack.slice_index[first] + 1} of {stack.files[file]},"
+            f" which holds {lengths[file]} ({len(beyond)} such rows)",
+            file=stack.source,
+            row=_row(stack, first),
+            column="rlnImageName",
+            fix="use the stack that belongs to this table; images are counted from 1",
+        )
+
+
+def _batches_in_disk_order(stack: ParticleStack) -> Iterator[np.ndarray]:
+    order = np.lexsort((stack.slice_index, stack.file_index))
+    size = max(1, _BATCH_BYTES // (4 * stack.box**2))
+    for start in range(0, len(order), size):
+        yield order[start : start + size]
