@@ -1,0 +1,101 @@
+"""The `cryospin` command: collects the sub-commands and turns failures into exit codes.
+
+Each sub-command is a function in its own module that imports what it needs when it runs:
+`cryospin --help` must answer before torch could be imported (2 s and more).
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import importlib.util
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from cryospin import __version__
+from cryospin.errors import CryospinError, ResourceError
+
+COMMANDS = ("demo", "simulate", "reconstruct", "evaluate", "fsc", "check", "convert", "report")
+INTERRUPTED = 130
+# what the operating system says when the user's disk or rights are at fault, not the program
+RESOURCE_ERRNO = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EFBIG}
+
+
+def show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"cryospin {__version__}")
+        raise typer.Exit()
+
+
+def options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version and stop.", callback=show_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """Ab-initio cryo-EM reconstruction: from particle images to a map and a pose per particle.
+
+    Exit codes: 0 done; 2 usage; 3 bad data; 4 finished but not converged;
+    5 out of resources; 130 interrupted.
+    """
+
+
+def build_app() -> typer.Typer:
+    """The application with every sub-command whose module exists."""
+    app = typer.Typer(
+        no_args_is_help=True,
+        add_completion=False,
+        # an unexpected failure is a plain traceback: it goes into bug reports as it stands
+        pretty_exceptions_enable=False,
+        # plain help: rich's would cost 0.2 s of import, half of what --help may take
+        rich_markup_mode=None,
+    )
+    app.callback()(options)
+    for name in COMMANDS:
+        if importlib.util.find_spec(f"cryospin.cli.{name}") is not None:
+            app.command(name)(getattr(importlib.import_module(f"cryospin.cli.{name}"), name))
+    return app
+
+
+def is_out_of_resources(error: BaseException) -> bool:
+    """Memory or disk, also as torch reports it (a RuntimeError, told by its words)."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    if isinstance(error, OSError):
+        return error.errno in RESOURCE_ERRNO
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+
+
+def complain(message: str) -> None:
+    typer.secho(message, fg=typer.colors.RED, err=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line `arguments` (default: the process's) and exit with its code."""
+    # torch's and numba's thread pools take turns; by default the one that waits spins, and
+    # the other gets half the cores. Read at the pools' start, so set before any import.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    try:
+        build_app()(args=arguments, prog_name="cryospin")
+    except CryospinError as error:
+        complain(f"error: {error}")
+        sys.exit(error.exit_code)
+    except SystemExit as stop:
+        if stop.code == INTERRUPTED:
+            complain("interrupted")
+        raise
+    except (MemoryError, OSError, RuntimeError) as error:
+        if not is_out_of_resources(error):
+            raise
+        complain(f"error: out of resources: {error or 'memory exhausted'}")
+        sys.exit(ResourceError.exit_code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,37 @@
+"""How many threads the computing libraries may use, said once for all of them."""
+
+from __future__ import annotations
+
+import os
+
+from cryospin.errors import UsageError
+
+# numba launches its pool at this size; it cannot grow later
+POOL_VARIABLES = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def available_cores() -> int:
+    """Cores this process may run on (a container's or a scheduler's share, not the machine)."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def configure_threads(threads: int | None = None) -> int:
+    """Let numba and torch use `threads` (default: all cores available); returns the number.
+
+    Call it before numba or torch are imported by anything else: their pools are made once.
+    """
+    if threads is not None and threads < 1:
+        raise UsageError(f"--threads must be at least 1, got {threads}")
+    count = available_cores() if threads is None else threads
+    for variable in POOL_VARIABLES:
+        os.environ[variable] = str(count)
+
+    import numba
+    import torch
+
+    torch.set_num_threads(count)
+    # a pool already launched (a notebook, a test) can shrink but not grow
+    numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))
+    return count

@@ -1,0 +1,105 @@
+"""The command line as a process: start-up time, exit codes, and errors as messages."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+import typer
+
+from cryospin import __version__
+from cryospin.cli import main as command_line
+from cryospin.errors import BadDataError, ResourceError, UsageError
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "cryospin.cli.main", *arguments], capture_output=True, text=True
+    )
+
+
+def exit_code_of(monkeypatch: pytest.MonkeyPatch, failure: BaseException | None) -> object:
+    """Exit code of a command that ends in `failure`."""
+    app = typer.Typer(pretty_exceptions_enable=False)
+
+    @app.command()
+    def command() -> None:
+        if failure is not None:
+            raise failure
+
+    monkeypatch.setattr(command_line, "build_app", lambda: app)
+    with pytest.raises(SystemExit) as stop:
+        command_line.main([])
+    return stop.value.code
+
+
+def test_help_answers_in_half_a_second() -> None:
+    # The best of several: other processes of the machine (and the first, cold read of the
+    # files) can only add time, so the minimum is the nearest to what the program costs.
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        result = run("--help")
+        seconds.append(time.perf_counter() - start)
+        assert result.returncode == 0
+        assert "Usage: cryospin" in result.stdout
+    assert min(seconds) < 0.5
+
+
+def test_version() -> None:
+    result = run("--version")
+    assert result.returncode == 0
+    assert result.stdout.strip() == f"cryospin {__version__}"
+
+
+@pytest.mark.parametrize("arguments", [("fly",), ("--fly",), ("report",)])
+def test_usage_errors_exit_with_2(arguments: tuple[str, ...]) -> None:
+    result = run(*arguments)
+    assert result.returncode == 2
+    assert "Usage: cryospin" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_every_command_explains_itself() -> None:
+    app = command_line.build_app()
+    for command in app.registered_commands:
+        assert command.callback is not None
+        assert command.callback.__doc__, f"{command.name} has no help text"
+
+
+@pytest.mark.parametrize(
+    ("failure", "code"),
+    [
+        (None, 0),
+        (UsageError("--out is missing"), 2),
+        (BadDataError("defocus is NaN", file="a.star", row=3, fix="drop the row"), 3),
+        (typer.Exit(4), 4),
+        (ResourceError("disk full"), 5),
+        (MemoryError(), 5),
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), 5),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), 5),
+        (KeyboardInterrupt(), 130),
+    ],
+)
+def test_failures_become_exit_codes(
+    monkeypatch: pytest.MonkeyPatch, failure: BaseException | None, code: int
+) -> None:
+    assert exit_code_of(monkeypatch, failure) == code
+
+
+def test_messages_name_the_place_and_the_fix(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exit_code_of(monkeypatch, BadDataError("is NaN", file="a.star", row=3, column="x", fix="drop"))
+    printed = capsys.readouterr().err
+    assert "error: a.star, row 3, column x: is NaN" in printed
+    assert "fix: drop" in printed
+
+
+def test_unexpected_errors_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ZeroDivisionError):
+        exit_code_of(monkeypatch, ZeroDivisionError())

@@ -1,0 +1,32 @@
+"""`configure_threads`, in a process of its own: thread pools are made once."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from cryospin.cli.threads import available_cores, configure_threads
+from cryospin.errors import UsageError
+
+
+def test_all_libraries_get_the_same_number() -> None:
+    program = (
+        "import os; from cryospin.cli.threads import configure_threads; "
+        "n = configure_threads(1); import numba, torch; "
+        "print(n, numba.get_num_threads(), torch.get_num_threads(), os.environ['OMP_NUM_THREADS'])"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.split() == ["1", "1", "1", "1"]
+
+
+def test_fewer_than_one_thread_is_a_usage_error() -> None:
+    with pytest.raises(UsageError, match="--threads"):
+        configure_threads(0)
+
+
+def test_available_cores() -> None:
+    assert available_cores() >= 1
