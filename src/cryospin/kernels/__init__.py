@@ -1,0 +1,123 @@
+"""The three kernels everything else is built on, and the choice of who computes them.
+
+| kernel | does |
+|---|---|
+| `slice_volume` | central slices of an oversampled Fourier volume |
+| `insert_slices` | its exact adjoint, with weights: numerator and denominator |
+| `pose_normal_equations` | loss, gradient and Gauss-Newton matrix of each pose |
+
+`reference` is the plain torch twin (any device, any precision, differentiable); `cpu` is
+numba. Tests hold them together. Tensors choose: float32 on the CPU without a gradient goes
+to numba, everything else to the twin.
+
+A Fourier volume is a complex array (2m+1, 2m+1, m+1) over (z, y, x >= 0), frequency 0 at
+[m, m, 0], holding the map's centred transform on a grid `oversampling` times finer than the
+box's. Frequencies with x < 0 are the conjugates of their Friedel mates.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Complex, Float, Int
+from torch import Tensor
+
+from cryospin.fourier.disk import FourierDisk
+from cryospin.kernels import cpu, reference
+
+OVERSAMPLING = 2
+"""Grid refinement of Fourier volumes: 2 keeps trilinear interpolation accurate."""
+
+
+def margin_for(radius: float, oversampling: int = OVERSAMPLING) -> int:
+    """Half-width m of the Fourier volume that slices of `radius` stay inside of."""
+    return int(np.ceil(radius * oversampling)) + 1
+
+
+def _check(volume_margin: int, disk: FourierDisk, oversampling: int) -> None:
+    if volume_margin < margin_for(disk.radius, oversampling):
+        raise ValueError(
+            f"a Fourier volume of margin {volume_margin} cannot hold slices of radius "
+            f"{disk.radius} at oversampling {oversampling}"
+        )
+
+
+def _compiled(*tensors: Tensor) -> bool:
+    return all(
+        tensor.device.type == "cpu"
+        and not tensor.requires_grad
+        and tensor.dtype.itemsize == (8 if tensor.dtype.is_complex else 4)
+        for tensor in tensors
+    )
+
+
+def slice_volume(
+    volume: Complex[Tensor, "z y x"],
+    rotations: Float[Tensor, "n 3 3"],
+    disk: FourierDisk,
+    oversampling: int = OVERSAMPLING,
+) -> Complex[Tensor, "n k"]:
+    """Trilinear central slices: the coefficient at R^T (kx, ky, 0) for each rotation R."""
+    _check(volume.shape[-1] - 1, disk, oversampling)
+    twin = cpu if _compiled(volume, rotations) else reference
+    return twin.slice_volume(volume, rotations, disk, oversampling)
+
+
+def insert_slices(
+    values: Complex[Tensor, "n k"],
+    weights: Float[Tensor, "n k"],
+    rotations: Float[Tensor, "n 3 3"],
+    disk: FourierDisk,
+    margin: int,
+    oversampling: int = OVERSAMPLING,
+) -> tuple[Complex[Tensor, "z y x"], Float[Tensor, "z y x"]]:
+    """Spread slices into a volume with the trilinear weights `slice_volume` reads with.
+
+    Returns the sum of values (numerator) and of weights (denominator). As the exact adjoint
+    it leaves the plane x = 0 one-sided; `volumes.gridded` completes it by Friedel's law.
+    On the CPU the order of sums is that of the particles, whatever the number of threads.
+    """
+    _check(margin, disk, oversampling)
+    twin = cpu if _compiled(values, weights, rotations) else reference
+    return twin.insert_slices(values, weights, rotations, disk, margin, oversampling)
+
+
+def pose_normal_equations(
+    volume: Complex[Tensor, "z y x"],
+    images: Complex[Tensor, "n k"],
+    ctf: Float[Tensor, "n k"],
+    rotations: Float[Tensor, "p 3 3"],
+    shifts_pixel: Float[Tensor, "p 2"],
+    disk: FourierDisk,
+    image_index: Int[Tensor, " p"] | None = None,
+    oversampling: int = OVERSAMPLING,
+) -> tuple[Float[Tensor, " p"], Float[Tensor, "p 5"], Float[Tensor, "p 5 5"]]:
+    """Loss, its gradient and Gauss-Newton Hessian for each pose p of image `image_index[p]`.
+
+    loss = sum_k |x_k - C_k s_k(t) P_k(R)|^2 on whitened images, which is the negative
+    log-likelihood up to a constant. The five parameters are a left perturbation of the
+    rotation, R' = exp([w]) R with w in radians in the view frame, then the shift (x, y) in
+    pixels. The Newton step is -solve(hessian, gradient).
+    """
+    _check(volume.shape[-1] - 1, disk, oversampling)
+    twin = cpu if _compiled(volume, images, ctf, rotations, shifts_pixel) else reference
+    return twin.pose_normal_equations(
+        volume, images, ctf, rotations, shifts_pixel, disk, image_index, oversampling
+    )
+
+
+def pose_losses(
+    volume: Complex[Tensor, "z y x"],
+    images: Complex[Tensor, "n k"],
+    ctf: Float[Tensor, "n k"],
+    rotations: Float[Tensor, "p 3 3"],
+    shifts_pixel: Float[Tensor, "p 2"],
+    disk: FourierDisk,
+    image_index: Int[Tensor, " p"] | None = None,
+    oversampling: int = OVERSAMPLING,
+) -> Float[Tensor, " p"]:
+    """The loss of `pose_normal_equations` alone, for scoring many hypotheses."""
+    _check(volume.shape[-1] - 1, disk, oversampling)
+    twin = cpu if _compiled(volume, images, ctf, rotations, shifts_pixel) else reference
+    return twin.pose_losses(
+        volume, images, ctf, rotations, shifts_pixel, disk, image_index, oversampling
+    )

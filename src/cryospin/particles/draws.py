@@ -1,0 +1,24 @@
+"""Random draws tied to particles by name, so that no result depends on row order, batch size
+or thread count.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+
+def particle_keys(seed: int, uids: tuple[str, ...], purpose: str) -> np.ndarray:
+    """A uniform 64-bit number per particle, a function of (seed, purpose, uid) alone."""
+    prefix = f"{seed}/{purpose}/".encode()
+    digests = b"".join(
+        hashlib.blake2b(prefix + uid.encode(), digest_size=8).digest() for uid in uids
+    )
+    return np.frombuffer(digests, dtype="<u8")
+
+
+def generator_for(seed: int, *purpose: object) -> np.random.Generator:
+    """A generator that depends on (seed, purpose) alone."""
+    digest = hashlib.blake2b("/".join(map(str, (seed, *purpose))).encode(), digest_size=16)
+    return np.random.Generator(np.random.Philox(key=int.from_bytes(digest.digest(), "little")))

@@ -1,0 +1,52 @@
+"""The split into two half-sets that never see each other."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
+
+from cryospin.particles.draws import particle_keys
+from cryospin.types import ParticleStack
+
+
+def split_half_sets(
+    stack: ParticleStack, seed: int, neighbour_distance_angstrom: float
+) -> np.ndarray:
+    """1 or 2 for each particle, (n,) int64.
+
+    Particles of one micrograph picked closer than `neighbour_distance_angstrom` are taken for
+    the same molecule picked twice and stay together: two copies of the same noise in both
+    halves would correlate. Groups are dealt out in the order of their keys, each to the half
+    that is smaller, so halves differ in size by at most the largest group.
+    """
+    groups = _neighbour_groups(stack, neighbour_distance_angstrom)
+    keys = particle_keys(seed, stack.uids, "half-set")
+    key_of_group = np.full(groups.max() + 1, np.iinfo(np.uint64).max, dtype=np.uint64)
+    np.minimum.at(key_of_group, groups, keys)
+    sizes = np.bincount(groups)
+    half_of_group = np.empty(len(sizes), dtype=np.int64)
+    filled = [0, 0]
+    for group in np.argsort(key_of_group, kind="stable"):
+        # equal halves: the key's last bit decides, else every second key would
+        half = int(key_of_group[group] & np.uint64(1))
+        if filled[0] != filled[1]:
+            half = 0 if filled[0] < filled[1] else 1
+        half_of_group[group] = half + 1
+        filled[half] += int(sizes[group])
+    return half_of_group[groups]
+
+
+def _neighbour_groups(stack: ParticleStack, distance_angstrom: float) -> np.ndarray:
+    """Connected components of particles closer than the distance on one micrograph."""
+    count = len(stack)
+    if stack.coordinates_pixel is None or stack.micrographs is None:
+        return np.arange(count)
+    _, micrograph = np.unique(stack.micrographs, return_inverse=True)
+    positions = stack.coordinates_pixel * stack.pixel_size_angstrom
+    # micrographs are laid far apart along a third axis, so one tree serves them all
+    separated = np.column_stack([positions, micrograph * 10.0 * distance_angstrom])
+    pairs = cKDTree(separated).query_pairs(distance_angstrom, output_type="ndarray")
+    graph = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
+    return connected_components(graph, directed=False)[1]

@@ -1,0 +1,166 @@
+"""From images on disk to whitened Fourier coefficients in memory.
+
+Each image: background to mean 0 and deviation 1, soft circular mask, one transform, division
+by the noise amplitude of its optics group. After that noise has unit variance in every
+coefficient and the likelihood is a plain sum of squares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Complex, Float, Int
+from torch import Tensor
+
+from cryospin.ctf import contrast_transfer
+from cryospin.fourier.disk import FourierDisk, images_to_coefficients
+from cryospin.io.mrc import read_images
+from cryospin.particles.draws import particle_keys
+from cryospin.types import ParticleStack
+
+_CHUNK = 500
+_MASK_EDGE_PIXEL = 4.0
+_NOISE_SAMPLE = 2000  # images per optics group: the spectrum is then known to a per cent
+
+
+@dataclass(frozen=True)
+class PreparedParticles:
+    """Whitened coefficients of n images on one disk.
+
+    coefficients: x / sigma; E|noise|^2 = 1 in each.
+    ctf: C / sigma, so that `coefficients = ctf * shift * projection + noise`.
+    noise_power: sigma^2 of each optics group and shell.
+    """
+
+    disk: FourierDisk
+    pixel_size_angstrom: float
+    uids: tuple[str, ...]
+    coefficients: Complex[Tensor, "n k"]
+    ctf: Float[Tensor, "n k"]
+    optics_group: Int[Tensor, " n"]
+    noise_power: Float[Tensor, "g s"]
+
+    def __len__(self) -> int:
+        return len(self.uids)
+
+    def resolution_angstrom(self, radius: float) -> float:
+        return self.disk.box * self.pixel_size_angstrom / radius
+
+    def select(self, index: np.ndarray) -> PreparedParticles:
+        rows = torch.as_tensor(index)
+        return replace(
+            self,
+            uids=tuple(self.uids[i] for i in index),
+            coefficients=self.coefficients[rows],
+            ctf=self.ctf[rows],
+            optics_group=self.optics_group[rows],
+        )
+
+
+def prepare_particles(
+    stack: ParticleStack,
+    *,
+    max_resolution_angstrom: float | None = None,
+    particle_diameter_angstrom: float | None = None,
+    seed: int = 0,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> PreparedParticles:
+    """Read, normalise, mask, transform and whiten a stack.
+
+    The disk reaches `max_resolution_angstrom` (default: Nyquist); keeping fewer coefficients
+    is the Fourier crop. The mask's diameter defaults to the box.
+    """
+    box, pixel_size = stack.box, stack.pixel_size_angstrom
+    radius = None
+    if max_resolution_angstrom is not None:
+        radius = box * pixel_size / max_resolution_angstrom
+    disk = FourierDisk.of(box, radius)
+    mask_radius = 0.5 * box - _MASK_EDGE_PIXEL
+    if particle_diameter_angstrom is not None:
+        mask_radius = min(0.5 * particle_diameter_angstrom / pixel_size, mask_radius)
+    mask = soft_circle(box, mask_radius, _MASK_EDGE_PIXEL)
+    background = _radius_grid(box) > mask_radius
+    noise_power = _background_spectra(stack, background, disk, seed) * mask.square().mean()
+    amplitude = noise_power.sqrt()
+    group = torch.as_tensor(stack.optics_group)
+    shell = torch.as_tensor(disk.shell, dtype=torch.long)
+    coefficients = torch.empty(len(stack), len(disk), dtype=torch.complex64)
+    ctf = torch.empty(len(stack), len(disk))
+    for start in range(0, len(stack), _CHUNK):
+        rows = np.arange(start, min(start + _CHUNK, len(stack)))
+        images = normalise_background(read_images(stack, rows), background) * mask
+        sigma = amplitude[group[rows]][:, shell]
+        coefficients[rows] = images_to_coefficients(images, disk) / sigma
+        index = torch.as_tensor(rows)
+        ctf[rows] = contrast_transfer(stack.ctf.select(index), disk, pixel_size).float() / sigma
+        progress(int(rows[-1]) + 1, len(stack))
+    return PreparedParticles(disk, pixel_size, stack.uids, coefficients, ctf, group, noise_power)
+
+
+def rewhiten(particles: PreparedParticles, noise_power: Float[Tensor, "g s"]) -> PreparedParticles:
+    """The same images under a better noise spectrum; works in place on the big tensors."""
+    shell = torch.as_tensor(particles.disk.shell, dtype=torch.long)
+    ratio = (particles.noise_power / noise_power).sqrt()[:, shell]
+    for g in range(len(noise_power)):
+        rows = particles.optics_group == g
+        if bool(rows.all()):
+            particles.coefficients.mul_(ratio[g])
+            particles.ctf.mul_(ratio[g])
+        else:
+            particles.coefficients[rows] *= ratio[g]
+            particles.ctf[rows] *= ratio[g]
+    return replace(particles, noise_power=noise_power)
+
+
+def normalise_background(
+    images: Float[Tensor, "b d d"], background: Tensor
+) -> Float[Tensor, "b d d"]:
+    """Zero mean and unit deviation over the background pixels of each image."""
+    outside = images[:, background]
+    mean = outside.mean(dim=1)[:, None, None]
+    deviation = outside.std(dim=1)[:, None, None]
+    return (images - mean) / deviation
+
+
+def soft_circle(box: int, radius: float, edge: float) -> Float[Tensor, "d d"]:
+    """1 inside `radius`, raised-cosine fall over `edge` pixels, 0 outside."""
+    fall = ((_radius_grid(box) - radius) / edge).clamp(0, 1)
+    return 0.5 + 0.5 * torch.cos(np.pi * fall)
+
+
+def _radius_grid(box: int) -> Tensor:
+    axis = torch.arange(box, dtype=torch.float32) - box // 2
+    return torch.hypot(axis[:, None], axis[None, :])
+
+
+def _background_spectra(
+    stack: ParticleStack, background: Tensor, disk: FourierDisk, seed: int
+) -> Float[Tensor, "g s"]:
+    """Noise power per optics group and shell, from the pixels outside the particle.
+
+    The window smears the spectrum by a pixel or two, which a noise spectrum bears; its area
+    is divided out. A later estimate from residuals replaces this one.
+    """
+    shells = int(disk.shell.max()) + 1
+    shell = torch.as_tensor(disk.shell, dtype=torch.long)
+    population = torch.bincount(shell, minlength=shells)
+    area = background.float().mean()
+    keys = particle_keys(seed, stack.uids, "noise-sample")
+    spectra = []
+    for group in range(len(stack.optics)):
+        members = np.flatnonzero(stack.optics_group == group)
+        chosen = np.sort(members[np.argsort(keys[members], kind="stable")[:_NOISE_SAMPLE]])
+        total = torch.zeros(len(disk), dtype=torch.float64)
+        for start in range(0, len(chosen), _CHUNK):
+            images = read_images(stack, chosen[start : start + _CHUNK])
+            outside = normalise_background(images, background) * background
+            total += images_to_coefficients(outside, disk).abs().square().double().sum(dim=0)
+        power = torch.zeros(shells, dtype=torch.float64).index_add_(0, shell, total)
+        spectrum = power / (population * max(len(chosen), 1)) / area
+        # the window takes the mean out: shell 0 has no estimate of its own
+        spectrum[0] = spectrum[1]
+        spectra.append(spectrum)
+    return torch.stack(spectra).float().clamp_min(1e-8)

@@ -1,0 +1,138 @@
+"""From sums over inserted slices to a map, and from a map to the volume slices are cut from.
+
+Given poses the map is a closed form: numerator / (denominator + prior), no learning rate.
+Trilinear interpolation in Fourier space multiplies the map by sinc^2; both directions undo it
+(gridding correction).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Complex, Float
+from torch import Tensor
+
+from cryospin.kernels import OVERSAMPLING, margin_for
+
+
+def shells_of_volume(margin: int, oversampling: int = OVERSAMPLING) -> Float[Tensor, "z y x"]:
+    """|k| in Fourier pixels of the box at each point of a Fourier volume."""
+    axis = torch.arange(-margin, margin + 1, dtype=torch.float32)
+    x = torch.arange(0, margin + 1, dtype=torch.float32)
+    square = axis[:, None, None] ** 2 + axis[None, :, None] ** 2 + x[None, None, :] ** 2
+    return square.sqrt() / oversampling
+
+
+def complete_friedel(volume: Tensor) -> Tensor:
+    """Add to the plane x = 0 its mirrored conjugate: `insert_slices` fills one side of it."""
+    plane = volume[:, :, 0]
+    mate = plane.flip(0, 1)
+    volume[:, :, 0] = plane + (mate.conj() if volume.is_complex() else mate)
+    return volume
+
+
+def wiener_volume(
+    numerator: Complex[Tensor, "z y x"],
+    denominator: Float[Tensor, "z y x"],
+    prior_precision: Float[Tensor, " s"],
+    radius: float,
+) -> Complex[Tensor, "z y x"]:
+    """numerator / (denominator + 1/tau^2(shell)) inside `radius`, zero outside.
+
+    `prior_precision` is the inverse variance 1/tau^2 of the map's coefficients per shell of
+    the box, interpolated between shells (Scheres 2012, eq. 8, on whitened data).
+    """
+    margin = numerator.shape[-1] - 1
+    shells = shells_of_volume(margin)
+    low = shells.floor().long().clamp_max(len(prior_precision) - 1)
+    high = (low + 1).clamp_max(len(prior_precision) - 1)
+    precision = torch.lerp(prior_precision[low], prior_precision[high], shells - shells.floor())
+    volume = numerator / (denominator + precision).clamp_min(1e-12)
+    return torch.where(shells <= radius, volume, torch.zeros_like(volume))
+
+
+def volume_to_map(
+    volume: Complex[Tensor, "z y x"], box: int, grid: int, oversampling: int = OVERSAMPLING
+) -> Float[Tensor, "g g g"]:
+    """The map on `grid` voxels across the field of view of a `box`-pixel image.
+
+    Values are densities per original pixel: a coarser grid samples the same function.
+    """
+    size = grid * oversampling
+    margin = volume.shape[-1] - 1
+    keep = min(margin, size // 2 - 1)
+    spectrum = torch.zeros(size, size, size // 2 + 1, dtype=volume.dtype)
+    inner = volume[
+        margin - keep : margin + keep + 1, margin - keep : margin + keep + 1, : keep + 1
+    ]
+    rows = torch.arange(-keep, keep + 1) % size
+    spectrum[rows[:, None], rows[None, :], : keep + 1] = inner * _centring_signs(keep)
+    padded = torch.fft.irfftn(spectrum, s=(size, size, size)) * (size / oversampling) ** 3
+    start = size // 2 - grid // 2
+    inside = padded[start : start + grid, start : start + grid, start : start + grid]
+    return inside / _interpolation_window(grid, oversampling) / _units(box)
+
+
+def map_to_volume(
+    values: Float[Tensor, "g g g"],
+    box: int,
+    radius: float,
+    oversampling: int = OVERSAMPLING,
+) -> Complex[Tensor, "z y x"]:
+    """The oversampled Fourier volume whose trilinear slices are the map's projections."""
+    grid = values.shape[-1]
+    size = grid * oversampling
+    margin = margin_for(radius, oversampling)
+    corrected = values / _interpolation_window(grid, oversampling)
+    padded = torch.zeros(size, size, size, dtype=values.dtype)
+    start = size // 2 - grid // 2
+    padded[start : start + grid, start : start + grid, start : start + grid] = corrected
+    spectrum = torch.fft.rfftn(padded)
+    keep = min(margin, size // 2 - 1)
+    rows = torch.arange(-keep, keep + 1) % size
+    volume = torch.zeros(2 * margin + 1, 2 * margin + 1, margin + 1, dtype=spectrum.dtype)
+    inner = spectrum[rows[:, None], rows[None, :], : keep + 1] * _centring_signs(keep)
+    volume[
+        margin - keep : margin + keep + 1, margin - keep : margin + keep + 1, : keep + 1
+    ] = inner * (_units(box) / grid**3)
+    return volume
+
+
+def shell_means(values: Float[Tensor, "z y x"], shells: int) -> Float[Tensor, " s"]:
+    """Mean of a quantity over each shell of the box."""
+    index = shells_of_volume(values.shape[-1] - 1).round().long()
+    inside = index < shells
+    total = torch.zeros(shells, dtype=torch.float64)
+    total.index_add_(0, index[inside], values[inside].double())
+    count = torch.bincount(index[inside], minlength=shells)
+    return (total / count.clamp_min(1)).to(values.dtype)
+
+
+def _units(box: int) -> float:
+    """Images are transformed with norm 1/d: a projection's coefficient is fft3(map) / d,
+    with fft3 summing the d^3 voxels of the box."""
+    return float(box) ** 2
+
+
+def _centring_signs(keep: int) -> Tensor:
+    """(-1)^(x+y+z): moves the origin to the centre of an even padded grid."""
+    axis = torch.arange(-keep, keep + 1)
+    parity = (axis[:, None, None] + axis[None, :, None] + torch.arange(keep + 1)) % 2
+    return 1.0 - 2.0 * parity
+
+
+def _interpolation_window(grid: int, oversampling: int) -> Tensor:
+    """sinc^2 along each axis: what trilinear interpolation multiplies the map by."""
+    axis = (np.arange(grid) - grid // 2) / (grid * oversampling)
+    window = torch.as_tensor(np.sinc(axis) ** 2, dtype=torch.float32)
+    return window[:, None, None] * window[None, :, None] * window[None, None, :]
+
+
+def spherical_support(grid: int, radius: float, edge: float) -> Float[Tensor, "g g g"]:
+    """1 inside a sphere of `radius` voxels, raised-cosine fall over `edge` voxels."""
+    axis = torch.arange(grid, dtype=torch.float32) - grid // 2
+    distance = (
+        axis[:, None, None] ** 2 + axis[None, :, None] ** 2 + axis[None, None, :] ** 2
+    ).sqrt()
+    fall = ((distance - radius) / edge).clamp(0, 1)
+    return 0.5 + 0.5 * torch.cos(np.pi * fall)
