@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from cryospin.errors import ResourceError
@@ -57,7 +57,9 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
             raise
         raise resource_error(error, target) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        # where the path leads through a file there is nothing to remove
+        with suppress(FileNotFoundError, NotADirectoryError):
+            temporary.unlink()
 
 
 def check_output_directory(path: Path | str, needed_bytes: int = 0) -> None:

@@ -7,6 +7,7 @@ where both have it, the particle's own counts.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +39,7 @@ class RelionColumns:
         if name in self.particles.columns:
             return self._parsed(name, self.particles)
         if self.optics is not None and name in self.optics.columns:
-            return self._parsed(name, self.optics)[self._optics_rows()]
+            return self._parsed(name, self.optics)[self._optics_rows]
         return None
 
     def required(self, name: str, fix: str) -> np.ndarray:
@@ -114,8 +115,9 @@ class RelionColumns:
 
     def poses(self, pixel_size_angstrom: float) -> Poses | None:
         """float64; None unless all three angles are given. Missing origins are zero."""
-        angles = [self.numbers(name) for name in ANGLES]
-        if any(angle is None for angle in angles):
+        found = [self.numbers(name) for name in ANGLES]
+        angles = [angle for angle in found if angle is not None]
+        if len(angles) < len(ANGLES):
             return None
         origins, scale = [self.numbers(name) for name in ORIGINS_ANGSTROM], 1.0
         if any(origin is None for origin in origins):
@@ -134,7 +136,15 @@ class RelionColumns:
         """In pixels: as the table says, else as the first stack that exists says."""
         sizes = self.integers("rlnImageSize")
         if sizes is None:
-            path = next((file for file in files if file.exists()), files[0])
+            path = next((file for file in files if file.exists()), None)
+            if path is None:
+                raise BadDataError(
+                    f"stack {files[0]} does not exist, and no column rlnImageSize tells the box",
+                    file=self.path,
+                    row=1,
+                    column="rlnImageName",
+                    fix="paths count from the STAR file's folder or one above it",
+                )
             return read_header(path).shape[-1]
         if sizes.min() != sizes.max():
             raise BadDataError(
@@ -146,6 +156,7 @@ class RelionColumns:
             )
         return int(sizes[0])
 
+    @cached_property
     def _optics_rows(self) -> np.ndarray:
         """The row of the optics table each particle belongs to, (n,)."""
         assert self.optics is not None

@@ -52,7 +52,8 @@ def quoted(text: str) -> str:
     """A token that stands for the text; RELION's names seldom need it."""
     if text and not re.search(r"\s", text) and text[0] not in "'\"#":
         return text
-    return f'"{text}"'
+    mark = "'" if '"' in text else '"'
+    return mark + text + mark
 
 
 def tokens_of(line: str) -> list[str]:
@@ -70,7 +71,9 @@ class _Reader:
         self.blocks: dict[str, StarBlock] = {}
         self.block: StarBlock | None = None
         self.names: list[str] | None = None
-        self.rows: list[list[str]] = []
+        # row after row in one flat list: a list per row costs the garbage collector more
+        # than reading the file
+        self.values: list[str] = []
 
     def refuse(self, line: int, problem: str, fix: str, row: int | None = None) -> BadDataError:
         return BadDataError(f"line {line}: {problem}", file=self.path, row=row, fix=fix)
@@ -92,16 +95,15 @@ class _Reader:
 
     def end_table(self) -> None:
         if self.names is not None and self.block is not None:
-            values: list[tuple[str, ...]] = list(zip(*self.rows, strict=True))
-            values = values or [()] * len(self.names)
-            columns = zip(self.names, map(list, values), strict=True)
+            width = len(self.names)
+            columns = {name: self.values[i::width] for i, name in enumerate(self.names)}
             self.block.columns.update(columns)
-        self.names, self.rows = None, []
+        self.names, self.values = None, []
 
     def read_name(self, tokens: list[str], line: int) -> None:
         if self.block is None:
             raise self.refuse(line, f"{tokens[0]} before any data_ line", "add a data_ line")
-        if self.names is not None and self.rows:
+        if self.names is not None and self.values:
             self.end_table()
         name = tokens[0][1:]
         if name in self.block.pairs or name in (self.names or ()):
@@ -115,14 +117,14 @@ class _Reader:
             raise self.refuse(line, problem, "write one value, quoted if it holds blanks")
 
     def read_row(self, tokens: list[str], line: int) -> None:
-        row = len(self.rows) + 1
         if not self.names:
             problem = f"{tokens[0][:40]!r} belongs to no table"
             raise self.refuse(line, problem, "is this a STAR file? it begins with a data_ line")
         if len(tokens) != len(self.names):
             problem = f"{len(tokens)} values for {len(self.names)} columns"
+            row = len(self.values) // len(self.names) + 1
             raise self.refuse(line, problem, "is the file cut off, or a name with blanks?", row)
-        self.rows.append(tokens)
+        self.values += tokens
 
 
 def read_star(path: Path | str) -> StarFile:

@@ -86,7 +86,8 @@ def audit_images(stack: ParticleStack, progress: Callable[[int, int], None] | No
     for index in _batches_in_disk_order(stack):
         images = read_images(stack, index).numpy()
         # the sum of an image is finite only if its pixels are: half the time of isfinite
-        sums = images.sum(axis=(1, 2), dtype=np.float64)
+        with np.errstate(invalid="ignore"):
+            sums = images.sum(axis=(1, 2), dtype=np.float64)
         not_finite.append(index[~np.isfinite(sums)])
         constant.append(index[images.min(axis=(1, 2)) == images.max(axis=(1, 2))])
         done += len(index)
@@ -99,7 +100,7 @@ def audit_images(stack: ParticleStack, progress: Callable[[int, int], None] | No
         if len(found):
             first = int(found.min())
             raise BadDataError(
-                f"image {stack.uids[first]} has {problem}; so have {len(found)} of {len(stack)}",
+                f"image {stack.uids[first]} has {problem} ({len(found)} of {len(stack)})",
                 file=stack.source,
                 row=_row(stack, first),
                 column="rlnImageName",
@@ -167,22 +168,20 @@ def _audited_header(stack: ParticleStack, number: int) -> MrcHeader | None:
     if not len(users):
         return None
     path = stack.files[number]
-    place = {"file": stack.source, "row": _row(stack, int(users[0])), "column": "rlnImageName"}
+
+    def refusal(problem: str, fix: str) -> BadDataError:
+        row, column = _row(stack, int(users[0])), "rlnImageName"
+        return BadDataError(problem, file=stack.source, row=row, column=column, fix=fix)
+
     if not path.exists():
-        raise BadDataError(
-            f"stack {path} does not exist",
-            **place,
-            fix="paths count from the STAR file's folder or one above it; put the stack there",
-        )
+        fix = "paths count from the STAR file's folder or one above it; put the stack there"
+        raise refusal(f"stack {path} does not exist", fix)
     header = read_header(path)
     check_complete(header)
     if header.shape[1:] != (stack.box, stack.box):
-        raise BadDataError(
-            f"images of {path} are {header.shape[2]} x {header.shape[1]} pixels,"
-            f" not {stack.box} x {stack.box}",
-            **place,
-            fix="extract all particles with one square box (and correct rlnImageSize)",
-        )
+        size = f"{header.shape[2]} x {header.shape[1]} pixels, not {stack.box} x {stack.box}"
+        fix = "extract all particles with one square box (and correct rlnImageSize)"
+        raise refusal(f"images of {path} are {size}", fix)
     return header
 
 

@@ -1,0 +1,320 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cryospin.errors import BadDataError, CryospinError
+from cryospin.io.conventions import euler_to_rotation
+from cryospin.io.mrc import StackWriter, read_images
+from cryospin.io.relion import read_particles, write_new_particles, write_particles
+from cryospin.io.star import read_star
+from cryospin.types import CtfParameters, Optics, Poses
+
+RELION_31 = """
+# version 30001
+
+data_optics
+
+loop_
+_rlnOpticsGroup #1
+_rlnOpticsGroupName #2
+_rlnVoltage #3
+_rlnSphericalAberration #4
+_rlnAmplitudeContrast #5
+_rlnImagePixelSize #6
+_rlnImageSize #7
+_rlnMtfFileName #8
+2 second 200.0 2.7 0.07 1.50 8 mtf.star
+1 first  300.0 2.7 0.10 1.50 8 mtf.star
+
+# version 30001
+
+data_particles
+
+loop_
+_rlnImageName #1
+_rlnMicrographName #2
+_rlnCoordinateX #3
+_rlnCoordinateY #4
+_rlnDefocusU #5
+_rlnDefocusV #6
+_rlnDefocusAngle #7
+_rlnOpticsGroup #8
+_rlnSomethingNew #9
+_rlnAngleRot #10
+_rlnAngleTilt #11
+_rlnAnglePsi #12
+_rlnOriginXAngst #13
+_rlnOriginYAngst #14
+_rlnRandomSubset #15
+000003@a.mrcs m1.mrc 10.0 20.0 15000.10 14000.2 30 1 0x1F 10 20 30 1.5 -3.0 1
+000001@a.mrcs m1.mrc 30.0 20.0 15000.10 14000.2 30 1 1e-3 11 21 31 0.0 0.75 2
+000002@b.mrcs m2.mrc 50.5 20.0 25000.10 24000.2 60 2 "x y" 12 22 32 0.0 0 1
+"""
+
+RELION_30 = """
+data_
+
+loop_
+_rlnImageName #1
+_rlnDefocusU #2
+_rlnDefocusV #3
+_rlnDefocusAngle #4
+_rlnVoltage #5
+_rlnSphericalAberration #6
+_rlnAmplitudeContrast #7
+_rlnMagnification #8
+_rlnDetectorPixelSize #9
+_rlnPhaseShift #10
+_rlnAngleRot #11
+_rlnAngleTilt #12
+_rlnAnglePsi #13
+_rlnOriginX #14
+_rlnOriginY #15
+1@a.mrcs 15000 14000 30 300 2.7 0.1 10000 1.5 90 10 20 30 1.0 -2.0
+2@a.mrcs 15000 14000 30 300 2.7 0.1 10000 1.5 0 10 20 30 0.0 0.5
+"""
+
+
+def table(folder: Path, text: str = RELION_31, stacks: tuple[str, ...] = ("a", "b")) -> Path:
+    """A STAR file and its stacks, of 3 images of 8 pixels; image i of a stack is full of i."""
+    for stack in stacks:
+        with StackWriter(folder / f"{stack}.mrcs", 8, 1.5, 3) as writer:
+            writer.append(np.arange(3)[:, None, None] * np.ones((8, 8)))
+    path = folder / "in.star"
+    path.write_text(text)
+    return path
+
+
+def test_relion_31(tmp_path: Path) -> None:
+    stack = read_particles(table(tmp_path))
+    assert len(stack) == 3
+    assert stack.uids == ("000003@a.mrcs", "000001@a.mrcs", "000002@b.mrcs")
+    assert stack.files == (tmp_path / "a.mrcs", tmp_path / "b.mrcs")
+    assert stack.slice_index.tolist() == [2, 0, 1]
+    assert (stack.box, stack.pixel_size_angstrom) == (8, 1.5)
+    assert [group.voltage_kv for group in stack.optics] == [300.0, 200.0]
+    assert stack.optics_group.tolist() == [0, 0, 1]
+    assert stack.ctf.voltage_kv.tolist() == [300.0, 300.0, 200.0]
+    assert stack.ctf.amplitude_contrast.tolist() == pytest.approx([0.1, 0.1, 0.07])
+    assert stack.ctf.phase_shift_degrees.tolist() == [0.0, 0.0, 0.0]
+    assert stack.half_set is not None and stack.half_set.tolist() == [1, 2, 1]
+    assert stack.micrographs is not None and stack.micrographs.tolist() == ["m1.mrc"] * 2 + [
+        "m2.mrc"
+    ]
+    assert stack.coordinates_pixel is not None
+    assert stack.coordinates_pixel[2].tolist() == [50.5, 20.0]
+    assert stack.poses is not None
+    assert stack.poses.shifts_angstrom.tolist() == [[-1.5, 3.0], [0.0, -0.75], [0.0, 0.0]]
+    expected = euler_to_rotation(torch.tensor([11.0, 21.0, 31.0]))
+    assert torch.allclose(stack.poses.rotations[1], expected)
+    assert read_images(stack, np.arange(3))[:, 0, 0].tolist() == [2.0, 0.0, 1.0]
+
+
+def test_relion_30(tmp_path: Path) -> None:
+    stack = read_particles(table(tmp_path, RELION_30))
+    assert (stack.box, stack.pixel_size_angstrom) == (8, 1.5)
+    assert stack.uids == ("000001@a.mrcs", "000002@a.mrcs")
+    assert stack.ctf.phase_shift_degrees.tolist() == [90.0, 0.0]
+    assert stack.poses is not None
+    assert stack.poses.shifts_angstrom.tolist() == [[-1.5, 3.0], [0.0, -0.75]]
+    assert stack.half_set is stack.micrographs is stack.coordinates_pixel is None
+
+
+def test_one_image_per_file(tmp_path: Path) -> None:
+    stack = read_particles(table(tmp_path, RELION_30.replace("1@a", "a").replace("2@a", "b")))
+    assert stack.files == (tmp_path / "a.mrcs", tmp_path / "b.mrcs")
+    assert stack.slice_index.tolist() == [0, 0]
+
+
+def test_angles_without_tilt_are_no_poses(tmp_path: Path) -> None:
+    text = RELION_30.replace("_rlnAngleTilt", "_rlnOther")
+    assert read_particles(table(tmp_path, text)).poses is None
+
+
+def test_stacks_beside_the_table_above_it_or_from_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = tmp_path / "project" / "Refine3D" / "job1"
+    job.mkdir(parents=True)
+    path = table(job, stacks=())
+    table(tmp_path / "project")
+    assert read_particles(path).files[0] == tmp_path / "project" / "a.mrcs"
+    table(job, stacks=("a",))
+    assert read_particles(path).files == (job / "a.mrcs", tmp_path / "project" / "b.mrcs")
+    here = tmp_path / "here"
+    here.mkdir()
+    table(here, RELION_31.replace("@", "@new/"), stacks=())
+    (tmp_path / "cwd" / "new").mkdir(parents=True)
+    table(tmp_path / "cwd" / "new")
+    monkeypatch.chdir(tmp_path / "cwd")
+    assert read_particles(here / "in.star").files[0].resolve() == tmp_path / "cwd/new/a.mrcs"
+    os.chdir(job)
+    assert read_particles("in.star").files[0].resolve() == job / "a.mrcs"
+
+
+def test_a_table_without_its_stacks_can_be_read_if_it_tells_the_box(tmp_path: Path) -> None:
+    assert read_particles(table(tmp_path, stacks=())).box == 8
+    with pytest.raises(BadDataError, match=r"a\.mrcs does not exist, and no column rlnImageSize"):
+        read_particles(table(tmp_path, RELION_30, stacks=()))
+
+
+@pytest.mark.parametrize("text", [RELION_31, RELION_30])
+def test_reading_and_writing_changes_no_token(tmp_path: Path, text: str) -> None:
+    path = table(tmp_path, text)
+    write_particles(tmp_path / "out.star", read_particles(path), None, None)
+    assert read_star(tmp_path / "out.star") == read_star(path)
+
+
+@pytest.mark.parametrize("text", [RELION_31, RELION_30])
+def test_poses_are_set_and_the_rest_survives(tmp_path: Path, text: str) -> None:
+    path = table(tmp_path, text)
+    stack = read_particles(path)
+    count = len(stack)
+    generator = torch.Generator().manual_seed(1)
+    poses = Poses(
+        euler_to_rotation(torch.rand(count, 3, generator=generator) * 170.0),
+        torch.randn(count, 2, generator=generator),
+        torch.rand(count, generator=generator),
+    )
+    write_particles(tmp_path / "out.star", stack, poses, np.array([1, 2, 2])[:count])
+    before, after = read_star(path), read_star(tmp_path / "out.star")
+    name = "particles" if "particles" in before.blocks else ""
+    assert set(after.blocks) == set(before.blocks)
+    ours = ("rlnAngle", "rlnOrigin", "rlnRandomSubset", "rlnMaxValue")
+    for column, tokens in before.blocks[name].columns.items():
+        if not column.startswith(ours):
+            assert after.blocks[name].columns[column] == tokens
+    assert all(
+        column.startswith(ours)
+        for column in after.blocks[name].columns.keys() - before.blocks[name].columns.keys()
+    )
+    again = read_particles(tmp_path / "out.star")
+    assert again.poses is not None and again.half_set is not None
+    # six decimals of a degree, of an Angstrom or pixel
+    assert torch.allclose(again.poses.rotations, poses.rotations, atol=1e-7)
+    assert torch.allclose(again.poses.shifts_angstrom.float(), poses.shifts_angstrom, atol=2e-6)
+    assert torch.allclose(again.poses.confidence.float(), poses.confidence, atol=1e-6)
+    assert again.half_set.tolist() == [1, 2, 2][:count]
+
+
+def test_rows_follow_the_uid_not_their_order(tmp_path: Path) -> None:
+    stack = read_particles(table(tmp_path)).select(np.array([2, 0]))
+    write_particles(tmp_path / "out.star", stack, stack.poses, None)
+    columns = read_star(tmp_path / "out.star").blocks["particles"].columns
+    assert columns["rlnImageName"] == ["000002@b.mrcs", "000003@a.mrcs"]
+    assert columns["rlnSomethingNew"] == ['"x y"', "0x1F"]
+    assert [float(value) for value in columns["rlnAnglePsi"]] == pytest.approx([32.0, 30.0])
+
+
+def test_origins_of_both_dialects_do_not_contradict(tmp_path: Path) -> None:
+    text = RELION_31.replace("_rlnSomethingNew", "_rlnOriginX").replace('"x y"', "7")
+    stack = read_particles(table(tmp_path, text.replace("0x1F", "7")))
+    write_particles(tmp_path / "out.star", stack, stack.poses, None)
+    columns = read_star(tmp_path / "out.star").blocks["particles"].columns
+    assert [float(value) for value in columns["rlnOriginX"]] == [1.0, 0.0, 0.0]
+    assert "rlnOriginY" not in columns
+
+
+def test_new_particles(tmp_path: Path) -> None:
+    generator = torch.Generator().manual_seed(2)
+    values = [torch.rand(4, generator=generator) for _ in range(4)]
+    group = np.array([0, 1, 1, 0])
+    optics = (Optics("a", 1.5, 300.0, 2.7, 0.1), Optics("b", 1.5, 200.0, 2.7, 0.07))
+    ctf = CtfParameters(
+        1e4 + values[0],
+        2e4 + values[1],
+        values[2],
+        values[3],
+        torch.tensor([optics[i].voltage_kv for i in group]),
+        torch.tensor([optics[i].spherical_aberration_mm for i in group]),
+        torch.tensor([optics[i].amplitude_contrast for i in group]),
+    )
+    poses = Poses(
+        euler_to_rotation(torch.rand(4, 3, generator=generator)),
+        torch.rand(4, 2, generator=generator, dtype=torch.float64),
+        torch.ones(4, dtype=torch.float64),
+    )
+    names = [f"{i + 1:06d}@my stack.mrcs" for i in range(4)]
+    xy = np.arange(8.0).reshape(4, 2)
+    path = tmp_path / "new.star"
+    write_new_particles(path, names, optics, 8, group, ctf, poses, ["m.mrc"] * 4, xy)
+    stack = read_particles(path)
+    assert stack.uids == tuple(names)
+    assert (stack.box, stack.pixel_size_angstrom, len(stack.optics)) == (8, 1.5, 2)
+    assert stack.optics_group.tolist() == group.tolist()
+    for name in ("defocus_u_angstrom", "phase_shift_degrees", "voltage_kv", "amplitude_contrast"):
+        assert torch.allclose(getattr(stack.ctf, name), getattr(ctf, name), rtol=1e-7, atol=1e-6)
+    assert stack.poses is not None and stack.coordinates_pixel is not None
+    assert torch.allclose(stack.poses.rotations, poses.rotations, atol=1e-7)
+    assert torch.allclose(stack.poses.shifts_angstrom, poses.shifts_angstrom, atol=1e-6)
+    np.testing.assert_array_equal(stack.coordinates_pixel, xy)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "row", "column", "problem"),
+    [
+        ("15000.10 14000.2 30 1 1e-3", "15k 14000.2 30 1 1e-3", 2, "rlnDefocusU", "'15k' is no"),
+        ("25000.10", "nan", 3, "rlnDefocusU", "'nan' is no number"),
+        ("0.10 1.50", "0.10 big", 2, "rlnImagePixelSize", "(of data_optics)"),
+        ("0.10 1.50", "0.10 1.60", None, "rlnImagePixelSize", "pixel sizes: 1.5, 1.6"),
+        ("0.10 1.50 8", "0.10 1.50 10", 3, "rlnImageSize", "boxes differ: 8 and 10"),
+        ("24000.2 60 2", "24000.2 60 3", 3, "rlnOpticsGroup", "group 3 is not in"),
+        ("_rlnOpticsGroup #8", "_rlnOther #8", None, "rlnOpticsGroup", "missing"),
+        ("_rlnDefocusV", "_rlnOther", None, "rlnDefocusV", "no such column"),
+        ("_rlnVoltage", "_rlnOther", None, "rlnVoltage", "no such column"),
+        ("_rlnImagePixelSize", "_rlnOther", None, "rlnImagePixelSize", "no such column"),
+        ("_rlnImageName", "_rlnOther", None, "rlnImageName", "no table with image names"),
+        ("000001@a", "000000@a", 2, "rlnImageName", "'000000@a.mrcs' is no image name"),
+        ("000001@a", "x@a", 2, "rlnImageName", "'x@a.mrcs' is no image name"),
+        ("000001@a.mrcs", "000001@", 2, "rlnImageName", "'000001@' is no image name"),
+        ("-3.0 1\n", "-3.0 1.5\n", 1, "rlnRandomSubset", "1.5 is no whole number"),
+    ],
+)
+def test_refusals_name_the_place(
+    tmp_path: Path, old: str, new: str, row: int | None, column: str, problem: str
+) -> None:
+    assert old in RELION_31
+    path = table(tmp_path, RELION_31.replace(old, new, 1))
+    with pytest.raises(BadDataError) as refusal:
+        read_particles(path)
+    assert refusal.value.column == column
+    assert refusal.value.row == row
+    assert problem in refusal.value.problem
+    assert refusal.value.file == path
+    assert refusal.value.fix
+
+
+def test_a_table_without_rows(tmp_path: Path) -> None:
+    path = tmp_path / "in.star"
+    path.write_text(RELION_30.split("1@a")[0])
+    with pytest.raises(BadDataError, match="has no rows"):
+        read_particles(path)
+
+
+cells = sorted(set(RELION_31.split()) | {"", "0", "-1", "1e400", "@", "٣@a.mrcs", "9" * 30})
+
+
+@settings(derandomize=True, deadline=None, max_examples=150)
+@given(edits=st.lists(st.tuples(st.integers(0, 200), st.sampled_from(cells)), max_size=3))
+def test_malformed_tables_raise_our_errors_only(
+    tmp_path_factory: pytest.TempPathFactory, edits: list[tuple[int, str]]
+) -> None:
+    lines = [line.split(" ") for line in RELION_31.split("\n")]
+    places = [(i, j) for i, line in enumerate(lines) for j in range(len(line))]
+    for place, cell in edits:
+        row, column = places[place % len(places)]
+        lines[row][column] = cell
+    folder = tmp_path_factory.getbasetemp() / "malformed"
+    if not folder.exists():
+        folder.mkdir()
+        table(folder)
+    (folder / "in.star").write_text("\n".join(" ".join(line) for line in lines))
+    try:
+        read_particles(folder / "in.star")
+    except CryospinError as error:
+        assert error.exit_code == 3

@@ -1,0 +1,184 @@
+from pathlib import Path
+
+import pytest
+from gemmi import cif
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cryospin.errors import BadDataError, CryospinError
+from cryospin.io.star import StarBlock, StarFile, quoted, read_star, unquoted, write_star
+
+steady = settings(derandomize=True, deadline=None, max_examples=40)
+
+RELION_31 = """
+# version 30001
+
+data_optics
+
+loop_
+_rlnOpticsGroupName #1
+_rlnOpticsGroup #2 [the number]
+opticsGroup1\t1
+
+# version 30001
+
+data_particles
+
+loop_
+_rlnImageName #1
+_rlnVoltage #2
+ 000001@a/b.mrcs   3.00e+02
+ 000002@a/b.mrcs 300.000000   # the last
+
+"""
+
+
+def read_text(folder: Path, text: str) -> StarFile:
+    path = folder / "in.star"
+    path.write_bytes(text.encode())
+    return read_star(path)
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_relion_31(tmp_path: Path, line_end: str) -> None:
+    # RELION leaves a blank at the end of most lines
+    star = read_text(tmp_path, RELION_31.replace("\n", " " + line_end))
+    assert star.blocks["optics"].columns == {
+        "rlnOpticsGroupName": ["opticsGroup1"],
+        "rlnOpticsGroup": ["1"],
+    }
+    assert star.blocks["particles"].columns == {
+        "rlnImageName": ["000001@a/b.mrcs", "000002@a/b.mrcs"],
+        "rlnVoltage": ["3.00e+02", "300.000000"],
+    }
+
+
+def test_relion_30_has_a_nameless_block(tmp_path: Path) -> None:
+    star = read_text(tmp_path, "data_\n\nloop_\n_rlnImageName #1\n1@a.mrcs\n")
+    assert star.blocks[""].columns == {"rlnImageName": ["1@a.mrcs"]}
+
+
+def test_pairs_and_tables_beside_each_other(tmp_path: Path) -> None:
+    star = read_text(tmp_path, "data_general\n_a  1\n_b 'x y' # note\nloop_\n_c\n5\n6\n_d 7\n")
+    block = star.blocks["general"]
+    assert block.pairs == {"a": "1", "b": "'x y'", "d": "7"}
+    assert block.columns == {"c": ["5", "6"]}
+    assert len(block) == 2
+
+
+def test_an_empty_table_keeps_its_columns(tmp_path: Path) -> None:
+    star = read_text(tmp_path, "data_particles\nloop_\n_a #1\n_b #2\n\ndata_next\n_c 1\n")
+    assert star.blocks["particles"].columns == {"a": [], "b": []}
+
+
+def test_tokens_that_cif_forbids(tmp_path: Path) -> None:
+    row = ["data_1/movie.mrc", "$x", "[1,2]", "é.mrc", "it's", '"a b"', "''"]
+    names = "".join(f"_c{i}\n" for i in range(len(row)))
+    star = read_text(tmp_path, f"data_particles\nloop_\n{names}1 {' '.join(row[1:])}\n")
+    assert [column[0] for column in star.blocks["particles"].columns.values()] == ["1", *row[1:]]
+    star = read_text(tmp_path, f"data_particles\nloop_\n{names}{' '.join(row)}\n")
+    assert [column[0] for column in star.blocks["particles"].columns.values()] == row
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "row", "problem"),
+    [
+        ("data_a\nloop_\n_x\n_y\n1 2\n3\n4 5 6\n", 6, 2, "1 values for 2 columns"),
+        ("data_a\nloop_\n_x\n_y\n1 2\n3 4 5\n", 6, 2, "3 values for 2 columns"),
+        ("data_a\nloop_\n_x\n_x\n", 4, None, "_x is given twice"),
+        ("data_a\n_x 1\n_x 2\n", 3, None, "_x is given twice"),
+        ("data_a\n_x\n", 2, None, "0 values where one"),
+        ("data_a\n_x 1\ndata_a\n_x 1\n", 3, None, "second block named data_a"),
+        ("data_a\nloop_\n_x\n1\nloop_\n_y\n2\n", 5, None, "second loop_"),
+        ("some,csv\n1,2\n", 1, None, "belongs to no table"),
+        ("loop_\n_x\n1\n", 1, None, "before any data_"),
+        ("_x 1\n", 1, None, "before any data_"),
+        ("data_a\nloop_\n_x\n;\ntext\n;\n", 4, None, "several lines"),
+    ],
+)
+def test_broken_grammar_names_the_place(
+    tmp_path: Path, text: str, line: int, row: int | None, problem: str
+) -> None:
+    with pytest.raises(BadDataError) as refusal:
+        read_text(tmp_path, text)
+    assert refusal.value.row == row
+    assert f"line {line}: " in refusal.value.problem
+    assert problem in refusal.value.problem
+    assert refusal.value.file == tmp_path / "in.star"
+    assert refusal.value.fix
+
+
+def test_files_that_are_no_text(tmp_path: Path) -> None:
+    for content in (b"", b"# only a comment\n"):
+        (tmp_path / "in.star").write_bytes(content)
+        with pytest.raises(BadDataError, match="no data_ block"):
+            read_star(tmp_path / "in.star")
+    (tmp_path / "in.star").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(BadDataError, match="not text"):
+        read_star(tmp_path / "in.star")
+    with pytest.raises(BadDataError, match="no such file"):
+        read_star(tmp_path / "absent.star")
+    with pytest.raises(BadDataError, match="cannot be read"):
+        read_star(tmp_path)
+
+
+# what any program could have put into a cell, blanks and quotes aside
+token = st.text(st.characters(codec="ascii", min_codepoint=33, max_codepoint=126), min_size=1)
+plain = token.filter(lambda text: text[0] not in "#_;\"'" and not text.startswith("loop_"))
+plain = plain.filter(lambda text: not text.startswith("data_"))
+simple = st.text("azAZ09@./+-", min_size=1, max_size=9)
+table = st.integers(1, 4).flatmap(
+    lambda width: st.lists(st.lists(plain, min_size=width, max_size=width), max_size=5)
+)
+
+
+@steady
+@given(rows=table, name=st.sampled_from(["", "particles", "model_class_1"]))
+def test_tokens_survive_a_round_trip(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[list[str]], name: str
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "round.star"
+    width = len(rows[0]) if rows else 2
+    columns = {f"c{i}": [row[i] for row in rows] for i in range(width)}
+    star = StarFile({name: StarBlock({"general": "1.50"}, columns)})
+    write_star(path, star)
+    assert read_star(path) == star
+
+
+@steady
+@given(rows=st.lists(st.lists(simple, min_size=3, max_size=3), max_size=5))
+def test_gemmi_reads_the_same(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[list[str]]
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "gemmi.star"
+    columns = {f"c{i}": [f"1{row[i]}" for row in rows] for i in range(3)}
+    write_star(path, StarFile({"particles": StarBlock({}, columns)}))
+    block = cif.read_file(str(path)).sole_block()
+    assert {name: list(block.find_values(f"_{name}")) for name in columns} == columns
+
+
+@steady
+@given(text=st.text() | st.lists(st.sampled_from(RELION_31.split("\n"))).map("\n".join))
+def test_malformed_text_raises_our_errors_only(
+    tmp_path_factory: pytest.TempPathFactory, text: str
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "malformed.star"
+    path.write_bytes(text.encode("utf-8", "surrogatepass"))
+    try:
+        read_star(path)
+    except CryospinError as error:
+        assert error.exit_code == 3
+
+
+@steady
+@given(text=st.text(st.characters(codec="ascii", exclude_categories=("Cc",))))
+def test_quoting_is_undone(text: str) -> None:
+    assert unquoted(quoted(text)) == text or text[:1] in "'\"#"
+
+
+def test_relion_takes_a_table_with_optics_for_31(tmp_path: Path) -> None:
+    star = read_text(tmp_path, RELION_31)
+    write_star(tmp_path / "out.star", star)
+    assert (tmp_path / "out.star").read_text().count("# version 30001\n") == 2
+    write_star(tmp_path / "out.star", StarFile({"": star.blocks["particles"]}))
+    assert "version" not in (tmp_path / "out.star").read_text()
