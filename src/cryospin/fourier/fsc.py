@@ -1,0 +1,80 @@
+"""Fourier shell correlation, and the resolution at which it crosses a threshold.
+
+Shell s holds the coefficients with round(|k|) = s; curves run over s = 1 .. d/2 - 1, so
+`curve[i]` is shell i + 1. The mean (shell 0) and the corners beyond Nyquist are left out.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import torch
+from jaxtyping import Complex, Float, Int
+from torch import Tensor
+
+
+@lru_cache(maxsize=2)
+def shells_of_spectrum(box: int) -> Int[Tensor, "z y x"]:
+    """round(|k|) of each coefficient of `rfftn` of a map, (d, d, d // 2 + 1)."""
+    full = torch.fft.fftfreq(box, 1.0 / box)
+    half = torch.arange(box // 2 + 1, dtype=full.dtype)
+    square = full[:, None, None] ** 2 + full[None, :, None] ** 2 + half[None, None, :] ** 2
+    return square.sqrt().round().long()
+
+
+def shell_sums(values: Float[Tensor, "z y x"]) -> Float[Tensor, " s"]:
+    """Sums over shells 1 .. d/2 - 1 of a quantity on the `rfftn` grid, float64.
+
+    Coefficients whose Friedel mate the half-spectrum lacks count twice.
+    """
+    box = values.shape[0]
+    shells = shells_of_spectrum(box)
+    total = torch.zeros(int(shells.max()) + 1, dtype=torch.float64)
+    both = values.to(torch.float64) * 2.0
+    both[..., 0] /= 2.0
+    if box % 2 == 0:
+        both[..., -1] /= 2.0
+    total.index_add_(0, shells.flatten(), both.flatten())
+    return total[1 : box // 2]
+
+
+def correlate_shells(
+    first: Complex[Tensor, "z y x"], second: Complex[Tensor, "z y x"]
+) -> Float[Tensor, " s"]:
+    """FSC of two spectra as `rfftn` gives them; 0 where a shell of either is empty."""
+    cross = shell_sums((first * second.conj()).real)
+    power = shell_sums(first.abs().square()) * shell_sums(second.abs().square())
+    return torch.where(power > 0, cross / power.clamp_min(torch.finfo(power.dtype).tiny).sqrt(), 0)
+
+
+def fourier_shell_correlation(
+    first: Float[Tensor, "d d d"], second: Float[Tensor, "d d d"]
+) -> Float[Tensor, " s"]:
+    """FSC(s) = Re <F1, F2>_s / (|F1|_s |F2|_s), (Harauz & van Heel 1986), float64."""
+    if first.shape != second.shape:
+        raise ValueError(f"maps differ in size: {tuple(first.shape)} and {tuple(second.shape)}")
+    return correlate_shells(torch.fft.rfftn(first), torch.fft.rfftn(second))
+
+
+def shell_resolutions_angstrom(box: int, pixel_size_angstrom: float) -> Float[Tensor, " s"]:
+    """Resolution of shells 1 .. d/2 - 1."""
+    return box * pixel_size_angstrom / torch.arange(1, box // 2, dtype=torch.float64)
+
+
+def resolution_at(
+    curve: Float[Tensor, " s"], threshold: float, box: int, pixel_size_angstrom: float
+) -> float | None:
+    """Resolution in Angstrom at which the curve first falls below `threshold`.
+
+    Linear between shells. A curve that never falls below gives its last shell's resolution
+    (as far as it can tell); one that starts below gives None.
+    """
+    below = torch.nonzero(curve < threshold).flatten()
+    if len(below) == 0:
+        return box * pixel_size_angstrom / len(curve)
+    at = int(below[0])
+    if at == 0:
+        return None
+    high, low = float(curve[at - 1]), float(curve[at])
+    shell = at + (high - threshold) / (high - low)  # curve[at - 1] is shell `at`
+    return box * pixel_size_angstrom / shell
