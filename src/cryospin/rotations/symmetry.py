@@ -9,6 +9,7 @@ Held against `relion_refine --print_symmetry_ops` in the tests.
 from __future__ import annotations
 
 import re
+from math import sqrt
 
 import numpy as np
 import torch
@@ -17,17 +18,17 @@ from torch import Tensor
 
 from cryospin.errors import UsageError
 
-_GOLDEN = (1.0 + np.sqrt(5.0)) / 2.0
+_GOLDEN = (1.0 + sqrt(5.0)) / 2.0
 _LARGEST_ORDER = 100
 
 # (order of the rotation, its axis)
 _PLATONIC: dict[str, tuple[tuple[int, tuple[float, float, float]], ...]] = {
-    "T": ((3, (0, 0, 1)), (2, (0, np.sqrt(2), 1))),
-    "O": ((4, (0, 0, 1)), (3, (1, 1, 1))),
-    "I1": ((3, (1, 1, 1)), (5, (_GOLDEN, 0, 1))),
-    "I2": ((3, (1, 1, 1)), (5, (1, 0, _GOLDEN))),
-    "I3": ((5, (0, 0, 1)), (2, (-1, 0, _GOLDEN))),
-    "I4": ((5, (0, 0, 1)), (2, (1, 0, _GOLDEN))),
+    "T": ((3, (0.0, 0.0, 1.0)), (2, (0.0, sqrt(2.0), 1.0))),
+    "O": ((4, (0.0, 0.0, 1.0)), (3, (1.0, 1.0, 1.0))),
+    "I1": ((3, (1.0, 1.0, 1.0)), (5, (_GOLDEN, 0.0, 1.0))),
+    "I2": ((3, (1.0, 1.0, 1.0)), (5, (1.0, 0.0, _GOLDEN))),
+    "I3": ((5, (0.0, 0.0, 1.0)), (2, (-1.0, 0.0, _GOLDEN))),
+    "I4": ((5, (0.0, 0.0, 1.0)), (2, (1.0, 0.0, _GOLDEN))),
 }
 
 
@@ -73,7 +74,7 @@ def _closure(
 
 def _key(rotation: np.ndarray) -> tuple[float, ...]:
     # elements of the finite groups differ by far more than 1e-3; + 0.0 makes -0.0 equal 0.0
-    return tuple(np.round(rotation.ravel(), 3) + 0.0)
+    return tuple((np.round(rotation.ravel(), 3) + 0.0).tolist())
 
 
 def _axis_rotation(axis: np.ndarray, order: int) -> np.ndarray:
