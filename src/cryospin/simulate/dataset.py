@@ -1,0 +1,218 @@
+"""A particle stack with known poses, streamed to disk.
+
+Every random number is a function of (seed, particle index), and particles are computed in
+blocks of a fixed size, so neither threads nor memory limits change a single bit.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from cryospin.errors import UsageError
+from cryospin.io.atomic import check_output_directory
+from cryospin.io.mrc import StackWriter, write_map
+from cryospin.io.relion import write_new_particles
+from cryospin.simulate.models import Molecule
+from cryospin.simulate.noise import draw_noise
+from cryospin.simulate.transfer import apply_ctf
+from cryospin.types import CtfParameters, DensityMap, Optics, Poses
+
+BLOCK = 32
+PARTICLES_PER_MICROGRAPH = 100
+
+Progress = Callable[[str, int, int], None]
+"""Called with the step's name, particles done and particles in all."""
+
+Work = Callable[[np.ndarray], tuple[np.ndarray, ...]]
+"""From the indices of a block of particles to arrays with a row for each."""
+
+
+@dataclass(frozen=True)
+class Microscope:
+    """How images come about once the poses are known.
+
+    snr: variance of the noiseless images after CTF (full box, mean over the data set of each
+        image's own) over the variance of the noise; infinity means no noise.
+    noise_exponent: 0 is white; else see `noise.noise_power`.
+    """
+
+    box: int
+    pixel_size_angstrom: float
+    snr: float
+    ctf: CtfParameters
+    noise_exponent: float = 0.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """The table that was written, and the noise its images got.
+
+    snr_in_particle: signal variance within the disc of the molecule's radius about the
+        particle, over that of the noise; larger than the SNR of the full box.
+    """
+
+    particles: Path
+    noise_sigma: float
+    snr_in_particle: float
+    warnings: tuple[str, ...]
+
+
+def simulate(
+    molecule: Molecule,
+    poses: Poses,
+    microscope: Microscope,
+    out: Path,
+    *,
+    threads: int = 1,
+    progress: Progress | None = None,
+) -> Simulated:
+    """Write particles.mrcs, truth.mrc, truth.star and, last, particles.star into `out`.
+
+    The noiseless images wait in an unnamed file of the same folder until their variance,
+    and so the noise's, is known.
+
+    Raises
+    ------
+    UsageError: an odd box, or a molecule that does not fit into it.
+    ResourceError: the disk does not take it.
+    """
+    warnings = _check_fit(molecule, poses, microscope)
+    box, count = microscope.box, len(poses)
+    check_output_directory(out, needed_bytes=4 * box**2 * (2 * count + box))
+    # the table of an earlier run must not stand beside a stack that is not its own
+    for name in ("particles.star", "truth.star"):
+        (out / name).unlink(missing_ok=True)
+    tell = progress or (lambda step, done, total: None)
+    stack = StackWriter(out / "particles.mrcs", box, microscope.pixel_size_angstrom, count)
+    with stack, tempfile.TemporaryFile(dir=out) as noiseless, _single_threaded_torch():
+        variances = np.empty((0, 2))
+        for images, found in _in_blocks(_imaging(molecule, poses, microscope), count, threads):
+            images.tofile(noiseless)
+            variances = np.concatenate([variances, found])
+            tell("images", len(variances), count)
+        signal, signal_in_particle = variances.mean(axis=0)
+        sigma = np.sqrt(signal / microscope.snr)
+        noiseless.seek(0)
+        done = 0
+        for (noise,) in _in_blocks(_noise(microscope), count, threads):
+            images = np.fromfile(noiseless, np.float32, noise.size).reshape(noise.shape)
+            stack.append(images + np.float32(sigma) * noise)
+            tell("noise", done := done + len(noise), count)
+    density = torch.from_numpy(molecule.voxelize(box, microscope.pixel_size_angstrom))
+    write_map(out / "truth.mrc", DensityMap(density, microscope.pixel_size_angstrom))
+    _write_tables(out, poses, microscope)
+    snr_in_particle = float(microscope.snr * signal_in_particle / signal)
+    return Simulated(out / "particles.star", float(sigma), snr_in_particle, warnings)
+
+
+def _check_fit(molecule: Molecule, poses: Poses, microscope: Microscope) -> tuple[str, ...]:
+    box, pixel = microscope.box, microscope.pixel_size_angstrom
+    if box % 2 or box < 16:
+        raise UsageError(f"--box must be even and at least 16, got {box}")
+    radius = molecule.radius_angstrom
+    if radius > 0.5 * box * pixel:
+        raise UsageError(
+            f"the molecule is {2 * radius:.0f} Angstrom wide, the box {box * pixel:.0f}: "
+            f"use a pixel of {3 * radius / box:.2g} Angstrom or more, or a larger box"
+        )
+    farthest = float(poses.shifts_angstrom.abs().max())
+    if radius + farthest > 0.5 * box * pixel:
+        return ("shifts move parts of the molecule out of the box",)
+    return ()
+
+
+@contextmanager
+def _single_threaded_torch() -> Iterator[None]:
+    """Parallel are the blocks; torch's own threads would split sums in other ways."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _in_blocks(work: Work, particles: int, threads: int) -> Iterator[tuple[np.ndarray, ...]]:
+    """Results of `work(index)` for blocks of particles, in order, few of them in memory.
+
+    The last block is filled up with its last particle: batched transforms and products may
+    round differently in a batch of another size.
+    """
+    pending: deque[tuple[int, Future[tuple[np.ndarray, ...]]]] = deque()
+
+    def finished() -> tuple[np.ndarray, ...]:
+        start, future = pending.popleft()
+        return tuple(array[: particles - start] for array in future.result())
+
+    with ThreadPoolExecutor(threads) as pool:
+        for start in range(0, particles, BLOCK):
+            index = np.minimum(np.arange(start, start + BLOCK), particles - 1)
+            pending.append((start, pool.submit(work, index)))
+            if len(pending) > 2 * threads:
+                yield finished()
+        while pending:
+            yield finished()
+
+
+def _imaging(molecule: Molecule, poses: Poses, microscope: Microscope) -> Work:
+    """Noiseless images (b, d, d), and their variances (b, 2) in the box and in the particle."""
+    pixel, box = microscope.pixel_size_angstrom, microscope.box
+    rotations = poses.rotations.numpy()
+    shifts_pixel = poses.shifts_angstrom.numpy() / pixel
+    axis = np.arange(box) - box // 2
+
+    def work(index: np.ndarray) -> tuple[np.ndarray, ...]:
+        shifts = shifts_pixel[index]
+        projections = molecule.project(rotations[index], shifts, box, pixel)
+        ctf = microscope.ctf.select(torch.from_numpy(index))
+        images = apply_ctf(torch.from_numpy(projections), ctf, pixel).numpy()
+        x, y = (axis - shifts[:, i, None] for i in (0, 1))
+        squared = y[:, :, None] ** 2 + x[:, None, :] ** 2
+        inside = squared <= (molecule.radius_angstrom / pixel) ** 2
+        in_particle = images.var(axis=(1, 2), dtype=np.float64, where=inside)
+        in_box = images.var(axis=(1, 2), dtype=np.float64)
+        return images, np.stack([in_box, in_particle], axis=1)
+
+    return work
+
+
+def _noise(microscope: Microscope) -> Work:
+    def work(index: np.ndarray) -> tuple[np.ndarray, ...]:
+        noise = draw_noise(
+            microscope.seed, index, microscope.box, exponent=microscope.noise_exponent
+        )
+        return (noise.numpy(),)
+
+    return work
+
+
+def _write_tables(out: Path, poses: Poses, microscope: Microscope) -> None:
+    """One optics group for each microscope found among the CTFs; poses only in truth.star."""
+    ctf = microscope.ctf
+    settings = torch.stack(
+        [ctf.voltage_kv, ctf.spherical_aberration_mm, ctf.amplitude_contrast], dim=1
+    )
+    distinct, group = torch.unique(settings, dim=0, return_inverse=True)
+    optics = tuple(
+        Optics(f"opticsGroup{number}", microscope.pixel_size_angstrom, *values)
+        for number, values in enumerate(distinct.tolist(), start=1)
+    )
+    names = [f"{number:06d}@particles.mrcs" for number in range(1, len(poses) + 1)]
+    micrographs = [
+        f"simulated_{number // PARTICLES_PER_MICROGRAPH + 1:05d}.mrc"
+        for number in range(len(poses))
+    ]
+    for name, known in (("truth.star", poses), ("particles.star", None)):
+        write_new_particles(
+            out / name, names, optics, microscope.box, group.numpy(), ctf, known, micrographs
+        )

@@ -1,0 +1,37 @@
+"""What can be simulated from: an atomic model or a map, told apart by the file's name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cryospin.errors import UsageError
+from cryospin.simulate.atoms import read_molecule
+from cryospin.simulate.maps import MapMolecule, read_map_molecule
+from cryospin.simulate.projection import GaussianMolecule
+
+ATOMIC = {".pdb", ".ent", ".cif", ".mmcif"}
+MAPS = {".mrc", ".map", ".ccp4"}
+
+Molecule = GaussianMolecule | MapMolecule
+"""What can be looked at from all sides: `project`, `voxelize`, and a `radius_angstrom`."""
+
+
+def read_model(path: Path, pixel_size_angstrom: float, *, assembly: bool = False) -> Molecule:
+    """The molecule of a PDB or mmCIF file or an MRC map (each optionally .gz), centred.
+
+    Pixels of `pixel_size_angstrom` decide how finely it is described: see `read_molecule`
+    and `map_molecule`.
+
+    Raises
+    ------
+    UsageError: no such file, or an unknown kind. BadDataError: not readable.
+    """
+    kind = Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
+    if kind.lower() in MAPS:
+        if assembly:
+            raise UsageError("--assembly needs an atomic model, not a map")
+        return read_map_molecule(path, pixel_size_angstrom)
+    if kind.lower() not in ATOMIC:
+        known = ", ".join(sorted(ATOMIC | MAPS))
+        raise UsageError(f"{path}: not a kind of model known by its name ({known}, or with .gz)")
+    return read_molecule(path, pixel_size_angstrom, assembly=assembly)

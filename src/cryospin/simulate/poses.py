@@ -1,0 +1,55 @@
+"""Poses drawn at random, each from (seed, particle index) alone."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import torch
+
+from cryospin.io.conventions import euler_to_rotation
+from cryospin.particles.draws import generator_for
+from cryospin.types import Poses
+
+Views = Literal["uniform", "equator"]
+EQUATOR_FRACTION = 0.9
+EQUATOR_LATITUDE_DEGREES = 20.0
+
+
+def draw_poses(
+    particles: int,
+    *,
+    max_shift_pixel: float,
+    pixel_size_angstrom: float,
+    views: Views = "uniform",
+    seed: int,
+) -> Poses:
+    """View directions as `views` says, in-plane angles uniform, shifts uniform in a square.
+
+    "uniform": Haar measure on SO(3). "equator": 90 % of the view directions lie within 20
+    degrees of the plane normal to the molecule's z axis, uniformly there, the others
+    uniformly outside. Shifts: x and y uniform in [-max, max] pixels, written in Angstrom.
+    """
+    uniform = np.stack([generator_for(seed, "pose", i).random(6) for i in range(particles)])
+    cosine_tilt = 2.0 * uniform[:, 0] - 1.0
+    if views == "equator":
+        cosine_tilt = _near_equator(cosine_tilt, uniform[:, 5])
+    angles = np.stack(
+        [
+            360.0 * uniform[:, 1] - 180.0,
+            np.degrees(np.arccos(cosine_tilt)),
+            360.0 * uniform[:, 2] - 180.0,
+        ],
+        axis=1,
+    )
+    shifts = (2.0 * uniform[:, 3:5] - 1.0) * max_shift_pixel * pixel_size_angstrom
+    return Poses(
+        euler_to_rotation(torch.from_numpy(angles)), torch.from_numpy(shifts), torch.ones(particles)
+    )
+
+
+def _near_equator(height: np.ndarray, chooser: np.ndarray) -> np.ndarray:
+    """Heights uniform in [-1, 1] moved into the band about 0, or (for a few) outside it."""
+    edge = np.sin(np.radians(EQUATOR_LATITUDE_DEGREES))
+    outside = np.sign(height) * (edge + (1.0 - edge) * np.abs(height))
+    return np.where(chooser < EQUATOR_FRACTION, height * edge, outside)
