@@ -6,8 +6,10 @@ import mrcfile
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from cryospin.errors import BadDataError, ResourceError
+from cryospin.errors import BadDataError, CryospinError, ResourceError
 from cryospin.io.mrc import StackWriter, read_images, read_map, write_map
 from cryospin.io.mrc_header import read_header
 from cryospin.types import CtfParameters, DensityMap, Optics, ParticleStack
@@ -103,6 +105,22 @@ def test_files_that_are_no_mrc(tmp_path: Path) -> None:
     mrcfile.write(path, np.zeros((2, 2, 2), np.complex64), overwrite=True)
     with pytest.raises(BadDataError, match="mode 4 is not supported"):
         read_header(path)
+
+
+@settings(derandomize=True, deadline=None, max_examples=60)
+@given(words=st.dictionaries(st.integers(0, 24), st.integers(-(2**31), 2**31 - 1), max_size=4))
+def test_headers_of_nonsense_raise_our_errors_only(
+    tmp_path_factory: pytest.TempPathFactory, words: dict[int, int]
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "nonsense.mrc"
+    write_map(path, DensityMap(torch.from_numpy(pixels(BOX)), 1.0))
+    content = np.frombuffer(path.read_bytes(), "<i4").copy()
+    content[list(words)] = list(words.values())
+    path.write_bytes(content.tobytes())
+    try:
+        read_map(path)
+    except CryospinError as error:
+        assert error.exit_code == 3
 
 
 def test_stack_writer(tmp_path: Path) -> None:

@@ -272,6 +272,15 @@ def test_new_particles(tmp_path: Path) -> None:
         ("000001@a", "000000@a", 2, "rlnImageName", "'000000@a.mrcs' is no image name"),
         ("000001@a", "x@a", 2, "rlnImageName", "'x@a.mrcs' is no image name"),
         ("000001@a.mrcs", "000001@", 2, "rlnImageName", "'000001@' is no image name"),
+        ("000001@a", "9" * 30 + "@a", 2, "rlnImageName", "is no image name"),
+        (
+            "_rlnMtfFileName #8\n2 second 200.0 2.7 0.07 1.50 8 mtf.star\n1 first  300.0 2.7 0.10 "
+            "1.50 8 mtf.star",
+            "_rlnCtfDataAreCtfPremultiplied #8\n2 b 200 2.7 0.07 1.5 8 1\n1 a 300 2.7 0.1 1.5 8 0",
+            3,
+            "rlnCtfDataAreCtfPremultiplied",
+            "multiplied by their CTF",
+        ),
         ("-3.0 1\n", "-3.0 1.5\n", 1, "rlnRandomSubset", "1.5 is no whole number"),
     ],
 )
@@ -296,7 +305,10 @@ def test_a_table_without_rows(tmp_path: Path) -> None:
         read_particles(path)
 
 
-cells = sorted(set(RELION_31.split()) | {"", "0", "-1", "1e400", "@", "٣@a.mrcs", "9" * 30})
+cells = sorted(
+    set(RELION_31.split())
+    | {"", "0", "-1", "1e400", "@", "٣@a.mrcs", "9" * 30, f"{10**30}@a.mrcs", "1@" + "x" * 300}
+)
 
 
 @settings(derandomize=True, deadline=None, max_examples=150)

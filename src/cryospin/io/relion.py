@@ -6,6 +6,7 @@ Writing keeps every token of every column it does not set.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,12 +58,13 @@ def read_particles(path: Path | str) -> ParticleStack:
     Raises
     ------
     BadDataError: no image names, missing CTF columns, values that are not numbers, optics
-        groups that differ in pixel size or box.
+        groups that differ in pixel size or box, images premultiplied by their CTF.
     """
     path = Path(path)
     star = read_star(path)
     name = _particle_block(star, path)
     columns = RelionColumns(path, star.blocks[name], star.blocks.get("optics"))
+    columns.refuse_what_is_not_modelled()
     names = columns.text("rlnImageName")
     assert names is not None
     files, file_index, slice_index, uids = _image_locations(names, path)
@@ -117,7 +119,9 @@ def _image_locations(
         if not at:
             # RELION 1's dialect: one image per file
             number, stack = "1", name
-        if not (number.isascii() and number.isdigit() and int(number) > 0 and stack):
+        # nine digits are an int; more would overflow the index
+        sound = number.isascii() and number.isdigit() and len(number) < 10 and stack
+        if not (sound and int(number) > 0):
             raise BadDataError(
                 f"{name!r} is no image name",
                 file=path,
@@ -133,10 +137,11 @@ def _image_locations(
 
 def _resolved(name: str, star: Path) -> Path:
     """Beside the STAR file, else under one of its parents (the project), else as it stands."""
+    # os.path, for Path.exists raises where a name is too long for the file system
     for folder in star.absolute().parents:
-        if (folder / name).exists():
+        if os.path.exists(folder / name):
             return folder / name
-    return Path(name) if Path(name).exists() else star.parent / name
+    return Path(name) if os.path.exists(name) else star.parent / name
 
 
 def _one_pixel_size(optics: tuple[Optics, ...], group: np.ndarray, path: Path) -> float:

@@ -6,6 +6,7 @@ where both have it, the particle's own counts.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +24,12 @@ ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
 ORIGINS_ANGSTROM = ("rlnOriginXAngst", "rlnOriginYAngst")
 ORIGINS_PIXEL = ("rlnOriginX", "rlnOriginY")
 CONFIDENCE = "rlnMaxValueProbDistribution"
+# where one of these holds, the images are not what the forward model says they are
+_NOT_MODELLED = {
+    "rlnCtfDataAreCtfPremultiplied": (1, "images are multiplied by their CTF", "not premultiplied"),
+    "rlnCtfDataArePhaseFlipped": (1, "the images' phases are flipped", "unflipped"),
+    "rlnImageDimensionality": (3, "these are subtomograms", "as 2D images"),
+}
 _CTF_FIX = "estimate the CTF first (CtfFind or Gctf) and extract the particles again"
 
 
@@ -33,6 +40,15 @@ class RelionColumns:
     path: Path
     particles: StarBlock
     optics: StarBlock | None
+
+    def refuse_what_is_not_modelled(self) -> None:
+        for name, (value, problem, instead) in _NOT_MODELLED.items():
+            values = self.numbers(name)
+            found = np.flatnonzero(values == value) if values is not None else np.empty(0, int)
+            if len(found):
+                row = int(found[0]) + 1
+                fix = f"extract the particles again, {instead}"
+                raise BadDataError(problem, file=self.path, row=row, column=name, fix=fix)
 
     def numbers(self, name: str) -> np.ndarray | None:
         """One number per particle, (n,) float64; None where the table does not say."""
@@ -53,7 +69,7 @@ class RelionColumns:
         values = self.numbers(name)
         if values is None:
             return None
-        broken = np.flatnonzero(values != np.rint(values))
+        broken = np.flatnonzero((values != np.rint(values)) | (np.abs(values) > 2**53))
         if len(broken):
             raise BadDataError(
                 f"{values[broken[0]]:g} is no whole number",
@@ -136,7 +152,7 @@ class RelionColumns:
         """In pixels: as the table says, else as the first stack that exists says."""
         sizes = self.integers("rlnImageSize")
         if sizes is None:
-            path = next((file for file in files if file.exists()), None)
+            path = next((file for file in files if os.path.exists(file)), None)
             if path is None:
                 raise BadDataError(
                     f"stack {files[0]} does not exist, and no column rlnImageSize tells the box",

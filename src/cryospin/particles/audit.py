@@ -6,6 +6,7 @@ needs every pixel (`audit_images`, one pass). Grammar and column types are io's 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -173,7 +174,7 @@ def _audited_header(stack: ParticleStack, number: int) -> MrcHeader | None:
         row, column = _row(stack, int(users[0])), "rlnImageName"
         return BadDataError(problem, file=stack.source, row=row, column=column, fix=fix)
 
-    if not path.exists():
+    if not os.path.exists(path):
         fix = "paths count from the STAR file's folder or one above it; put the stack there"
         raise refusal(f"stack {path} does not exist", fix)
     header = read_header(path)
