@@ -46,7 +46,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--jaxtyping"):
         from jaxtyping import install_import_hook
 
-        install_import_hook(modules_to_check(), "beartype.beartype")
+        install_import_hook(modules_to_check(), "run_time_checks.checked")
 
 
 def executed_count(config: pytest.Config) -> int:

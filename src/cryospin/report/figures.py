@@ -1,0 +1,251 @@
+"""The report's charts, each drawn on one small matplotlib figure and returned as a data URI.
+
+Figures are made without pyplot: no global state, and half its import time.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.image import imsave
+
+from cryospin.report.inputs import FscTable
+from cryospin.report.surface import even_directions
+
+INK, MUTED, GRID = "#1f2a37", "#6b7785", "#e3e8ee"
+BLUE, ORANGE, SKY, GREY = "#2b66ad", "#dd8330", "#8bb8e0", "#b4bdc8"
+HEAT = LinearSegmentedColormap.from_list("heat", ["#f3f6fa", SKY, BLUE, "#16335c"])
+STYLE = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["Inter", "Helvetica Neue", "Arial", "DejaVu Sans"],
+    "font.size": 10,
+    "text.color": INK,
+    "axes.edgecolor": GREY,
+    "axes.labelcolor": MUTED,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": GRID,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.major.size": 0,
+    "ytick.major.size": 0,
+    "legend.frameon": False,
+    # text stays text: small files, and the reader's own fonts
+    "svg.fonttype": "none",
+    # reports of the same run are the same file
+    "svg.hashsalt": "cryospin",
+}
+WIDTH_INCHES = 5.6
+# of the candidates for axis labels, those closer than this (1/Angstrom axis fraction) go
+LABEL_SPACING = 0.09
+
+
+def data_uri(kind: str, content: bytes) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
+
+
+def png(picture: np.ndarray) -> str:
+    """(rows, columns) grey, or (rows, columns, 4) RGBA, in [0, 1], as a PNG."""
+    if picture.ndim == 2:
+        picture = np.repeat(picture[..., None], 3, axis=2)
+    output = io.BytesIO()
+    imsave(output, np.round(picture * 255).astype(np.uint8), format="png")
+    return data_uri("png", output.getvalue())
+
+
+def grey_levels(picture: np.ndarray) -> np.ndarray:
+    """Values between their 0.5th and 99.8th percentile, as [0, 1]."""
+    low, high = np.quantile(picture, (0.005, 0.998))
+    return np.clip((picture - low) / max(high - low, 1e-20), 0.0, 1.0)
+
+
+def new_axes(height_inches: float = 3.5, bottom_inches: float = 0.5) -> Axes:
+    """The one pair of axes of a new figure; fixed margins, for an automatic layout draws twice."""
+    figure = Figure(figsize=(WIDTH_INCHES, height_inches))
+    bottom = bottom_inches / height_inches
+    return figure.add_axes((0.115, bottom, 0.8, 1.0 - bottom - 0.08 / height_inches))
+
+
+def svg(axes: Axes) -> str:
+    output = io.BytesIO()
+    FigureCanvasSVG(axes.get_figure(root=True)).print_svg(output, metadata={"Date": None})
+    return data_uri("svg+xml", output.getvalue())
+
+
+@rc_context(STYLE)
+def fsc_chart(table: FscTable, crossings_angstrom: dict[float, float | None]) -> str:
+    """Curves over frequency, with the thresholds and where the corrected curve crosses them."""
+    looks = {
+        "unmasked": {"color": GREY, "linewidth": 1.4},
+        "phase-randomised": {"color": ORANGE, "linewidth": 1.4, "linestyle": (0, (4, 2))},
+        "masked": {"color": SKY, "linewidth": 1.6},
+        "corrected": {"color": BLUE, "linewidth": 2.4},
+    }
+    axes = new_axes()
+    for name, look in looks.items():
+        if name in table.curves:
+            axes.plot(table.frequency, table.curves[name], label=name, **look)
+    right = float(table.frequency[-1])
+    for threshold, crossing in crossings_angstrom.items():
+        axes.axhline(threshold, color=INK, linewidth=0.8, linestyle=(0, (1, 2)))
+        axes.text(right * 1.01, threshold, f"{threshold:g}", va="center", color=MUTED, size=9)
+        if crossing is not None and 1 / crossing <= right:
+            axes.plot(1 / crossing, threshold, "o", color=BLUE, markersize=7, mec="white")
+            axes.annotate(
+                f"{crossing:.1f} Å",
+                (1 / crossing, threshold),
+                xytext=(-7, -4) if 1 / crossing > 0.85 * right else (8, 6),
+                ha="right" if 1 / crossing > 0.85 * right else "left",
+                textcoords="offset points",
+                color=BLUE,
+                weight="bold",
+            )
+    axes.set_xlim(0, right)
+    axes.set_ylim(min(-0.08, *(float(c.min()) for c in table.curves.values())), 1.04)
+    label_resolutions(axes, right)
+    axes.set_ylabel("Fourier shell correlation")
+    axes.legend(loc="lower left", bbox_to_anchor=(0.0, 0.2), fontsize=9)
+    return svg(axes)
+
+
+def label_resolutions(axes: Axes, right: float) -> None:
+    """Label a 1/Angstrom axis that ends at `right` in Angstrom, at round values."""
+    candidates = (100, 50, 30, 20, 15, 12, 10, 8, 7, 6, 5, 4.5, 4, 3.5, 3, 2.5, 2.2, 2, 1.8, 1.5)
+    kept: list[float] = []
+    for resolution in candidates:
+        place = 1 / resolution / right
+        if place <= 1 and (not kept or place - 1 / kept[-1] / right > LABEL_SPACING):
+            kept.append(resolution)
+    axes.set_xticks([1 / r for r in kept], [f"{r:g}" for r in kept])
+    axes.set_xlabel("resolution (Å)")
+
+
+def mollweide(directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Equal-area map of unit vectors (n, 3): x in [-2, 2], y in [-1, 1].
+
+    Snyder (1987), Map Projections, eq. 31-1 to 31-3: 2u + sin 2u = pi sin(latitude), here by
+    Newton's iteration on both sides' sines, which converges except at the poles themselves.
+    """
+    latitude = np.arcsin(np.clip(directions[:, 2], -1, 1))
+    longitude = np.arctan2(directions[:, 1], directions[:, 0])
+    u = latitude.copy()
+    for _ in range(12):
+        slope = np.maximum(2 + 2 * np.cos(2 * u), 1e-9)
+        u -= (2 * u + np.sin(2 * u) - np.pi * np.sin(latitude)) / slope
+        u = np.clip(u, -np.pi / 2, np.pi / 2)
+    return 2 / np.pi * longitude * np.cos(u), np.sin(u)
+
+
+def graticule() -> list[np.ndarray]:
+    """Lines (n, 3) of the globe: meridians 60 degrees apart, parallels 30 degrees apart."""
+    lines = []
+    sweep = np.linspace(-np.pi / 2 + 1e-3, np.pi / 2 - 1e-3, 61)
+    for longitude in np.deg2rad([-179.99, -120, -60, 0, 60, 120, 179.99]):
+        flat = np.cos(sweep)
+        lines.append((flat * np.cos(longitude), flat * np.sin(longitude), np.sin(sweep)))
+    for latitude in np.deg2rad([-60, -30, 0, 30, 60]):
+        flat = np.cos(latitude) * np.ones(121)
+        around = np.linspace(-np.pi + 1e-3, np.pi - 1e-3, 121)
+        lines.append((flat * np.cos(around), flat * np.sin(around), np.sin(latitude) + 0 * flat))
+    return [np.stack(line, axis=1) for line in lines]
+
+
+@rc_context(STYLE)
+def direction_chart(directions: np.ndarray) -> str:
+    """How often each direction was viewed, relative to an even spread, on the whole globe."""
+    # hexagons hold a dozen particles on average, as far as the eye can tell them apart; the
+    # lattice of hexbin has two per grid point, and the ellipse pi/4 of its bounding box
+    columns = int(np.clip(np.sqrt(len(directions) / 12 * 4 * np.sqrt(3) / np.pi), 12, 44))
+    rows = round(columns / (2 * np.sqrt(3)))
+    grid = {"gridsize": (columns, rows), "extent": (-2, 2, -1, 1)}
+    axes = new_axes(3.3, bottom_inches=0.75)
+    cells = axes.hexbin(*mollweide(directions), cmap=HEAT, linewidths=0.2, **grid)
+    # counting an even spread on the same hexagons makes up for those the rim cuts
+    even = axes.hexbin(*mollweide(even_directions(40_000)), **grid)
+    expected = np.asarray(even.get_array()) * len(directions) / 40_000
+    even.remove()
+    # slivers of hexagons at the rim would be all chance
+    whole = expected > 0.3 * expected.max()
+    ratio = np.where(whole, cells.get_array() / np.maximum(expected, 1e-9), np.nan)
+    cells.set_array(np.ma.masked_invalid(ratio))
+    cells.set_clim(0, max(2.0, float(np.nanquantile(ratio, 0.99))))
+    for line in graticule():
+        axes.plot(*mollweide(line), color=INK, alpha=0.18, linewidth=0.6)
+    axes.set_aspect("equal")
+    axes.set_axis_off()
+    scale = axes.figure.add_axes((0.25, 0.17, 0.5, 0.025))
+    bar = axes.figure.colorbar(cells, cax=scale, orientation="horizontal")
+    bar.outline.set_visible(False)
+    bar.set_label("views, relative to an even spread")
+    return svg(axes)
+
+
+@rc_context(STYLE)
+def shift_chart(shifts_angstrom: np.ndarray) -> str:
+    """Particles' displacements from their box centres."""
+    reach = max(1.0, float(np.quantile(np.abs(shifts_angstrom), 0.998))) * 1.05
+    axes = new_axes()
+    axes.hexbin(
+        *shifts_angstrom.T,
+        gridsize=26,
+        extent=(-reach, reach, -reach, reach),
+        cmap=HEAT,
+        linewidths=0.2,
+    )
+    axes.set_aspect("equal")
+    axes.set_xlim(-reach, reach)
+    axes.set_ylim(-reach, reach)
+    axes.set_xlabel("shift x (Å)")
+    axes.set_ylabel("shift y (Å)")
+    axes.grid(False)
+    return svg(axes)
+
+
+@rc_context(STYLE)
+def confidence_chart(confidence: np.ndarray) -> str:
+    axes = new_axes()
+    axes.hist(confidence, bins=np.linspace(0, 1, 41), color=SKY, edgecolor="white")
+    median = float(np.median(confidence))
+    axes.axvline(median, color=BLUE, linewidth=1.6)
+    axes.text(
+        median,
+        0.995,
+        f" median {median:.2f} ",
+        transform=axes.get_xaxis_transform(),
+        ha="left" if median < 0.6 else "right",
+        va="top",
+        color=BLUE,
+        weight="bold",
+    )
+    axes.margins(y=0.12)
+    axes.set_xlim(0, 1)
+    axes.set_xlabel("weight of the particle's best pose")
+    axes.set_ylabel("particles")
+    axes.grid(axis="x", visible=False)
+    return svg(axes)
+
+
+@rc_context(STYLE)
+def starts_chart(scores: dict[str, Sequence[float]]) -> str:
+    """Scores of the independent starts of each half-set; the best of each is filled."""
+    axes = new_axes(1.0 + 0.8 * len(scores))
+    for row, values in enumerate(scores.values()):
+        best = max(values)
+        axes.plot(values, [row] * len(values), "o", mfc="white", mec=BLUE, markersize=9)
+        axes.plot(best, row, "o", color=BLUE, markersize=9)
+    axes.set_yticks(range(len(scores)), list(scores))
+    axes.set_ylim(len(scores) - 0.5, -0.5)
+    axes.set_xlabel("score on held-out images (higher is better)")
+    axes.grid(axis="y", visible=False)
+    axes.margins(x=0.12)
+    return svg(axes)

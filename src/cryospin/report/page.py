@@ -1,0 +1,142 @@
+"""report.html: one self-contained page that says first whether a run can be trusted.
+
+Built from the files of the run directory alone (report.inputs), so that it can be made
+again at any time; what a file would have shown is left out when the file is absent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from cryospin import __version__
+from cryospin.io.atomic import atomic_path
+from cryospin.report import figures
+from cryospin.report.inputs import RunFiles, read_run
+from cryospin.report.pictures import half_map_pictures, map_pictures
+from cryospin.report.words import (
+    evaluation_rows,
+    label_and_value,
+    number_tiles,
+    seconds_in_words,
+    verdict_in_words,
+)
+
+STAGE_COLOURS = ("#2b66ad", "#dd8330", "#3f9c8f", "#8bb8e0", "#c8a2c8", "#9aa5b1", "#e3c567")
+
+
+def write_report(run_directory: Path) -> Path:
+    """Write `report.html` into a run directory and return its path.
+
+    Raises
+    ------
+    BadDataError: the folder holds no readable result.json.
+    ResourceError: the page cannot be written there.
+    """
+    run = read_run(Path(run_directory))
+    environment = Environment(
+        loader=PackageLoader("cryospin.report", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = environment.get_template("template.html.j2").render(**content_of(run))
+    path = run.directory / "report.html"
+    with atomic_path(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+    return path
+
+
+def content_of(run: RunFiles) -> dict[str, Any]:
+    """Everything the template shows."""
+    result = run.result
+    return {
+        "name": run.directory.resolve().name,
+        "date": str(result.get("date", ""))[:16].replace("T", " "),
+        "version": result.get("version", __version__),
+        "verdict": verdict_in_words(result),
+        "reasons": result.get("reasons", []),
+        "warnings": result.get("warnings", []),
+        "tiles": number_tiles(result, run.evaluation),
+        "pictures": map_pictures(run),
+        "halves": half_map_pictures(run),
+        "charts": list(charts(run)),
+        "evaluation": evaluation_rows(run.evaluation) if run.evaluation else [],
+        "stages": stages(result.get("seconds", {})),
+        "tables": tables(result),
+        "problems": run.problems,
+    }
+
+
+def charts(run: RunFiles) -> Iterator[dict[str, str]]:
+    """The charts whose files are there, in the order of the page."""
+    if run.fsc is not None:
+        found = run.result.get("resolution_angstrom", {})
+        crossings = {0.143: found.get("fsc_0.143"), 0.5: found.get("fsc_0.5")}
+        yield {
+            "id": "fsc",
+            "title": "Fourier shell correlation of the half-maps",
+            "note": "The corrected curve counts: masked, less what the mask alone would give.",
+            "uri": figures.fsc_chart(run.fsc, crossings),
+        }
+    if run.poses is not None:
+        yield {
+            "id": "directions",
+            "title": "Directions the particle was seen from",
+            "note": "Equal-area map of the sphere, the particle's z axis at the top.",
+            "uri": figures.direction_chart(run.poses.directions),
+        }
+    if run.poses is not None and run.poses.confidence is not None:
+        yield {
+            "id": "confidence",
+            "title": "Confidence in the poses",
+            "note": "Close to 1: no other pose explains the image nearly as well.",
+            "uri": figures.confidence_chart(run.poses.confidence),
+        }
+    if run.poses is not None:
+        yield {
+            "id": "shifts",
+            "title": "Shifts from the box centre",
+            "note": "A cloud cut off at a border asks for a larger search range.",
+            "uri": figures.shift_chart(run.poses.shifts_angstrom),
+        }
+    scores = {
+        half.replace("half", "half "): [start["score"] for start in starts]
+        for half, starts in run.result.get("explore", {}).items()
+        if starts
+    }
+    if scores:
+        yield {
+            "id": "starts",
+            "title": "Independent random starts",
+            "note": "The best start of each half-set (filled) went on; several near the best "
+            "speak for the same solution found twice.",
+            "uri": figures.starts_chart(scores),
+        }
+
+
+def stages(seconds: dict[str, float]) -> list[dict[str, Any]]:
+    """Stages in the order they ran, with their share of the whole."""
+    whole = sum(seconds.values()) or 1.0
+    return [
+        {
+            "name": name,
+            "seconds": seconds_in_words(spent),
+            "share": round(spent / whole, 4),
+            "colour": STAGE_COLOURS[number % len(STAGE_COLOURS)],
+        }
+        for number, (name, spent) in enumerate(seconds.items())
+    ]
+
+
+def tables(result: dict[str, Any]) -> list[dict[str, Any]]:
+    titles = {"settings": "Settings", "versions": "Versions"}
+    return [
+        {"title": title, "rows": [label_and_value(*item) for item in result[key].items()]}
+        for key, title in titles.items()
+        if result.get(key)
+    ]

@@ -1,0 +1,95 @@
+"""Pictures of a run's maps: shaded surface, slices, projections, the half-maps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from cryospin.report.figures import grey_levels, png
+from cryospin.report.inputs import RunFiles
+from cryospin.report.surface import (
+    CAST_BOX,
+    Surface,
+    render_surface,
+    resized,
+    surface_of,
+    view_rotation,
+)
+
+SURFACE_PIXELS = 288
+# azimuth and elevation of the viewer, in degrees. Not 120 degrees apart: three-fold
+# symmetry would show the same side three times.
+VIEWS = {"from the side": (20, 12), "turned by 90°": (110, 12), "from above": (20, 90)}
+# slices and projections show this much more than the particle, for its surroundings to judge
+MARGIN = 1.25
+
+
+def map_pictures(run: RunFiles) -> dict[str, Any] | None:
+    """What the template shows of the maps; None without a map."""
+    if run.map is None:
+        return None
+    surface = surface_of(run.map)
+    half_width = CAST_BOX // 2
+    pictures: dict[str, Any] = {"surfaces": []}
+    if surface is not None:
+        half_width = min(half_width, int(np.ceil(surface.extent * MARGIN)))
+        pixel = float(run.result.get("pixel_size_angstrom", 1.0)) * run.map.shape[0] / CAST_BOX
+        pictures["level"] = f"{surface.level:.3g}"
+        pictures["extent"] = f"{2 * surface.extent * pixel:.0f}"
+        pictures["surfaces"] = surfaces(surface)
+    values = surface.values if surface is not None else resized(run.map, CAST_BOX)
+    pictures["groups"] = [
+        {
+            "title": "Slices through the centre",
+            "note": "Protein is bright.",
+            "pictures": [
+                labelled(
+                    f"normal to {axis}", cut(np.take(values, CAST_BOX // 2, place), half_width)
+                )
+                for axis, place in (("x", 2), ("y", 1), ("z", 0))
+            ],
+        },
+        {
+            "title": "Projections",
+            "note": "Sums along an axis: what a particle image would be without noise.",
+            "pictures": [
+                labelled(f"along {axis}", cut(values.sum(axis=place), half_width))
+                for axis, place in (("x", 2), ("y", 1), ("z", 0))
+            ],
+        },
+    ]
+    return pictures
+
+
+def half_map_pictures(run: RunFiles) -> list[dict[str, str]]:
+    """The central slices of both half-maps, on one scale of grey; empty without both."""
+    if run.half1 is None or run.half2 is None:
+        return []
+    slices = [half[half.shape[0] // 2] for half in (run.half1, run.half2)]
+    levels = grey_levels(np.concatenate(slices, axis=1))
+    return [
+        {"label": label, "uri": png(picture[::-1])}
+        for label, picture in zip(("half 1", "half 2"), np.split(levels, 2, axis=1), strict=True)
+    ]
+
+
+def surfaces(surface: Surface) -> list[dict[str, str]]:
+    return [
+        {
+            "label": label,
+            "uri": png(render_surface(surface, view_rotation(*angles), SURFACE_PIXELS)),
+        }
+        for label, angles in VIEWS.items()
+    ]
+
+
+def labelled(label: str, picture: np.ndarray) -> dict[str, str]:
+    return {"label": label, "uri": png(grey_levels(picture))}
+
+
+def cut(picture: np.ndarray, half_width: int) -> np.ndarray:
+    """The middle of a square picture, its rows turned so that the second axis points up."""
+    centre = picture.shape[0] // 2
+    inner = slice(max(0, centre - half_width), centre + half_width)
+    return picture[inner, inner][::-1]

@@ -1,0 +1,92 @@
+"""Numbers of a run as the report says them: verdict, tiles, table rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+
+def verdict_in_words(result: dict[str, Any]) -> dict[str, str]:
+    """title, sentence and mood (good, bad, plain: the colour) of a run's verdict."""
+    verdict = str(result.get("verdict", "no verdict"))
+    resolution = result.get("resolution_angstrom", {}).get("fsc_0.143")
+    agreement = (
+        f"agree to {resolution:.1f} Å (FSC 0.143)"
+        if resolution
+        else "do not agree at any resolution"
+    )
+    halves = f"Two half-sets, reconstructed independently, {agreement}."
+    if verdict == "converged":
+        return {"title": "Converged", "sentence": halves, "mood": "good"}
+    if verdict == "not converged":
+        sentence = f"Do not interpret this map. {halves}"
+        return {"title": "Not converged", "sentence": sentence, "mood": "bad"}
+    return {"title": verdict.capitalize(), "sentence": halves, "mood": "plain"}
+
+
+def number_tiles(result: dict[str, Any], evaluation: dict[str, Any] | None) -> list[dict[str, str]]:
+    """The few numbers one looks for first."""
+    resolution = result.get("resolution_angstrom", {})
+    box, pixel = result.get("box"), result.get("pixel_size_angstrom")
+    tiles = [
+        ("resolution at FSC 0.143", angstrom(resolution.get("fsc_0.143"))),
+        ("resolution at FSC 0.5", angstrom(resolution.get("fsc_0.5"))),
+        ("particles", f"{result['particles']:,}" if "particles" in result else None),
+        (f"box, {pixel:.4g} Å per pixel" if pixel else "box", f"{box} px" if box else None),
+        ("symmetry", result.get("symmetry")),
+        (
+            "in all",
+            seconds_in_words(result["seconds_total"]) if "seconds_total" in result else None,
+        ),
+        (
+            "peak memory",
+            f"{result['peak_memory_bytes'] / 1e9:.1f} GB"
+            if "peak_memory_bytes" in result
+            else None,
+        ),
+    ]
+    return [{"label": label, "value": str(value)} for label, value in tiles if value is not None]
+
+
+def angstrom(value: float | None) -> str:
+    return "none" if value is None else f"{value:.1f} Å"
+
+
+def seconds_in_words(seconds: float) -> str:
+    """`8.3 s`, `42 s`, `3 min 05 s`, `2 h 10 min`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def label_and_value(name: str, value: Any) -> dict[str, str]:
+    """`max_resolution_angstrom`: None -> `max resolution angstrom`: `automatic`."""
+    if value is None:
+        text = "automatic"
+    elif isinstance(value, bool):
+        text = "yes" if value else "no"
+    elif isinstance(value, float):
+        text = f"{value:.4g}"
+    elif isinstance(value, list | tuple):
+        text = ", ".join(label_and_value("", item)["value"] for item in value)
+    else:
+        text = str(value)
+    return {"label": name.replace("_", " "), "value": text}
+
+
+def evaluation_rows(evaluation: dict[str, Any]) -> list[dict[str, str]]:
+    """Every single number and word of an evaluation, groups flattened into their labels."""
+    return list(_flattened(evaluation, ""))
+
+
+def _flattened(values: dict[str, Any], prefix: str) -> Iterator[dict[str, str]]:
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _flattened(value, f"{prefix}{name}: ")
+        elif not isinstance(value, list):
+            yield label_and_value(prefix + name, value)

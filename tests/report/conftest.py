@@ -1,0 +1,122 @@
+"""A small run directory as `cryospin reconstruct` leaves it, made without reconstructing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from cryospin.io.mrc import write_map
+from cryospin.io.relion import write_new_particles
+from cryospin.io.star import StarBlock, StarFile, write_star
+from cryospin.types import CtfParameters, DensityMap, Optics, Poses
+
+BOX, PIXEL, PARTICLES = 32, 4.0, 150
+
+
+@pytest.fixture(scope="session")
+def result() -> dict[str, Any]:
+    return {
+        "program": "cryospin",
+        "version": "0.1.0",
+        "verdict": "converged",
+        "reasons": ["the half-sets found the same map"],
+        "warnings": ["views are unevenly spread"],
+        "resolution_angstrom": {"fsc_0.143": 12.3, "fsc_0.5": 15.6},
+        "particles": PARTICLES,
+        "box": BOX,
+        "pixel_size_angstrom": PIXEL,
+        "symmetry": "C1",
+        "seconds": {"read": 1.0, "explore": 20.0, "refine": 9.0},
+        "seconds_total": 30.0,
+        "peak_memory_bytes": 1.2e9,
+        "explore": {
+            "half1": [{"start": 1, "score": 0.1}, {"start": 2, "score": 0.2}],
+            "half2": [{"start": 1, "score": 0.2}, {"start": 2, "score": 0.2}],
+        },
+        "settings": {"recipe": "exhaustive", "max_resolution_angstrom": None},
+        "versions": {"torch": "2.13.0"},
+        "date": "2026-01-02T03:04:05+00:00",
+    }
+
+
+@pytest.fixture(scope="session")
+def poses() -> Poses:
+    generator = torch.Generator().manual_seed(7)
+    rotations = torch.linalg.qr(torch.randn(PARTICLES, 3, 3, generator=generator).double())[0]
+    rotations = rotations * torch.linalg.det(rotations)[:, None, None]
+    return Poses(
+        rotations,
+        torch.randn(PARTICLES, 2, generator=generator).double() * 5,
+        torch.rand(PARTICLES, generator=generator).double(),
+    )
+
+
+@pytest.fixture(scope="session")
+def whole_run(
+    tmp_path_factory: pytest.TempPathFactory, result: dict[str, Any], poses: Poses
+) -> Path:
+    """A complete run directory; tests that change files take `run_directory`."""
+    folder = tmp_path_factory.mktemp("whole") / "run of <ribosomes> & co"
+    folder.mkdir()
+    (folder / "result.json").write_text(json.dumps(result))
+    noise = np.random.default_rng(3)
+    place = np.indices((BOX,) * 3) - BOX // 2
+    particle = 5 * np.exp(-(place[0] ** 2 / 60 + place[1] ** 2 / 30 + place[2] ** 2 / 15))
+    for name in ("map.mrc", "half1.mrc", "half2.mrc", "mask.mrc"):
+        values = particle + 0.1 * noise.normal(size=(BOX,) * 3)
+        write_map(folder / name, DensityMap(torch.as_tensor(values, dtype=torch.float32), PIXEL))
+    write_poses(folder / "particles.star", poses)
+    write_fsc(folder / "fsc.star")
+    return folder
+
+
+@pytest.fixture
+def run_directory(whole_run: Path, tmp_path: Path) -> Path:
+    """A copy of the complete run."""
+    return Path(shutil.copytree(whole_run, tmp_path / "run"))
+
+
+@pytest.fixture
+def bare_run(whole_run: Path, tmp_path: Path) -> Path:
+    """A run of which only result.json is left, and hence quick to report."""
+    shutil.copy(whole_run / "result.json", tmp_path)
+    return tmp_path
+
+
+def write_poses(path: Path, poses: Poses) -> None:
+    ones = torch.ones(PARTICLES)
+    ctf = CtfParameters(
+        1e4 * ones, 1e4 * ones, 0 * ones, 0 * ones, 300 * ones, 2.7 * ones, 0.1 * ones
+    )
+    write_new_particles(
+        path,
+        [f"{number + 1:06d}@particles.mrcs" for number in range(PARTICLES)],
+        (Optics("first", PIXEL, 300.0, 2.7, 0.1),),
+        BOX,
+        np.zeros(PARTICLES, dtype=int),
+        ctf,
+        poses,
+    )
+
+
+def write_fsc(path: Path) -> None:
+    shell = np.arange(1, BOX // 2)
+    frequency = shell / (BOX * PIXEL)
+    fall = 1 / (1 + np.exp((shell - 9) * 1.2))
+    columns = {
+        "rlnSpectralIndex": shell,
+        "rlnResolution": frequency,
+        "rlnAngstromResolution": 1 / frequency,
+        "rlnFourierShellCorrelationUnmaskedMaps": fall**1.5,
+        "rlnFourierShellCorrelationMaskedMaps": fall,
+        "rlnCorrectedFourierShellCorrelationPhaseRandomizedMaskedMaps": 0.2 * fall,
+        "rlnFourierShellCorrelationCorrected": fall,
+    }
+    text = {name: [f"{value:.6f}" for value in values] for name, values in columns.items()}
+    write_star(path, StarFile({"fsc": StarBlock(columns=text)}))

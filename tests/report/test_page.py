@@ -1,0 +1,135 @@
+"""The page as a whole: complete, self-contained, and still made when files are missing."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cryospin.errors import BadDataError
+from cryospin.report.page import write_report
+
+PANELS = {"verdict", "warnings", "numbers", "map", "evidence", "fsc", "halves", "directions"}
+PANELS |= {"confidence", "shifts", "starts", "time", "settings"}
+
+
+class Page(HTMLParser):
+    """Element ids, addresses of resources, and tags left open."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.ids: set[str] = set()
+        self.addresses: list[str] = []
+        self.open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        attributes = dict(attrs)
+        self.ids.add(attributes.get("id") or "")
+        self.addresses += [attributes[key] or "" for key in ("src", "href") if key in attributes]
+        if tag not in ("meta", "img", "link", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+@pytest.fixture(scope="module")
+def text(whole_run: Path) -> str:
+    """The page of the complete run."""
+    path = write_report(whole_run)
+    assert path == whole_run / "report.html"
+    return path.read_text()
+
+
+def test_a_whole_run_shows_every_panel(text: str) -> None:
+    page = Page(text)
+    assert page.ids >= PANELS
+    assert "problems" not in page.ids
+    assert not page.open
+    assert "Converged" in text
+    assert "12.3 Å" in text
+    surfaces, slices, projections, halves, charts = 3, 3, 3, 2, 5
+    assert text.count("<img") == surfaces + slices + projections + halves + charts
+
+
+def test_the_page_needs_no_network_and_is_small(text: str) -> None:
+    assert all(address.startswith("data:") for address in Page(text).addresses)
+    assert not re.search(r"@import|url\(|<script|<link", text)
+    assert len(text) < 5_000_000
+
+
+def test_the_same_run_gives_the_same_page(text: str, whole_run: Path) -> None:
+    assert write_report(whole_run).read_text() == text
+
+
+def test_text_of_the_run_is_escaped(text: str, bare_run: Path, result: dict[str, Any]) -> None:
+    assert "run of &lt;ribosomes&gt; &amp; co" in text
+    strange = {**result, "reasons": ["<script>alert(1)</script>"]}
+    (bare_run / "result.json").write_text(json.dumps(strange))
+    assert "<script" not in write_report(bare_run).read_text()
+
+
+def test_result_alone_still_gives_a_page(bare_run: Path) -> None:
+    text = write_report(bare_run).read_text()
+    page = Page(text)
+    assert page.ids >= {"verdict", "numbers", "starts", "time", "settings", "problems"}
+    assert not page.ids & {"map", "fsc", "halves", "directions"}
+    assert "map.mrc is not there." in text
+
+
+@pytest.mark.parametrize("content", ["{}", '{"verdict": "interrupted"}'])
+def test_an_almost_empty_result_gives_a_page(tmp_path: Path, content: str) -> None:
+    (tmp_path / "result.json").write_text(content)
+    assert not Page(write_report(tmp_path).read_text()).open
+
+
+def test_broken_files_are_named_and_the_rest_is_shown(run_directory: Path) -> None:
+    (run_directory / "map.mrc").write_bytes(b"no map")
+    (run_directory / "fsc.star").write_text("data_other\n\n_a 1\n")
+    (run_directory / "particles.star").write_text("data_particles\n\nloop_\n_rlnAngleRot\nx y\n")
+    text = write_report(run_directory).read_text()
+    assert Page(text).ids >= {"halves", "problems"}
+    for name in ("map.mrc", "fsc.star", "particles.star"):
+        assert f"{name} cannot be shown" in text
+
+
+def test_a_flat_map_has_slices_but_no_surface(bare_run: Path, whole_run: Path) -> None:
+    header = (whole_run / "map.mrc").read_bytes()[:1024]
+    (bare_run / "map.mrc").write_bytes(header + bytes(4 * 32**3))
+    text = write_report(bare_run).read_text()
+    assert "Slices through the centre" in text
+    assert "Surface of the map" not in text
+
+
+def test_not_converged_says_so_first(bare_run: Path, result: dict[str, Any]) -> None:
+    failed = {
+        **result,
+        "verdict": "not converged",
+        "resolution_angstrom": {"fsc_0.143": None, "fsc_0.5": None},
+    }
+    (bare_run / "result.json").write_text(json.dumps(failed))
+    text = write_report(bare_run).read_text()
+    assert "Do not interpret this map." in text
+    assert text.index("Not converged") < text.index("<img")
+
+
+def test_a_score_against_the_truth_is_shown(bare_run: Path) -> None:
+    score = {"rotation_error_degrees": {"median": 1.234}, "particles": 150}
+    (bare_run / "evaluation.json").write_text(json.dumps(score))
+    text = write_report(bare_run).read_text()
+    assert "evaluation" in Page(text).ids
+    assert "1.234" in text
+
+
+@pytest.mark.parametrize("content", [None, "not json", "[1, 2]"])
+def test_without_a_result_there_is_no_page(tmp_path: Path, content: str | None) -> None:
+    if content is not None:
+        (tmp_path / "result.json").write_text(content)
+    with pytest.raises(BadDataError, match="result.json"):
+        write_report(tmp_path)
+    assert not (tmp_path / "report.html").exists()
