@@ -12,12 +12,14 @@ from typing import Any
 
 import numba
 import numpy as np
+import roma
 import torch
 from jaxtyping import Complex, Float, Int
 from torch import Tensor
 
 from cryospin.fourier.disk import FourierDisk, shift_phases
 from cryospin.fourier.parity import ParityFold
+from cryospin.rotations.grid import VIEW_HALF_TURNS, OrientationGrid
 
 _NEGLIGIBLE = np.float32(16.0)
 """Hypotheses this far (in log posterior) below an image's best are dropped: 1e-7."""
@@ -56,30 +58,21 @@ def grid_posterior(
     likelihood^(1/temperature), normalised per image.
     """
     batch, count = len(images), len(shifts_pixel)
-    back = shift_phases(-(centres_pixel[:, None] + shifts_pixel), disk)
-    data = ((images * ctf)[:, None] * back).reshape(batch * count, -1)
-    data_blocks = fold.fold(data)
-    power_blocks = fold.fold_even(ctf.square())
-    slice_blocks = fold.fold(slices)
-    norm_blocks = fold.fold_even(slices.abs().square())
-    scores = torch.empty(4, batch * count, len(slices))
-    norms = torch.empty(2, batch, len(slices))
-    for block in range(4):
-        torch.mm(data_blocks[block], slice_blocks[block].T, out=scores[block])
-    for block in range(2):
-        torch.mm(power_blocks[block], norm_blocks[block].T, out=norms[block])
+    blocks = _block_scores(slices, images, ctf, shifts_pixel, centres_pixel, disk, fold)
+    scores, norms, data_blocks, power_blocks = blocks
     best = np.empty((batch, 3), dtype=np.int64)
     confidence, evidence = np.empty(batch, np.float32), np.empty(batch, np.float32)
     _normalise(
-        scores.view(4, batch, count, -1).numpy(),
+        scores.numpy(),
         norms.numpy(),
         np.float32(1.0 / temperature),
         best,
         confidence,
         evidence,
     )
-    numerator = fold.unfold(*(scores[i].T @ data_blocks[i] for i in range(4)))
-    marginal = scores[:2].view(2, batch, count, -1).sum(dim=2)
+    weights = scores.view(4, batch * count, -1)
+    numerator = fold.unfold(*(weights[i].T @ data_blocks[i] for i in range(4)))
+    marginal = scores[:2].sum(dim=2)
     denominator = fold.unfold_even(*(marginal[i].T @ power_blocks[i] for i in range(2)))
     half_turn, base, shift = torch.from_numpy(best).unbind(dim=1)
     return GridPosterior(
@@ -89,6 +82,63 @@ def grid_posterior(
         torch.from_numpy(confidence),
         torch.from_numpy(evidence),
     )
+
+
+@dataclass(frozen=True)
+class PoseHypotheses:
+    """The h best separate orientations of each image, best first, each at its best shift."""
+
+    rotations: Float[Tensor, "b h 3 3"]
+    shifts_pixel: Float[Tensor, "b h 2"]
+
+
+def best_hypotheses(
+    grid: OrientationGrid,
+    slices: Complex[Tensor, "g k"],
+    images: Complex[Tensor, "b k"],
+    ctf: Float[Tensor, "b k"],
+    shifts_pixel: Float[Tensor, "t 2"],
+    centres_pixel: Float[Tensor, "b 2"],
+    disk: FourierDisk,
+    fold: ParityFold,
+    hypotheses: int,
+) -> PoseHypotheses:
+    """Peaks of the likelihood over the grid, at least 1.8 grid spacings apart."""
+    scores, norms, _, _ = _block_scores(
+        slices, images, ctf, shifts_pixel, centres_pixel, disk, fold
+    )
+    quaternions = roma.rotmat_to_unitquat(VIEW_HALF_TURNS[:, None] @ grid.base)
+    found = np.empty((len(images), hypotheses, 3), dtype=np.int64)
+    near = np.cos(0.5 * np.radians(1.8 * grid.spacing_degrees))
+    _peaks(scores.numpy(), norms.numpy(), quaternions.numpy(), np.float32(near), found)
+    half_turn, base, shift = torch.from_numpy(found).unbind(dim=-1)
+    return PoseHypotheses(
+        grid.rotations(half_turn, base), centres_pixel[:, None] + shifts_pixel[shift]
+    )
+
+
+def _block_scores(
+    slices: Tensor,
+    images: Tensor,
+    ctf: Tensor,
+    shifts_pixel: Tensor,
+    centres_pixel: Tensor,
+    disk: FourierDisk,
+    fold: ParityFold,
+) -> tuple[Tensor, Tensor, tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """Inner products per parity block: Re<C x s*, P> (4, b, t, g), <C^2, |P|^2> (2, b, g),
+    and the image blocks they were made of."""
+    batch, count = len(images), len(shifts_pixel)
+    back = shift_phases(-(centres_pixel[:, None] + shifts_pixel), disk)
+    data = fold.fold(((images * ctf)[:, None] * back).reshape(batch * count, -1))
+    power = fold.fold_even(ctf.square())
+    scores = torch.empty(4, batch * count, len(slices))
+    norms = torch.empty(2, batch, len(slices))
+    for block, values in enumerate(fold.fold(slices)):
+        torch.mm(data[block], values.T, out=scores[block])
+    for block, values in enumerate(fold.fold_even(slices.abs().square())):
+        torch.mm(power[block], values.T, out=norms[block])
+    return scores.view(4, batch, count, -1), norms, data, power
 
 
 _parallel: Any = numba.njit(
@@ -157,3 +207,43 @@ def _normalise(scores, norms, inverse_temperature, best, confidence, evidence):
         best[i, 0], best[i, 1], best[i, 2] = best_v, best_g, best_t
         confidence[i] = scale
         evidence[i] = top + np.log(total) - np.log(4.0 * count * orientations)
+
+
+@_parallel
+def _peaks(scores, norms, quaternions, near, found):
+    """Greedy peaks: the best hypothesis, then the best of those not near one taken."""
+    batch, count, orientations = scores.shape[1:]
+    for i in numba.prange(batch):
+        value = np.full((4, orientations), -np.inf, dtype=np.float32)
+        shift = np.zeros((4, orientations), dtype=np.int64)
+        for t in range(count):
+            for g in range(orientations):
+                ee, oo = scores[0, i, t, g], scores[1, i, t, g]
+                oe, eo = scores[2, i, t, g], scores[3, i, t, g]
+                plain = norms[0, i, g] + norms[1, i, g]
+                mirrored = norms[0, i, g] - norms[1, i, g]
+                for v in range(4):
+                    if v < 2:
+                        score = ee + oo + (oe + eo if v == 0 else -oe - eo)
+                        score = 2 * score - plain
+                    else:
+                        score = ee - oo + (eo - oe if v == 2 else oe - eo)
+                        score = 2 * score - mirrored
+                    if score > value[v, g]:
+                        value[v, g] = score
+                        shift[v, g] = t
+        for h in range(found.shape[1]):
+            best_v, best_g = 0, 0
+            for v in range(4):
+                for g in range(orientations):
+                    if value[v, g] > value[best_v, best_g]:
+                        best_v, best_g = v, g
+            found[i, h, 0], found[i, h, 1] = best_v, best_g
+            found[i, h, 2] = shift[best_v, best_g]
+            q = quaternions[best_v, best_g]
+            for v in range(4):
+                for g in range(orientations):
+                    other = quaternions[v, g]
+                    dot = q[0] * other[0] + q[1] * other[1] + q[2] * other[2] + q[3] * other[3]
+                    if abs(dot) > near:
+                        value[v, g] = -np.inf

@@ -83,8 +83,8 @@ def insert_slices(
 
 def pose_normal_equations(
     volume: Complex[Tensor, "z y x"],
-    images: Complex[Tensor, "n k"],
-    ctf: Float[Tensor, "n k"],
+    images: Complex[Tensor, "n K"],
+    ctf: Float[Tensor, "n K"],
     rotations: Float[Tensor, "p 3 3"],
     shifts_pixel: Float[Tensor, "p 2"],
     disk: FourierDisk,
@@ -94,7 +94,8 @@ def pose_normal_equations(
     """Loss, its gradient and Gauss-Newton Hessian for each pose p of image `image_index[p]`.
 
     loss = sum_k |x_k - C_k s_k(t) P_k(R)|^2 on whitened images, which is the negative
-    log-likelihood up to a constant. The five parameters are a left perturbation of the
+    log-likelihood up to a constant. `images` and `ctf` may be longer than the disk: a prefix
+    is read. The five parameters are a left perturbation of the
     rotation, R' = exp([w]) R with w in radians in the view frame, then the shift (x, y) in
     pixels. The Newton step is -solve(hessian, gradient).
     """
@@ -107,8 +108,8 @@ def pose_normal_equations(
 
 def pose_losses(
     volume: Complex[Tensor, "z y x"],
-    images: Complex[Tensor, "n k"],
-    ctf: Float[Tensor, "n k"],
+    images: Complex[Tensor, "n K"],
+    ctf: Float[Tensor, "n K"],
     rotations: Float[Tensor, "p 3 3"],
     shifts_pixel: Float[Tensor, "p 2"],
     disk: FourierDisk,

@@ -89,6 +89,7 @@ def pose_losses(
     image_index: Tensor | None,
     oversampling: int,
 ) -> Tensor:
+    images, ctf = images[..., : len(disk)], ctf[..., : len(disk)]
     if image_index is not None:
         images, ctf = images[image_index], ctf[image_index]
     model = predict(volume, ctf, rotations, shifts_pixel, disk, oversampling)
@@ -105,6 +106,7 @@ def pose_normal_equations(
     image_index: Tensor | None,
     oversampling: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
+    images, ctf = images[..., : len(disk)], ctf[..., : len(disk)]
     if image_index is not None:
         images, ctf = images[image_index], ctf[image_index]
 

@@ -21,8 +21,8 @@ from cryospin.io.mrc import read_images
 from cryospin.particles.draws import particle_keys
 from cryospin.types import ParticleStack
 
-_CHUNK = 500
 _MASK_EDGE_PIXEL = 4.0
+_NOISE_BATCH = 200  # fixed: sums of noise power must not depend on the user's batch size
 _NOISE_SAMPLE = 2000  # images per optics group: the spectrum is then known to a per cent
 
 
@@ -66,6 +66,7 @@ def prepare_particles(
     max_resolution_angstrom: float | None = None,
     particle_diameter_angstrom: float | None = None,
     seed: int = 0,
+    batch_size: int = 500,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> PreparedParticles:
     """Read, normalise, mask, transform and whiten a stack.
@@ -89,8 +90,8 @@ def prepare_particles(
     shell = torch.as_tensor(disk.shell, dtype=torch.long)
     coefficients = torch.empty(len(stack), len(disk), dtype=torch.complex64)
     ctf = torch.empty(len(stack), len(disk))
-    for start in range(0, len(stack), _CHUNK):
-        rows = np.arange(start, min(start + _CHUNK, len(stack)))
+    for start in range(0, len(stack), batch_size):
+        rows = np.arange(start, min(start + batch_size, len(stack)))
         images = normalise_background(read_images(stack, rows), background) * mask
         sigma = amplitude[group[rows]][:, shell]
         coefficients[rows] = images_to_coefficients(images, disk) / sigma
@@ -154,8 +155,8 @@ def _background_spectra(
         members = np.flatnonzero(stack.optics_group == group)
         chosen = np.sort(members[np.argsort(keys[members], kind="stable")[:_NOISE_SAMPLE]])
         total = torch.zeros(len(disk), dtype=torch.float64)
-        for start in range(0, len(chosen), _CHUNK):
-            images = read_images(stack, chosen[start : start + _CHUNK])
+        for start in range(0, len(chosen), _NOISE_BATCH):
+            images = read_images(stack, chosen[start : start + _NOISE_BATCH])
             outside = normalise_background(images, background) * background
             total += images_to_coefficients(outside, disk).abs().square().double().sum(dim=0)
         power = torch.zeros(shells, dtype=torch.float64).index_add_(0, shell, total)

@@ -54,6 +54,16 @@ class OrientationGrid:
         """The grid seen from an object turned by `rotation`: as even, elsewhere."""
         return OrientationGrid(self.base @ rotation, self.spacing_degrees)
 
+    def asymmetric_unit(self, operators: Float[Tensor, "s 3 3"]) -> OrientationGrid:
+        """One representative of each class {D R S}: half-turns D, symmetry operators S."""
+        if len(operators) == 1:
+            return self
+        # closeness to the identity of the best half-turned copy decides; ties stay in
+        copies = torch.einsum("vij,gjk,skl->sgvil", VIEW_HALF_TURNS, self.base, operators)
+        closeness = copies.diagonal(dim1=-2, dim2=-1).sum(-1).amax(dim=-1)
+        keep = closeness[0] >= closeness.amax(dim=0) - 1e-5
+        return OrientationGrid(self.base[keep], self.spacing_degrees)
+
     def rotations(self, half_turn: Tensor, index: Tensor) -> Float[Tensor, "*n 3 3"]:
         return VIEW_HALF_TURNS[half_turn] @ self.base[index]
 

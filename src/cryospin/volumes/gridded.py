@@ -7,12 +7,15 @@ Trilinear interpolation in Fourier space multiplies the map by sinc^2; both dire
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
-from cryospin.kernels import OVERSAMPLING, margin_for
+from cryospin.fourier.disk import FourierDisk
+from cryospin.kernels import OVERSAMPLING, insert_slices, margin_for
 
 
 def shells_of_volume(margin: int, oversampling: int = OVERSAMPLING) -> Float[Tensor, "z y x"]:
@@ -62,9 +65,7 @@ def volume_to_map(
     margin = volume.shape[-1] - 1
     keep = min(margin, size // 2 - 1)
     spectrum = torch.zeros(size, size, size // 2 + 1, dtype=volume.dtype)
-    inner = volume[
-        margin - keep : margin + keep + 1, margin - keep : margin + keep + 1, : keep + 1
-    ]
+    inner = volume[margin - keep : margin + keep + 1, margin - keep : margin + keep + 1, : keep + 1]
     rows = torch.arange(-keep, keep + 1) % size
     spectrum[rows[:, None], rows[None, :], : keep + 1] = inner * _centring_signs(keep)
     padded = torch.fft.irfftn(spectrum, s=(size, size, size)) * (size / oversampling) ** 3
@@ -92,9 +93,9 @@ def map_to_volume(
     rows = torch.arange(-keep, keep + 1) % size
     volume = torch.zeros(2 * margin + 1, 2 * margin + 1, margin + 1, dtype=spectrum.dtype)
     inner = spectrum[rows[:, None], rows[None, :], : keep + 1] * _centring_signs(keep)
-    volume[
-        margin - keep : margin + keep + 1, margin - keep : margin + keep + 1, : keep + 1
-    ] = inner * (_units(box) / grid**3)
+    volume[margin - keep : margin + keep + 1, margin - keep : margin + keep + 1, : keep + 1] = (
+        inner * (_units(box) / grid**3)
+    )
     return volume
 
 
@@ -136,3 +137,57 @@ def spherical_support(grid: int, radius: float, edge: float) -> Float[Tensor, "g
     ).sqrt()
     fall = ((distance - radius) / edge).clamp(0, 1)
     return 0.5 + 0.5 * torch.cos(np.pi * fall)
+
+
+@dataclass(frozen=True)
+class SliceSums:
+    """Numerator and denominator of a map: all the data say about it, given poses."""
+
+    numerator: Complex[Tensor, "z y x"]
+    denominator: Float[Tensor, "z y x"]
+
+    @property
+    def margin(self) -> int:
+        return self.numerator.shape[-1] - 1
+
+    @classmethod
+    def inserted(
+        cls,
+        values: Complex[Tensor, "n k"],
+        weights: Float[Tensor, "n k"],
+        rotations: Float[Tensor, "n 3 3"],
+        disk: FourierDisk,
+        margin: int,
+        operators: Float[Tensor, "g 3 3"],
+    ) -> SliceSums:
+        """Insert slices at every symmetry-equivalent orientation R S, completed by Friedel."""
+        numerator, denominator = insert_slices(
+            values, weights, rotations @ operators[0], disk, margin
+        )
+        for operator in operators[1:]:
+            more = insert_slices(values, weights, rotations @ operator, disk, margin)
+            numerator += more[0]
+            denominator += more[1]
+        return cls(complete_friedel(numerator), complete_friedel(denominator))
+
+    def __add__(self, other: SliceSums) -> SliceSums:
+        return SliceSums(self.numerator + other.numerator, self.denominator + other.denominator)
+
+    def blended(self, newer: SliceSums, rate: float, scale: float) -> SliceSums:
+        """Running solution: forget `rate` of the old, take `rate * scale` of the newer."""
+        return SliceSums(
+            torch.lerp(self.numerator, newer.numerator * scale, rate),
+            torch.lerp(self.denominator, newer.denominator * scale, rate),
+        )
+
+    def self_prior(self, radius: float) -> Float[Tensor, " s"]:
+        """1/tau^2 per shell from the sums alone: power of the map less that of its noise.
+
+        Where noise leaves little, 5 % of the power is taken, so that no shell dies for good.
+        """
+        shells = int(radius) + 2
+        known = self.denominator > 1e-6 * self.denominator.max()
+        inverse = torch.where(known, 1.0 / self.denominator.clamp_min(1e-12), 0.0)
+        power = shell_means((self.numerator * inverse).abs().square(), shells)
+        noise = shell_means(inverse, shells)
+        return 1.0 / torch.maximum(power - noise, 0.05 * power).clamp_min(1e-12)

@@ -1,0 +1,121 @@
+"""`cryospin reconstruct`: from a particle stack to a map, poses, half-maps and a resolution."""
+
+from __future__ import annotations
+
+import time
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer import Argument, Option
+
+from cryospin.cli.progress import progress_display
+from cryospin.cli.threads import configure_threads
+
+NOT_CONVERGED_CODE = 4
+
+
+class Device(StrEnum):
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+def reconstruct(
+    particles: Annotated[Path, Argument(help="RELION particles.star (3.0, 3.1 or later).")],
+    out: Annotated[Path, Option(help="Folder to write into.")],
+    recipe: Annotated[str, Option(help="Method; 'exhaustive' is the one there is.")] = "exhaustive",
+    seed: Annotated[int, Option(help="Same seed, same result.")] = 0,
+    symmetry: Annotated[str, Option(help="Point group to impose: C1, C3, D7, T, O, I ...")] = "C1",
+    particle_diameter: Annotated[
+        float | None, Option(min=1.0, help="Angstrom; default: most of the box.")
+    ] = None,
+    max_resolution: Annotated[
+        float | None, Option(min=0.5, help="Angstrom; finer detail is not used.")
+    ] = None,
+    max_shift: Annotated[
+        float | None, Option(min=0.0, help="Largest offset in x, y, Angstrom; default 5 % of box.")
+    ] = None,
+    initial_map: Annotated[
+        Path | None, Option(help="Start from this map instead of from nothing.")
+    ] = None,
+    initial_lowpass: Annotated[
+        float, Option(min=1.0, help="Angstrom; the initial map is filtered to it.")
+    ] = 30.0,
+    device: Annotated[Device, Option(help="Where to compute.")] = Device.cpu,
+    threads: Annotated[int | None, Option(help="Default: all cores available.")] = None,
+    batch_size: Annotated[
+        int, Option(min=1, help="Images held in work at once; memory, not the result.")
+    ] = 500,
+) -> None:
+    """Reconstruct a map and a pose per particle from images alone.
+
+    Two half-sets are solved independently from random starts. Exit code 4 and no map: they
+    did not come to agree.
+    """
+    began = time.perf_counter()
+    configure_threads(threads)
+    from cryospin.errors import UsageError
+    from cryospin.io.atomic import check_output_directory
+    from cryospin.io.mrc import read_map
+    from cryospin.io.relion import read_particles
+    from cryospin.particles.audit import audit_images, audit_table
+    from cryospin.recipes import find_recipe
+    from cryospin.reconstruct.abinitio import Request
+    from cryospin.reconstruct.monitor import Monitor
+    from cryospin.reconstruct.outputs import clear_finished, needed_bytes, write_result
+    from cryospin.report import write_report
+
+    if device is Device.cuda:
+        raise UsageError("this recipe computes on the CPU\n  fix: leave out --device cuda")
+    method = find_recipe(recipe)
+    request = Request(
+        seed=seed,
+        symmetry=symmetry,
+        particle_diameter_angstrom=particle_diameter,
+        max_resolution_angstrom=max_resolution,
+        max_shift_angstrom=max_shift,
+        initial_map=None if initial_map is None else read_map(initial_map, pad_to_cube=True),
+        initial_lowpass_angstrom=initial_lowpass,
+        batch_size=batch_size,
+    )
+    stack = read_particles(particles)
+    audit_table(stack)
+    check_output_directory(out, needed_bytes(stack))
+    clear_finished(out)
+    settings = {
+        "particles": str(particles),
+        "recipe": recipe,
+        "seed": seed,
+        "symmetry": symmetry,
+        "particle_diameter_angstrom": particle_diameter,
+        "max_resolution_angstrom": max_resolution,
+        "max_shift_angstrom": max_shift,
+        "initial_map": None if initial_map is None else str(initial_map),
+        "initial_lowpass_angstrom": None if initial_map is None else initial_lowpass,
+        "threads": threads,
+        "batch_size": batch_size,
+    }
+    with progress_display() as progress:
+        monitor = Monitor(progress, out / "log.jsonl")
+        monitor.seconds["start"] = time.perf_counter() - began
+        with monitor.stage("audit"):
+            audit_images(stack, lambda done, total: progress("check images", done, total))
+        result = method.run(stack, request, monitor)
+        with monitor.stage("write"):
+            write_result(result, stack, out, monitor.seconds, settings)
+    page = write_report(out)
+    _say(result, page, time.perf_counter() - began)
+    if not result.verdict.converged:
+        raise typer.Exit(NOT_CONVERGED_CODE)
+
+
+def _say(result, page: Path, seconds: float) -> None:  # type: ignore[no-untyped-def]
+    """The verdict on the terminal."""
+    for warning in result.verdict.warnings:
+        print(f"warning: {warning}")
+    print(f"{result.verdict.word}: " + "; ".join(result.verdict.reasons))
+    if result.verdict.converged:
+        at = result.resolution.resolution_0143_angstrom
+        print(f"resolution {at:.2f} Angstrom (FSC 0.143, half-sets independent from the start)")
+    print(f"{page} ({seconds:.1f} s)")

@@ -1,0 +1,124 @@
+"""A result on disk. `result.json` comes last: a folder without it is not a finished run."""
+
+from __future__ import annotations
+
+import json
+import platform
+import resource
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from cryospin import __version__
+from cryospin.io.atomic import atomic_path
+from cryospin.io.mrc import write_map
+from cryospin.io.relion import write_particles
+from cryospin.io.star import StarBlock, StarFile, write_star
+from cryospin.reconstruct.result import Result
+from cryospin.types import ParticleStack
+from cryospin.volumes.resolution import HalfMapResolution
+
+NOT_CONVERGED = "not_converged"
+"""Sub-folder for the maps of a run that failed: kept for inspection, not to be mistaken."""
+
+_FINISHED = ("result.json", "report.html", "map.mrc", "half1.mrc", "half2.mrc", "mask.mrc")
+
+
+def needed_bytes(stack: ParticleStack) -> int:
+    """Disk a run's output takes: five maps, the table, and change."""
+    return 5 * 4 * stack.box**3 + 500 * len(stack) + 20_000_000
+
+
+def clear_finished(directory: Path) -> None:
+    """Take away an earlier run's results, so that an interrupted run cannot pass for it."""
+    for name in (*_FINISHED, "particles.star", "fsc.star", "log.jsonl"):
+        (directory / name).unlink(missing_ok=True)
+        (directory / NOT_CONVERGED / name).unlink(missing_ok=True)
+
+
+def write_result(
+    result: Result,
+    stack: ParticleStack,
+    directory: Path,
+    seconds: dict[str, float],
+    settings: dict[str, Any],
+) -> None:
+    """Every file of a run, each atomically.
+
+    Raises
+    ------
+    ResourceError: the disk does not take one of them; result.json is then not there.
+    """
+    place = directory if result.verdict.converged else directory / NOT_CONVERGED
+    place.mkdir(parents=True, exist_ok=True)
+    for name in ("map", "half1", "half2", "mask"):
+        write_map(place / f"{name}.mrc", getattr(result, name))
+    write_particles(place / "particles.star", stack, result.poses, result.half_set)
+    write_fsc(place / "fsc.star", result.resolution)
+    with atomic_path(directory / "result.json") as temporary:
+        temporary.write_text(json.dumps(summary(result, stack, seconds, settings), indent=1))
+
+
+def summary(
+    result: Result,
+    stack: ParticleStack,
+    seconds: dict[str, float],
+    settings: dict[str, Any],
+) -> dict[str, Any]:
+    """The contents of result.json (docs/outputs.md)."""
+    converged = result.verdict.converged
+    return {
+        "program": "cryospin",
+        "version": __version__,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "verdict": result.verdict.word,
+        "reasons": list(result.verdict.reasons),
+        "warnings": list(result.verdict.warnings),
+        # a map that is none has no resolution
+        "resolution_angstrom": {
+            "fsc_0.143": result.resolution.resolution_0143_angstrom if converged else None,
+            "fsc_0.5": result.resolution.resolution_05_angstrom if converged else None,
+        },
+        "particles": len(stack),
+        "box": stack.box,
+        "pixel_size_angstrom": stack.pixel_size_angstrom,
+        "symmetry": settings.get("symmetry", "C1"),
+        "seconds": {name: round(value, 2) for name, value in seconds.items()},
+        "seconds_total": round(sum(seconds.values()), 2),
+        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "explore": result.explore,
+        "refine": result.refine,
+        "settings": settings,
+        "versions": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("torch", "numpy", "numba")},
+        },
+    }
+
+
+def write_fsc(path: Path, resolution: HalfMapResolution) -> None:
+    """FSC curves in the columns of RELION's postprocessing."""
+    shells = range(1, len(resolution.unmasked) + 1)
+    angstrom = [resolution.box * resolution.pixel_size_angstrom / shell for shell in shells]
+
+    def column(values: Any) -> list[str]:
+        return [f"{float(value):.6f}" for value in values]
+
+    columns = {
+        "rlnSpectralIndex": [str(shell) for shell in shells],
+        "rlnResolution": column(1 / value for value in angstrom),
+        "rlnAngstromResolution": column(angstrom),
+        "rlnFourierShellCorrelationCorrected": column(resolution.corrected),
+        "rlnFourierShellCorrelationUnmaskedMaps": column(resolution.unmasked),
+        "rlnFourierShellCorrelationMaskedMaps": column(resolution.masked),
+        "rlnCorrectedFourierShellCorrelationPhaseRandomizedMaskedMaps": column(
+            resolution.phase_randomised
+        ),
+    }
+    final = resolution.resolution_0143_angstrom
+    general = {"rlnFinalResolution": "nan" if final is None else f"{final:.4f}"}
+    write_star(
+        path,
+        StarFile({"general": StarBlock(pairs=general), "fsc": StarBlock(columns=columns)}),
+    )

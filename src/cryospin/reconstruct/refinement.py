@@ -1,0 +1,152 @@
+"""Two half-sets refined side by side: poses by Gauss-Newton, maps in closed form.
+
+The half-set FSC sets the Wiener prior and the radius: detail the halves do not share cannot
+move a pose, so pose errors do not rise again as the radius grows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from cryospin.fourier.fsc import fourier_shell_correlation
+from cryospin.refine.gauss_newton import GaussNewton
+from cryospin.refine.halves import (
+    HalfSet,
+    map_of,
+    refine_half,
+    residual_noise,
+    rewhitened,
+    sums_of,
+)
+from cryospin.volumes.gridded import (
+    SliceSums,
+    shell_means,
+    spherical_support,
+    volume_to_map,
+    wiener_volume,
+)
+
+Halves = tuple[HalfSet, HalfSet]
+
+
+@dataclass(frozen=True)
+class RoundReport:
+    """What one round saw: radius searched, radius of FSC 0.143, median turn of the poses."""
+
+    radius: float
+    limit: float
+    median_turn_degrees: float
+
+
+@dataclass(frozen=True)
+class AlternatingRefinement:
+    """Hyper-parameters; radii in Fourier pixels.
+
+    growth: the radius grows by at most this factor a round, and `headroom` shells beyond
+        where the FSC says the halves agree.
+    settled_degrees: stop when the median pose turns less than this at the final radius.
+    noise_rounds: rounds after which the noise spectrum is taken anew from residuals.
+    """
+
+    first_radius: float = 12.0
+    growth: float = 1.25
+    headroom: float = 1.0
+    most_rounds: int = 12
+    settled_degrees: float = 0.05
+    noise_rounds: tuple[int, ...] = (2, 5)
+    support_radius: float = 0.42
+    method: GaussNewton = GaussNewton(steps=3)
+
+    def run(
+        self,
+        halves: Halves,
+        operators: Float[Tensor, "s 3 3"],
+        report: Callable[[int, int, RoundReport], None] = lambda done, total, round_: None,
+    ) -> tuple[Halves, list[RoundReport]]:
+        """Alternate maps and poses until poses settle or rounds run out."""
+        largest = halves[0].particles.disk.radius
+        radius = min(self.first_radius, largest)
+        reports: list[RoundReport] = []
+        for number in range(self.most_rounds):
+            outer = min(radius * self.growth + 4, largest)
+            sums = (sums_of(halves[0], outer, operators), sums_of(halves[1], outer, operators))
+            support = self.support(halves[0].particles.disk.box, outer)
+            curve = half_set_fsc(sums, outer, halves[0].particles.disk.box, support)
+            limit = agreement_radius(curve, 0.143)
+            densities = [
+                map_of(s, prior_of(s, curve), outer, halves[0].particles.disk.box, support)
+                for s in sums
+            ]
+            radius = float(np.clip(min(radius, limit + self.headroom), 6.0, largest))
+            before = halves
+            halves = (
+                refine_half(halves[0], densities[0], radius, self.method),
+                refine_half(halves[1], densities[1], radius, self.method),
+            )
+            if number in self.noise_rounds:
+                factor = (
+                    residual_noise(halves[0], densities[0], outer)
+                    + residual_noise(halves[1], densities[1], outer)
+                ) / 2
+                halves = (rewhitened(halves[0], factor), rewhitened(halves[1], factor))
+            reports.append(RoundReport(radius, limit, median_turn_degrees(before, halves)))
+            report(number + 1, self.most_rounds, reports[-1])
+            at_the_end = radius >= min(limit, largest) - 0.5
+            if at_the_end and reports[-1].median_turn_degrees < self.settled_degrees:
+                break
+            radius = min(radius * self.growth, largest)
+        return halves, reports
+
+    def support(self, box: int, radius: float) -> Float[Tensor, "g g g"]:
+        """Soft sphere on the smallest even grid that holds `radius`."""
+        grid = min(box, 2 * int(np.ceil(radius + 2)))
+        return spherical_support(grid, self.support_radius * grid, 0.07 * grid)
+
+
+def half_set_fsc(
+    sums: tuple[SliceSums, SliceSums], radius: float, box: int, support: Float[Tensor, "g g g"]
+) -> Float[Tensor, " s"]:
+    """FSC of the two unregularised maps inside the support, shells 0 (set to 1) upward."""
+    maps = [unfiltered_map(s, radius, box, support.shape[-1]) * support for s in sums]
+    curve = fourier_shell_correlation(maps[0], maps[1])[: int(radius)]
+    return torch.cat([torch.ones(1, dtype=curve.dtype), curve])
+
+
+def unfiltered_map(sums: SliceSums, radius: float, box: int, grid: int) -> Float[Tensor, "g g g"]:
+    """The map the data alone give: the prior only keeps empty places from dividing by zero."""
+    shells = int(radius) + 2
+    weak = 1e-3 * shell_means(sums.denominator, shells) + 1e-9
+    volume = wiener_volume(sums.numerator, sums.denominator, weak, radius)
+    return volume_to_map(volume, box, grid)
+
+
+def prior_of(sums: SliceSums, curve: Float[Tensor, " s"]) -> Float[Tensor, " s"]:
+    """1/tau^2 = denominator / SSNR with SSNR = FSC / (1 - FSC) of one half (Scheres 2012)."""
+    correlation = curve.float().clamp(1e-3, 0.9999)
+    mean = shell_means(sums.denominator, len(curve))
+    return mean * (1 - correlation) / correlation
+
+
+def agreement_radius(curve: Float[Tensor, " s"], threshold: float) -> float:
+    """The radius where a curve (shell 0 first) first falls below `threshold`, interpolated."""
+    values = curve.tolist()
+    for shell in range(1, len(values)):
+        if values[shell] < threshold:
+            above = values[shell - 1]
+            return shell - 1 + (above - threshold) / max(above - values[shell], 1e-9)
+    return float(len(values) - 1)
+
+
+def median_turn_degrees(before: Halves, after: Halves) -> float:
+    """Median angle the poses of both halves turned by."""
+    cosines = [
+        (torch.einsum("nij,nij->n", b.rotations, a.rotations) - 1) / 2
+        for b, a in zip(before, after, strict=True)
+    ]
+    return float(torch.rad2deg(torch.acos(torch.cat(cosines).clamp(-1, 1))).median())

@@ -1,0 +1,96 @@
+"""Each particle's own rotation and shift, by damped Gauss-Newton on its likelihood.
+
+Five parameters, one pass over the coefficients for loss, gradient and Hessian: no learning
+rate, a handful of steps (Levenberg 1944, Marquardt 1963 for the damping).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import roma
+import torch
+from jaxtyping import Complex, Float, Int
+from torch import Tensor
+
+from cryospin.fourier.disk import FourierDisk
+from cryospin.kernels import pose_normal_equations
+
+
+@dataclass(frozen=True)
+class RefinedPoses:
+    """Poses and their losses; `information` is the Gauss-Newton Hessian of the loss there."""
+
+    rotations: Float[Tensor, "p 3 3"]
+    shifts_pixel: Float[Tensor, "p 2"]
+    loss: Float[Tensor, " p"]
+    information: Float[Tensor, "p 5 5"]
+
+    def select(self, index: Int[Tensor, " q"]) -> RefinedPoses:
+        return RefinedPoses(*(getattr(self, field.name)[index] for field in fields(self)))
+
+    @classmethod
+    def joined(cls, parts: list[RefinedPoses]) -> RefinedPoses:
+        return cls(
+            *(torch.cat([getattr(part, field.name) for part in parts]) for field in fields(cls))
+        )
+
+
+@dataclass(frozen=True)
+class GaussNewton:
+    """steps: evaluations after the first; a rejected step costs one too.
+    largest_turn_radians, largest_move_pixel: a step is shortened to these.
+    """
+
+    steps: int = 5
+    damping: float = 1e-2
+    largest_turn_radians: float = 0.2
+    largest_move_pixel: float = 1.0
+
+    def refine(
+        self,
+        volume: Complex[Tensor, "z y x"],
+        images: Complex[Tensor, "n K"],
+        ctf: Float[Tensor, "n K"],
+        rotations: Float[Tensor, "p 3 3"],
+        shifts_pixel: Float[Tensor, "p 2"],
+        disk: FourierDisk,
+        image_index: Int[Tensor, " p"] | None = None,
+    ) -> RefinedPoses:
+        """Minimise each pose's loss from where it is; no pose ends worse than it began."""
+        arguments = (disk, image_index)
+        loss, gradient, hessian = pose_normal_equations(
+            volume, images, ctf, rotations, shifts_pixel, *arguments
+        )
+        damping = torch.full_like(loss, self.damping)
+        for _ in range(self.steps):
+            step = self._step(gradient, hessian, damping)
+            turned = roma.rotvec_to_rotmat(step[:, :3]) @ rotations
+            moved = shifts_pixel + step[:, 3:]
+            new = pose_normal_equations(volume, images, ctf, turned, moved, *arguments)
+            better = new[0] < loss
+            rotations = torch.where(better[:, None, None], turned, rotations)
+            shifts_pixel = torch.where(better[:, None], moved, shifts_pixel)
+            loss = torch.where(better, new[0], loss)
+            gradient = torch.where(better[:, None], new[1], gradient)
+            hessian = torch.where(better[:, None, None], new[2], hessian)
+            damping = torch.where(better, damping * 0.2, damping * 8.0)
+        return RefinedPoses(_orthonormal(rotations), shifts_pixel, loss, hessian)
+
+    def _step(self, gradient: Tensor, hessian: Tensor, damping: Tensor) -> Tensor:
+        """-(H + damping diag H)^-1 g in float64, shortened to the trust limits."""
+        matrix, diagonal = hessian.double(), hessian.diagonal(dim1=-2, dim2=-1).double()
+        floor = 1e-6 * diagonal.mean(dim=-1, keepdim=True) + 1e-12
+        extra = damping.double()[:, None] * diagonal + floor
+        step = -torch.linalg.solve(matrix + torch.diag_embed(extra), gradient.double())
+        turn = step[:, :3].norm(dim=1) / self.largest_turn_radians
+        move = step[:, 3:].norm(dim=1) / self.largest_move_pixel
+        shorten = torch.maximum(turn, move).clamp_min(1.0)
+        return (step / shorten[:, None]).to(gradient.dtype)
+
+
+def _orthonormal(rotations: Tensor) -> Tensor:
+    """Wash out the rounding of many small turns."""
+    return roma.unitquat_to_rotmat(
+        torch.nn.functional.normalize(roma.rotmat_to_unitquat(rotations.double()), dim=-1)
+    ).to(rotations.dtype)

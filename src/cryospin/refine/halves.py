@@ -1,0 +1,116 @@
+"""One half-set's side of the alternation: its particles, its poses, its map.
+
+A half-set never sees the other's images or map. What crosses is the frame, and the shell
+curve of the FSC, which sets the Wiener prior and the resolution limit for both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Complex, Float
+from torch import Tensor
+
+from cryospin.fourier.disk import FourierDisk, shift_phases
+from cryospin.kernels import margin_for, slice_volume
+from cryospin.particles.prepare import PreparedParticles, rewhiten
+from cryospin.refine.gauss_newton import GaussNewton, RefinedPoses
+from cryospin.volumes.gridded import SliceSums, map_to_volume, volume_to_map, wiener_volume
+
+_CHUNK = 500
+
+
+@dataclass(frozen=True)
+class HalfSet:
+    """Particles of one half with their current poses (shifts in pixels)."""
+
+    particles: PreparedParticles
+    rotations: Float[Tensor, "n 3 3"]
+    shifts_pixel: Float[Tensor, "n 2"]
+    confidence: Float[Tensor, " n"]
+
+    def with_poses(self, poses: RefinedPoses) -> HalfSet:
+        return replace(self, rotations=poses.rotations, shifts_pixel=poses.shifts_pixel)
+
+
+def sums_of(half: HalfSet, radius: float, operators: Float[Tensor, "s 3 3"]) -> SliceSums:
+    """M-step: every particle inserted at its pose, out to `radius`."""
+    disk = half.particles.disk.prefix(radius)
+    images = half.particles.coefficients[:, : len(disk)]
+    ctf = half.particles.ctf[:, : len(disk)]
+    centred = images * ctf * shift_phases(-half.shifts_pixel, disk)
+    return SliceSums.inserted(
+        centred, ctf.square(), half.rotations, disk, margin_for(disk.radius), operators
+    )
+
+
+def map_of(
+    sums: SliceSums,
+    prior_precision: Float[Tensor, " s"],
+    radius: float,
+    box: int,
+    support: Float[Tensor, "g g g"],
+) -> Float[Tensor, "g g g"]:
+    """The Wiener map on the grid of the support mask."""
+    volume = wiener_volume(sums.numerator, sums.denominator, prior_precision, radius)
+    return volume_to_map(volume, box, support.shape[-1]) * support
+
+
+def refine_half(
+    half: HalfSet,
+    density: Float[Tensor, "g g g"],
+    radius: float,
+    method: GaussNewton,
+) -> HalfSet:
+    """One Gauss-Newton round of every particle against its own half's map."""
+    disk = half.particles.disk.prefix(radius)
+    volume = map_to_volume(density, disk.box, radius)
+    poses = method.refine(
+        volume,
+        half.particles.coefficients,
+        half.particles.ctf,
+        half.rotations,
+        half.shifts_pixel,
+        disk,
+    )
+    return half.with_poses(poses)
+
+
+def residual_noise(
+    half: HalfSet, density: Float[Tensor, "g g g"], radius: float
+) -> Float[Tensor, "g s"]:
+    """Factor by which the noise power of each optics group and shell was underestimated.
+
+    Mean |x - C s P|^2 of the whitened images; beyond `radius` nothing is predicted and the
+    images are all noise.
+    """
+    particles = half.particles
+    inner = particles.disk.prefix(radius)
+    volume: Complex[Tensor, "z y x"] = map_to_volume(density, inner.box, inner.radius)
+    groups, shells = particles.noise_power.shape
+    shell = torch.as_tensor(particles.disk.shell, dtype=torch.long)
+    total = torch.zeros(groups, shells, dtype=torch.float64)
+    for first in range(0, len(particles), _CHUNK):
+        rows = slice(first, first + _CHUNK)
+        residual = particles.coefficients[rows].clone()
+        predicted = slice_volume(volume, half.rotations[rows], inner)
+        predicted *= shift_phases(half.shifts_pixel[rows], inner)
+        residual[:, : len(inner)] -= particles.ctf[rows, : len(inner)] * predicted
+        power = residual.abs().square().double()
+        for group in range(groups):
+            members = particles.optics_group[rows] == group
+            total[group].index_add_(0, shell, power[members].sum(dim=0))
+    population = torch.bincount(shell, minlength=shells)
+    counts = torch.bincount(particles.optics_group, minlength=groups)
+    return total / (counts[:, None] * population).clamp_min(1)
+
+
+def rewhitened(half: HalfSet, factor: Float[Tensor, "g s"]) -> HalfSet:
+    """The half-set under a noise spectrum corrected by `factor`."""
+    noise = half.particles.noise_power * factor.to(half.particles.noise_power.dtype)
+    return replace(half, particles=rewhiten(half.particles, noise))
+
+
+def disk_of(half: HalfSet) -> FourierDisk:
+    return half.particles.disk
