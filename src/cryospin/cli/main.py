@@ -25,10 +25,11 @@ INTERRUPTED = 130
 RESOURCE_ERRNO = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EFBIG}
 
 
-def show_version(wanted: bool) -> None:
+def show_version(wanted: bool) -> bool:
     if wanted:
         print(f"cryospin {__version__}")
         raise typer.Exit()
+    return wanted
 
 
 def options(

@@ -12,6 +12,6 @@ def report(
     directory: Annotated[Path, Argument(help="A folder that `cryospin reconstruct` wrote.")],
 ) -> None:
     """Write DIRECTORY/report.html: verdict, map, evidence and settings on one offline page."""
-    from cryospin.report.page import write_report
+    from cryospin.report import write_report
 
     print(write_report(directory))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
 
 import numpy as np
 from matplotlib import rc_context
@@ -236,7 +235,7 @@ def confidence_chart(confidence: np.ndarray) -> str:
 
 
 @rc_context(STYLE)
-def starts_chart(scores: dict[str, Sequence[float]]) -> str:
+def starts_chart(scores: dict[str, list[float]]) -> str:
     """Scores of the independent starts of each half-set; the best of each is filled."""
     axes = new_axes(1.0 + 0.8 * len(scores))
     for row, values in enumerate(scores.values()):
