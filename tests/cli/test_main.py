@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import subprocess
 import sys
-import time
 
 import pytest
 import typer
@@ -38,13 +38,17 @@ def exit_code_of(monkeypatch: pytest.MonkeyPatch, failure: BaseException | None)
 
 
 def test_help_answers_in_half_a_second() -> None:
-    # The best of several: other processes of the machine (and the first, cold read of the
-    # files) can only add time, so the minimum is the nearest to what the program costs.
+    """Seconds of processor time, which is what it takes on an idle machine.
+
+    Time by the clock would count the other tests that run at the same moment. The best of
+    several: neighbours on the machine (and the first, cold read of the files) only add to it.
+    """
     seconds = []
     for _ in range(5):
-        start = time.perf_counter()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         result = run("--help")
-        seconds.append(time.perf_counter() - start)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
         assert result.returncode == 0
         assert "Usage: cryospin" in result.stdout
     assert min(seconds) < 0.5
