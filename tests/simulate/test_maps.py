@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 from pathlib import Path
 
+import mrcfile
 import numpy as np
 import pytest
 import roma
@@ -98,6 +99,13 @@ def test_read_from_disk_packed_or_not(tmp_path: Path, density: DensityMap) -> No
     packed.write_bytes(packed.read_bytes()[:1000])
     with pytest.raises(BadDataError, match="map.mrc.gz"):
         read_map_molecule(packed, PIXEL)
+
+
+def test_voxels_of_unknown_size_are_taken_for_pixels(tmp_path: Path, density: DensityMap) -> None:
+    write_map(tmp_path / "map.mrc", density)
+    with mrcfile.open(tmp_path / "map.mrc", mode="r+") as file:
+        file.voxel_size = 0.0
+    assert read_map_molecule(tmp_path / "map.mrc", PIXEL).voxel_size_angstrom == PIXEL
 
 
 def test_flat_map_is_refused() -> None:

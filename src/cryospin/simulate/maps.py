@@ -9,14 +9,17 @@ from __future__ import annotations
 import gzip
 import shutil
 import tempfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
+import mrcfile
 import numba
 import numpy as np
 
 from cryospin.errors import BadDataError, UsageError
 from cryospin.io.mrc import read_map
+from cryospin.io.mrc_header import read_header
 from cryospin.simulate.projection import BLUR_PIXEL
 from cryospin.types import DensityMap
 
@@ -66,23 +69,28 @@ class MapMolecule:
 def read_map_molecule(path: Path, pixel_size_angstrom: float) -> MapMolecule:
     """A map (.mrc, .map, or either with .gz), see `map_molecule`.
 
+    A map whose header tells no voxel size is taken to have voxels of the size of the pixels.
+
     Raises
     ------
     UsageError: no such file. BadDataError: no usable map.
     """
     if not path.is_file():
         raise UsageError(f"no such file: {path}")
-    if path.suffix != ".gz":
+    if path.suffix != ".gz" and any(read_header(path).voxel_size_angstrom):
         return map_molecule(read_map(path, pad_to_cube=True), pixel_size_angstrom)
-    with tempfile.NamedTemporaryFile(suffix=".mrc") as unpacked:
+    with tempfile.NamedTemporaryFile(suffix=".mrc") as copy:
         try:
-            with gzip.open(path) as packed:
-                shutil.copyfileobj(packed, unpacked)
-        except (gzip.BadGzipFile, EOFError) as error:
+            with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as source:
+                shutil.copyfileobj(source, copy)
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             problem, fix = f"cannot be unpacked ({error})", "copy the file again"
             raise BadDataError(problem, file=path, fix=fix) from error
-        unpacked.flush()
-        return map_molecule(read_map(unpacked.name, pad_to_cube=True), pixel_size_angstrom)
+        copy.flush()
+        if not any(read_header(copy.name).voxel_size_angstrom):
+            with mrcfile.open(copy.name, mode="r+", permissive=True) as file:
+                file.voxel_size = pixel_size_angstrom
+        return map_molecule(read_map(copy.name, pad_to_cube=True), pixel_size_angstrom)
 
 
 def map_molecule(density: DensityMap, pixel_size_angstrom: float) -> MapMolecule:
