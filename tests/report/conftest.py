@@ -38,7 +38,12 @@ def result() -> dict[str, Any]:
         "explore": {
             "half1": [{"start": 1, "score": 0.1}, {"start": 2, "score": 0.2}],
             "half2": [{"start": 1, "score": 0.2}, {"start": 2, "score": 0.2}],
+            "agreement_radius": 7.5,
         },
+        "refine": [
+            {"radius": 8.0, "limit": 9.0, "median_turn_degrees": 2.0},
+            {"radius": 10.0, "limit": 10.4, "median_turn_degrees": 0.4},
+        ],
         "settings": {"recipe": "exhaustive", "max_resolution_angstrom": None},
         "versions": {"torch": "2.13.0"},
         "date": "2026-01-02T03:04:05+00:00",

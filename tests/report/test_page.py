@@ -14,7 +14,7 @@ from cryospin.errors import BadDataError
 from cryospin.report.page import write_report
 
 PANELS = {"verdict", "warnings", "numbers", "map", "evidence", "fsc", "halves", "directions"}
-PANELS |= {"confidence", "shifts", "starts", "time", "settings"}
+PANELS |= {"confidence", "shifts", "search", "time", "settings"}
 
 
 class Page(HTMLParser):
@@ -53,7 +53,7 @@ def test_a_whole_run_shows_every_panel(text: str) -> None:
     assert not page.open
     assert "Converged" in text
     assert "12.3 Å" in text
-    surfaces, slices, projections, halves, charts = 3, 3, 3, 2, 5
+    surfaces, slices, projections, halves, charts = 3, 3, 3, 2, 6
     assert text.count("<img") == surfaces + slices + projections + halves + charts
 
 
@@ -77,7 +77,7 @@ def test_text_of_the_run_is_escaped(text: str, bare_run: Path, result: dict[str,
 def test_result_alone_still_gives_a_page(bare_run: Path) -> None:
     text = write_report(bare_run).read_text()
     page = Page(text)
-    assert page.ids >= {"verdict", "numbers", "starts", "time", "settings", "problems"}
+    assert page.ids >= {"verdict", "numbers", "search", "time", "settings", "problems"}
     assert not page.ids & {"map", "fsc", "halves", "directions"}
     assert "map.mrc is not there." in text
 
@@ -114,8 +114,19 @@ def test_not_converged_says_so_first(bare_run: Path, result: dict[str, Any]) -> 
     }
     (bare_run / "result.json").write_text(json.dumps(failed))
     text = write_report(bare_run).read_text()
-    assert "Do not interpret this map." in text
+    assert "Do not interpret this map" in text
     assert text.index("Not converged") < text.index("<img")
+
+
+def test_the_maps_of_a_failed_run_are_found(run_directory: Path, result: dict[str, Any]) -> None:
+    kept = run_directory / "not_converged"
+    kept.mkdir()
+    for name in ("map.mrc", "half1.mrc", "half2.mrc", "particles.star", "fsc.star"):
+        (run_directory / name).rename(kept / name)
+    (run_directory / "result.json").write_text(json.dumps({**result, "verdict": "not converged"}))
+    text = write_report(run_directory).read_text()
+    assert Page(text).ids >= PANELS
+    assert "Surface of not_converged/map.mrc" in text
 
 
 def test_a_score_against_the_truth_is_shown(bare_run: Path) -> None:

@@ -47,7 +47,7 @@ def test_moods() -> None:
     good = verdict_in_words({"verdict": "converged", "resolution_angstrom": resolution})
     assert good["mood"] == "good" and "7.0 Å" in good["sentence"]
     bad = verdict_in_words({"verdict": "not converged"})
-    assert bad["mood"] == "bad" and "do not agree" in bad["sentence"]
+    assert bad["mood"] == "bad" and "Do not interpret" in bad["sentence"]
     assert verdict_in_words({})["mood"] == "plain"
 
 

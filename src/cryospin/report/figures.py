@@ -45,8 +45,6 @@ STYLE = {
     "svg.hashsalt": "cryospin",
 }
 WIDTH_INCHES = 5.6
-# of the candidates for axis labels, those closer than this (1/Angstrom axis fraction) go
-LABEL_SPACING = 0.09
 
 
 def data_uri(kind: str, content: bytes) -> str:
@@ -111,22 +109,28 @@ def fsc_chart(table: FscTable, crossings_angstrom: dict[float, float | None]) ->
             )
     axes.set_xlim(0, right)
     axes.set_ylim(min(-0.08, *(float(c.min()) for c in table.curves.values())), 1.04)
-    label_resolutions(axes, right)
+    axes.set_xticks(*resolution_labels(right))
+    axes.set_xlabel("resolution (Å)")
     axes.set_ylabel("Fourier shell correlation")
-    axes.legend(loc="lower left", bbox_to_anchor=(0.0, 0.2), fontsize=9)
+    half = crossings_angstrom.get(0.5)
+    if half is not None and 1 / half > 0.5 * right:
+        axes.legend(loc="lower left", bbox_to_anchor=(0.0, 0.2), fontsize=9)
+    else:
+        axes.legend(loc="upper right", fontsize=9)
     return svg(axes)
 
 
-def label_resolutions(axes: Axes, right: float) -> None:
-    """Label a 1/Angstrom axis that ends at `right` in Angstrom, at round values."""
+def resolution_labels(last: float, spacing: float = 0.09) -> tuple[list[float], list[str]]:
+    """Places and labels of round values in Angstrom on an axis in 1/Angstrom up to `last`.
+
+    spacing: the least distance between two labels, as a fraction of the axis.
+    """
     candidates = (100, 50, 30, 20, 15, 12, 10, 8, 7, 6, 5, 4.5, 4, 3.5, 3, 2.5, 2.2, 2, 1.8, 1.5)
-    kept: list[float] = []
-    for resolution in candidates:
-        place = 1 / resolution / right
-        if place <= 1 and (not kept or place - 1 / kept[-1] / right > LABEL_SPACING):
-            kept.append(resolution)
-    axes.set_xticks([1 / r for r in kept], [f"{r:g}" for r in kept])
-    axes.set_xlabel("resolution (Å)")
+    places: list[float] = []
+    for place in (1 / resolution for resolution in candidates):
+        if place <= last and (not places or place - places[-1] > spacing * last):
+            places.append(place)
+    return places, [f"{1 / place:g}" for place in places]
 
 
 def mollweide(directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -237,7 +241,7 @@ def confidence_chart(confidence: np.ndarray) -> str:
 @rc_context(STYLE)
 def starts_chart(scores: dict[str, list[float]]) -> str:
     """Scores of the independent starts of each half-set; the best of each is filled."""
-    axes = new_axes(1.0 + 0.8 * len(scores))
+    axes = new_axes(0.75 + 0.38 * len(scores))
     for row, values in enumerate(scores.values()):
         best = max(values)
         axes.plot(values, [row] * len(values), "o", mfc="white", mec=BLUE, markersize=9)
@@ -247,4 +251,21 @@ def starts_chart(scores: dict[str, list[float]]) -> str:
     axes.set_xlabel("score on held-out images (higher is better)")
     axes.grid(axis="y", visible=False)
     axes.margins(x=0.12)
+    return svg(axes)
+
+
+@rc_context(STYLE)
+def rounds_chart(searched: list[float], agreed: list[float]) -> str:
+    """Frequencies (1/Angstrom) of each round: the finest used, and where the half-maps agree."""
+    rounds = range(1, len(agreed) + 1)
+    axes = new_axes(2.3)
+    axes.plot(rounds, searched, "o-", color=GREY, markersize=4, label="detail used for poses")
+    axes.plot(rounds, agreed, "o-", color=BLUE, markersize=5, label="half-maps agree to")
+    top = 1.08 * max(*searched, *agreed)
+    axes.set_ylim(0, top)
+    axes.set_yticks(*resolution_labels(top, spacing=0.15))
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.set_xlabel("round of refinement")
+    axes.set_ylabel("resolution (Å)")
+    axes.legend(loc="lower right", fontsize=9)
     return svg(axes)

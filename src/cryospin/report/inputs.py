@@ -17,6 +17,8 @@ from cryospin.errors import BadDataError
 from cryospin.io.mrc_header import check_complete, read_header
 from cryospin.io.star import StarBlock, read_star
 
+# where a run that failed keeps its maps, out of the way of scripts that look for map.mrc
+NOT_CONVERGED = "not_converged/"
 FSC_CURVES = {
     "corrected": "rlnFourierShellCorrelationCorrected",
     "masked": "rlnFourierShellCorrelationMaskedMaps",
@@ -49,10 +51,12 @@ class FscTable:
 class RunFiles:
     """A run directory. Maps are (d, d, d) arrays [z, y, x]; None stands for an absent file.
 
+    place: where in the directory the maps and tables are, "" or "not_converged/".
     problems: one sentence per file that is absent or unreadable.
     """
 
     directory: Path
+    place: str
     result: dict[str, Any]
     map: np.ndarray | None
     half1: np.ndarray | None
@@ -72,31 +76,34 @@ def read_run(directory: Path) -> RunFiles:
         other file is said in `problems`.
     """
     problems: list[str] = []
+    result = read_result(directory / "result.json")
+    failed = result.get("verdict") == "not converged"
+    place = NOT_CONVERGED if failed and (directory / NOT_CONVERGED).is_dir() else ""
+    maps = directory / place
 
-    def optional(name: str, read: Callable[[Path], Any]) -> Any:
-        path = directory / name
+    def optional(path: Path, read: Callable[[Path], Any]) -> Any:
         if not path.exists():
-            problems.append(f"{name} is not there.")
+            problems.append(f"{path.name} is not there.")
             return None
         try:
             return read(path)
         except (BadDataError, KeyError, ValueError) as error:
             reason = f"it has no {error}" if isinstance(error, KeyError) else str(error)
-            problems.append(f"{name} cannot be shown: {reason}")
+            problems.append(f"{path.name} cannot be shown: {reason}")
             return None
 
-    result = read_result(directory / "result.json")
     evaluation = directory / "evaluation.json"
     return RunFiles(
         directory=directory,
+        place=place,
         result=result,
-        map=optional("map.mrc", read_volume),
-        half1=optional("half1.mrc", read_volume),
-        half2=optional("half2.mrc", read_volume),
-        poses=optional("particles.star", lambda path: read_poses(path, result)),
-        fsc=optional("fsc.star", read_fsc),
+        map=optional(maps / "map.mrc", read_volume),
+        half1=optional(maps / "half1.mrc", read_volume),
+        half2=optional(maps / "half2.mrc", read_volume),
+        poses=optional(maps / "particles.star", lambda path: read_poses(path, result)),
+        fsc=optional(maps / "fsc.star", read_fsc),
         # scoring against a truth is the exception, so its absence is no problem
-        evaluation=optional(evaluation.name, read_json) if evaluation.exists() else None,
+        evaluation=optional(evaluation, read_json) if evaluation.exists() else None,
         problems=tuple(problems),
     )
 

@@ -62,6 +62,7 @@ def content_of(run: RunFiles) -> dict[str, Any]:
         "reasons": result.get("reasons", []),
         "warnings": result.get("warnings", []),
         "tiles": number_tiles(result, run.evaluation),
+        "map_file": f"{run.place}map.mrc",
         "pictures": map_pictures(run),
         "halves": half_map_pictures(run),
         "charts": list(charts(run)),
@@ -72,7 +73,7 @@ def content_of(run: RunFiles) -> dict[str, Any]:
     }
 
 
-def charts(run: RunFiles) -> Iterator[dict[str, str]]:
+def charts(run: RunFiles) -> Iterator[dict[str, Any]]:
     """The charts whose files are there, in the order of the page."""
     if run.fsc is not None:
         found = run.result.get("resolution_angstrom", {})
@@ -81,42 +82,54 @@ def charts(run: RunFiles) -> Iterator[dict[str, str]]:
             "id": "fsc",
             "title": "Fourier shell correlation of the half-maps",
             "note": "The corrected curve counts: masked, less what the mask alone would give.",
-            "uri": figures.fsc_chart(run.fsc, crossings),
+            "uris": [figures.fsc_chart(run.fsc, crossings)],
         }
     if run.poses is not None:
         yield {
             "id": "directions",
             "title": "Directions the particle was seen from",
             "note": "Equal-area map of the sphere, the particle's z axis at the top.",
-            "uri": figures.direction_chart(run.poses.directions),
+            "uris": [figures.direction_chart(run.poses.directions)],
         }
     if run.poses is not None and run.poses.confidence is not None:
         yield {
             "id": "confidence",
             "title": "Confidence in the poses",
             "note": "Close to 1: no other pose explains the image nearly as well.",
-            "uri": figures.confidence_chart(run.poses.confidence),
+            "uris": [figures.confidence_chart(run.poses.confidence)],
         }
     if run.poses is not None:
         yield {
             "id": "shifts",
             "title": "Shifts from the box centre",
             "note": "A cloud cut off at a border asks for a larger search range.",
-            "uri": figures.shift_chart(run.poses.shifts_angstrom),
+            "uris": [figures.shift_chart(run.poses.shifts_angstrom)],
         }
+    if search := list(search_charts(run.result)):
+        yield {
+            "id": "search",
+            "title": "How it was found",
+            "note": "Random starts of each half-set, of which the best (filled) went on; then "
+            "rounds of refinement.",
+            "uris": search,
+        }
+
+
+def search_charts(result: dict[str, Any]) -> Iterator[str]:
+    """Scores of the starts, and the rounds of the refinement, where the result tells them."""
     scores = {
         half.replace("half", "half "): [start["score"] for start in starts]
-        for half, starts in run.result.get("explore", {}).items()
-        if starts
+        for half, starts in result.get("explore", {}).items()
+        if isinstance(starts, list) and starts
     }
     if scores:
-        yield {
-            "id": "starts",
-            "title": "Independent random starts",
-            "note": "The best start of each half-set (filled) went on; several near the best "
-            "speak for the same solution found twice.",
-            "uri": figures.starts_chart(scores),
-        }
+        yield figures.starts_chart(scores)
+    rounds = result.get("refine", [])
+    if rounds:
+        per_shell = 1.0 / (result["box"] * result["pixel_size_angstrom"])
+        searched = [per_shell * each["radius"] for each in rounds]
+        agreed = [per_shell * each["limit"] for each in rounds]
+        yield figures.rounds_chart(searched, agreed)
 
 
 def stages(seconds: dict[str, float]) -> list[dict[str, Any]]:

@@ -9,19 +9,18 @@ from typing import Any
 def verdict_in_words(result: dict[str, Any]) -> dict[str, str]:
     """title, sentence and mood (good, bad, plain: the colour) of a run's verdict."""
     verdict = str(result.get("verdict", "no verdict"))
-    resolution = result.get("resolution_angstrom", {}).get("fsc_0.143")
-    agreement = (
-        f"agree to {resolution:.1f} Å (FSC 0.143)"
-        if resolution
-        else "do not agree at any resolution"
-    )
-    halves = f"Two half-sets, reconstructed independently, {agreement}."
-    if verdict == "converged":
-        return {"title": "Converged", "sentence": halves, "mood": "good"}
     if verdict == "not converged":
-        sentence = f"Do not interpret this map. {halves}"
+        sentence = (
+            "Do not interpret this map: the two half-sets, reconstructed independently, did not "
+            "come to the same one."
+        )
         return {"title": "Not converged", "sentence": sentence, "mood": "bad"}
-    return {"title": verdict.capitalize(), "sentence": halves, "mood": "plain"}
+    resolution = result.get("resolution_angstrom", {}).get("fsc_0.143")
+    agreement = f"agree to {resolution:.1f} Å (FSC 0.143)" if resolution else "have no resolution"
+    sentence = f"Two half-sets, reconstructed independently, {agreement}."
+    if verdict == "converged":
+        return {"title": "Converged", "sentence": sentence, "mood": "good"}
+    return {"title": verdict.capitalize(), "sentence": sentence, "mood": "plain"}
 
 
 def number_tiles(result: dict[str, Any], evaluation: dict[str, Any] | None) -> list[dict[str, str]]:
