@@ -177,7 +177,7 @@ from cryospin.simulate.molecule import chain_molecule
 from cryospin.simulate.poses import draw_poses
 from cryospin.simulate.transfer import draw_ctf
 molecule = chain_molecule(1, domains=1, residues_per_domain=5)
-for count in (128, 3072):
+for count in (1024, 5120):
     poses = draw_poses(count, max_shift_pixel=1.0, pixel_size_angstrom=3.0, seed=0)
     microscope = Microscope(64, 3.0, 0.1, draw_ctf(count, 0))
     simulate(molecule, poses, microscope, Path(sys.argv[1]), threads=2)
@@ -190,5 +190,6 @@ def test_memory_does_not_grow_with_the_stack(tmp_path: Path) -> None:
         [sys.executable, "-c", MEASURE, str(tmp_path)], capture_output=True, text=True, check=True
     )
     small, large = map(int, done.stdout.split())
-    # the larger stack has 48 MB; tables and poses take 2 or 3, the allocator what it likes
-    assert large - small < 30
+    # the stacks differ by 67 MB, in each of two buffers if they were held; tables and poses
+    # take 5, the allocator what it likes
+    assert large - small < 40

@@ -108,9 +108,7 @@ def simulate(
             images = np.fromfile(noiseless, np.float32, noise.size).reshape(noise.shape)
             stack.append(images + np.float32(sigma) * noise)
             tell("noise", done := done + len(noise), count)
-    density = torch.from_numpy(molecule.voxelize(box, microscope.pixel_size_angstrom))
-    write_map(out / "truth.mrc", DensityMap(density, microscope.pixel_size_angstrom))
-    _write_tables(out, poses, microscope)
+    _write_truth(out, molecule, poses, microscope)
     snr_in_particle = float(microscope.snr * signal_in_particle / signal)
     return Simulated(out / "particles.star", float(sigma), snr_in_particle, warnings)
 
@@ -196,8 +194,10 @@ def _noise(microscope: Microscope) -> Work:
     return work
 
 
-def _write_tables(out: Path, poses: Poses, microscope: Microscope) -> None:
-    """One optics group for each microscope found among the CTFs; poses only in truth.star."""
+def _write_truth(out: Path, molecule: Molecule, poses: Poses, microscope: Microscope) -> None:
+    """The map and the tables; an optics group for each microscope found among the CTFs."""
+    density = torch.from_numpy(molecule.voxelize(microscope.box, microscope.pixel_size_angstrom))
+    write_map(out / "truth.mrc", DensityMap(density, microscope.pixel_size_angstrom))
     ctf = microscope.ctf
     settings = torch.stack(
         [ctf.voltage_kv, ctf.spherical_aberration_mm, ctf.amplitude_contrast], dim=1
