@@ -46,9 +46,17 @@ def test_moods() -> None:
     resolution = {"fsc_0.143": 7.04}
     good = verdict_in_words({"verdict": "converged", "resolution_angstrom": resolution})
     assert good["mood"] == "good" and "7.0 Å" in good["sentence"]
+    assert "independently" in good["sentence"]
     bad = verdict_in_words({"verdict": "not converged"})
     assert bad["mood"] == "bad" and "Do not interpret" in bad["sentence"]
     assert verdict_in_words({})["mood"] == "plain"
+
+
+def test_a_common_start_is_told() -> None:
+    result = {"verdict": "converged", "settings": {"initial_map": "ribosome.mrc"}}
+    sentence = verdict_in_words(result)["sentence"]
+    assert "initial map" in sentence
+    assert "independently" not in sentence
 
 
 def test_tiles_leave_out_what_is_unknown() -> None:

@@ -11,13 +11,16 @@ def verdict_in_words(result: dict[str, Any]) -> dict[str, str]:
     verdict = str(result.get("verdict", "no verdict"))
     if verdict == "not converged":
         sentence = (
-            "Do not interpret this map: the two half-sets, reconstructed independently, did not "
-            "come to the same one."
+            "Do not interpret this map: the two half-sets, reconstructed separately, did not come "
+            "to the same one."
         )
         return {"title": "Not converged", "sentence": sentence, "mood": "bad"}
     resolution = result.get("resolution_angstrom", {}).get("fsc_0.143")
     agreement = f"agree to {resolution:.1f} Å (FSC 0.143)" if resolution else "have no resolution"
-    sentence = f"Two half-sets, reconstructed independently, {agreement}."
+    # a common start is common knowledge, and the reader must know of it
+    given = result.get("settings", {}).get("initial_map")
+    how = "from one low-pass filtered initial map" if given else "independently"
+    sentence = f"Two half-sets, reconstructed {how}, {agreement}."
     if verdict == "converged":
         return {"title": "Converged", "sentence": sentence, "mood": "good"}
     return {"title": verdict.capitalize(), "sentence": sentence, "mood": "plain"}
