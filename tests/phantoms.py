@@ -1,0 +1,93 @@
+"""A made-up object whose density, projections and Fourier transform are all known exactly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import roma
+import torch
+from torch import Tensor
+
+from cryospin.fourier.disk import FourierDisk, shift_phases
+
+
+@dataclass(frozen=True)
+class Blobs:
+    """Isotropic Gaussians: positions (j, 3) in pixels from the box centre, each summing to
+    its weight. With sigma >= 2 pixels, what sampling them folds back is below 1e-8."""
+
+    positions: Tensor
+    weights: Tensor
+    sigmas: Tensor
+
+    @classmethod
+    def random(cls, seed: int, *, count: int = 12, spread: float = 3.0, sigma: float = 2.0):
+        rng = np.random.default_rng(seed)
+        positions = torch.as_tensor(rng.normal(size=(count, 3)) * spread)
+        return cls(
+            positions,
+            torch.as_tensor(rng.uniform(0.5, 1.5, count)),
+            torch.as_tensor(rng.uniform(1.0, 1.3, count) * sigma),
+        )
+
+    def transform(self, frequencies: Tensor, box: int) -> Tensor:
+        """At frequencies (*k, 3) in Fourier pixels, divided by `box` as image coefficients are."""
+        squared = frequencies.square().sum(-1, keepdim=True)
+        envelope = torch.exp(-2 * np.pi**2 * squared / box**2 * self.sigmas**2)
+        phase = -2 * np.pi / box * (frequencies @ self.positions.T)
+        return (torch.polar(envelope, phase) * self.weights).sum(-1) / box
+
+    def coefficients(
+        self, rotations: Tensor, disk: FourierDisk, shifts_pixel: Tensor | None = None
+    ) -> Tensor:
+        """Projections (n, k) in closed form: the transform on the central slices."""
+        plane = torch.as_tensor(np.stack([disk.kx, disk.ky, 0 * disk.kx], -1)).double()
+        slices = self.transform(plane @ rotations.double(), disk.box)
+        return slices if shifts_pixel is None else slices * shift_phases(shifts_pixel, disk)
+
+    def volume(self, margin: int, box: int, oversampling: int = 2) -> Tensor:
+        """The transform itself at the grid points of a Fourier volume (no gridding correction)."""
+        axis = torch.arange(-margin, margin + 1, dtype=torch.float64) / oversampling
+        z, y, x = torch.meshgrid(axis, axis, axis[margin:], indexing="ij")
+        return self.transform(torch.stack([x, y, z], -1), box)
+
+    def density(self, grid: int, box: int | None = None) -> Tensor:
+        """On `grid` voxels across the field of view of a `box`, values per box pixel."""
+        step = 1.0 if box is None else box / grid
+        axis = (torch.arange(grid, dtype=torch.float64) - grid // 2) * step
+        total = torch.zeros(grid, grid, grid, dtype=torch.float64)
+        for (x, y, z), weight, sigma in zip(
+            self.positions.tolist(), self.weights.tolist(), self.sigmas.tolist(), strict=True
+        ):
+            gz, gy, gx = (
+                torch.exp(-((axis - at) ** 2) / (2 * sigma**2)) / (sigma * np.sqrt(2 * np.pi))
+                for at in (z, y, x)
+            )
+            total += weight * gz[:, None, None] * gy[None, :, None] * gx
+        return total
+
+
+def random_turns(count: int, seed: int, degrees: float | None = None) -> Tensor:
+    """Rotations (n, 3, 3) float64: of `degrees` about random axes, or uniform on SO(3)."""
+    rng = np.random.default_rng(seed)
+    if degrees is None:
+        quaternions = torch.as_tensor(rng.normal(size=(count, 4)))
+        return roma.unitquat_to_rotmat(torch.nn.functional.normalize(quaternions, dim=-1))
+    axes = torch.nn.functional.normalize(torch.as_tensor(rng.normal(size=(count, 3))), dim=-1)
+    return roma.rotvec_to_rotmat(axes * np.radians(degrees))
+
+
+def angles_degrees(first: Tensor, second: Tensor) -> Tensor:
+    """Geodesic angle of each pair. In float64 of sines: a cosine loses angles below 0.02."""
+    relative = first.double() @ second.double().mT
+    return torch.rad2deg(roma.rotmat_geodesic_distance(relative, torch.eye(3).double()))
+
+
+def disk_coefficients(count: int, disk: FourierDisk, seed: int) -> Tensor:
+    """Unit-variance complex noise (n, k), real at the origin, as of white-noise images."""
+    rng = np.random.default_rng(seed)
+    real, imag = rng.normal(size=(2, count, len(disk))) * 0.5**0.5
+    values = torch.complex(torch.as_tensor(real), torch.as_tensor(imag))
+    values[:, 0] = values[:, 0].real * 2**0.5
+    return values
