@@ -11,7 +11,7 @@ from cryospin.errors import UsageError
 from cryospin.rotations.symmetry import symmetry_group
 
 ORDERS = {"C1": 1, "C2": 2, "C7": 7, "D1": 2, "D2": 4, "D7": 14, "T": 12, "O": 24}
-ORDERS |= {name: 60 for name in ("I", "I1", "I2", "I3", "I4")}
+ORDERS |= dict.fromkeys(("I", "I1", "I2", "I3", "I4"), 60)
 
 
 def contains(group, rotations, tolerance=1e-9):

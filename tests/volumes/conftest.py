@@ -49,6 +49,21 @@ def make_phantom(
     return Phantom(positions - positions.mean(0), rng.uniform(0.5, 1.5, count), sigma, box)
 
 
+def white_noise(values, shell, seed):
+    """White noise that leaves two such maps an FSC of 0.143 at `shell`, in the whole box."""
+    box = values.shape[-1]
+    axis, half = torch.fft.fftfreq(box, 1 / box), torch.arange(box // 2 + 1)
+    radius = (axis[:, None, None] ** 2 + axis[None, :, None] ** 2 + half**2).sqrt()
+    power = torch.fft.rfftn(values).abs().square()[(radius - shell).abs() < 0.5].mean()
+    sigma = (power * (1 / 0.143 - 1) / box**3).sqrt()
+    return sigma * torch.randn(values.shape, generator=torch.Generator().manual_seed(seed))
+
+
 @pytest.fixture
 def phantom_of():
     return make_phantom
+
+
+@pytest.fixture
+def noise_for():
+    return white_noise

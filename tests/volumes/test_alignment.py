@@ -42,16 +42,6 @@ def moved(phantom, alignment):
     )
 
 
-def noise(values, shell, seed):
-    """White noise that leaves two such maps an FSC of 0.143 at `shell`, in the whole box."""
-    box = values.shape[-1]
-    axis, half = torch.fft.fftfreq(box, 1 / box), torch.arange(box // 2 + 1)
-    radius = (axis[:, None, None] ** 2 + axis[None, :, None] ** 2 + half**2).sqrt()
-    power = torch.fft.rfftn(values).abs().square()[(radius - shell).abs() < 0.5].mean()
-    sigma = (power * (1 / 0.143 - 1) / box**3).sqrt()
-    return sigma * torch.randn(values.shape, generator=torch.Generator().manual_seed(seed))
-
-
 def errors(found, true):
     """(degrees, Angstrom) between two alignments of one hand."""
     turn = Rotation.from_matrix((found.rotation @ true.rotation.T).numpy())
@@ -60,12 +50,13 @@ def errors(found, true):
 
 @pytest.mark.parametrize("flipped", [False, True])
 @pytest.mark.parametrize("seed", range(4))
-def test_finds_rotation_shift_and_hand_of_noisy_half_maps(phantom_of, seed, flipped):
+def test_finds_rotation_shift_and_hand_of_noisy_half_maps(phantom_of, noise_for, seed, flipped):
     phantom, true = phantom_of(seed, 48, sigma=1.1), planted(seed + 100, flipped)
     first, second = phantom.values(), moved(phantom, true).values()
     # FSC 0.143 at 40 % of Nyquist with the noise of the whole box
     found = align_maps(
-        density(first + noise(first, 10, seed)), density(second + noise(second, 10, seed + 50))
+        density(first + noise_for(first, 10, seed)),
+        density(second + noise_for(second, 10, seed + 50)),
     )
     degrees, angstrom = errors(found, true)
     assert found.flipped == flipped
