@@ -23,6 +23,21 @@ def test_all_libraries_get_the_same_number() -> None:
     assert result.stdout.split() == ["1", "1", "1", "1"]
 
 
+def test_a_launched_pool_can_be_used_in_part_and_again_in_full() -> None:
+    program = (
+        "from cryospin.cli.threads import configure_threads; "
+        "configure_threads(2); import numba; "
+        "numba.njit(parallel=True)(lambda n: n + 1)(1); "
+        "counts = [];"
+        "[(configure_threads(n), counts.append(numba.get_num_threads())) for n in (1, 2, 4)]; "
+        "numba.njit(lambda n: n - 1)(1); print(*counts)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.split() == ["1", "2", "2"]
+
+
 def test_fewer_than_one_thread_is_a_usage_error() -> None:
     with pytest.raises(UsageError, match="--threads"):
         configure_threads(0)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 
 from cryospin.errors import UsageError
-
-# numba launches its pool at this size; it cannot grow later
-POOL_VARIABLES = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def available_cores() -> int:
@@ -25,13 +23,15 @@ def configure_threads(threads: int | None = None) -> int:
     if threads is not None and threads < 1:
         raise UsageError(f"--threads must be at least 1, got {threads}")
     count = available_cores() if threads is None else threads
-    for variable in POOL_VARIABLES:
-        os.environ[variable] = str(count)
+    os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(count)
+    if "numba" not in sys.modules:
+        # the size of its pool; numba refuses another value once the pool is launched
+        os.environ["NUMBA_NUM_THREADS"] = str(count)
 
     import numba
     import torch
 
     torch.set_num_threads(count)
-    # a pool already launched (a notebook, a test) can shrink but not grow
+    # a pool launched earlier (a notebook, a test) can be used in part but not grow
     numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))
     return count
