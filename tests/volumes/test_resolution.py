@@ -40,8 +40,8 @@ def test_0143_is_where_the_map_and_the_truth_agree_by_a_half(noise_for, seed, sh
     found = half_map_resolution(density(half1), density(half2), mask)
     to_truth = fourier_shell_correlation(average * mask.values, truth * mask.values)
     true = resolution_at(to_truth, 0.5, BOX, PIXEL)
-    assert abs(found.at_0143_angstrom / true - 1) < 0.1
-    assert found.at_05_angstrom > found.at_0143_angstrom
+    assert abs(found.resolution_0143_angstrom / true - 1) < 0.1
+    assert found.resolution_05_angstrom > found.resolution_0143_angstrom
 
 
 def test_a_ragged_mask_does_not_make_resolution(noise_for):
@@ -55,7 +55,7 @@ def test_a_ragged_mask_does_not_make_resolution(noise_for):
     found = half_map_resolution(*halves, density(ragged))
     assert found.masked.min() > 0.143
     assert found.corrected[12:].max() < 0.143
-    assert found.at_0143_angstrom > 192 / 9
+    assert found.resolution_0143_angstrom > 192 / 9
     assert resolution_at(found.masked, 0.143, BOX, PIXEL) < 192 / 30
 
 
@@ -69,14 +69,14 @@ def test_noise_has_no_resolution(seed, align):
     average = density(0.5 * (first.values + second.values))
     for mask in (soft_mask(average), spherical_mask(48, PIXEL, 36.0, 12.0)):
         found = half_map_resolution(first, second, mask)
-        assert found.at_0143_angstrom is None and found.at_05_angstrom is None
+        assert found.resolution_0143_angstrom is None and found.resolution_05_angstrom is None
 
 
 def test_equal_maps_resolve_to_nyquist(noise_for):
     truth, half1, _ = half_maps(noise_for, 4, 20)
     found = half_map_resolution(density(half1), density(half1), soft_mask(density(truth)))
     assert found.randomised_from == BOX // 2
-    assert found.at_0143_angstrom == pytest.approx(BOX * PIXEL / (BOX // 2 - 1))
+    assert found.resolution_0143_angstrom == pytest.approx(BOX * PIXEL / (BOX // 2 - 1))
 
 
 def test_phases_are_random_beyond_and_kept_below(noise_for):

@@ -36,17 +36,19 @@ _SIGNIFICANT_SIGMAS = 4.0
 class HalfMapResolution:
     """FSC curves over shells 1 .. d/2 - 1, and where the corrected one crosses.
 
-    randomised: of the masked maps with phases randomised from `randomised_from` on.
-    at_0143_angstrom, at_05_angstrom: None where the half-maps do not agree to begin with.
+    phase_randomised: of the masked maps with phases randomised from `randomised_from` on.
+    resolution_0143_angstrom, resolution_05_angstrom: None where the half-maps do not agree to begin with.
     """
 
     unmasked: Float[Tensor, " s"]
     masked: Float[Tensor, " s"]
-    randomised: Float[Tensor, " s"]
+    phase_randomised: Float[Tensor, " s"]
     corrected: Float[Tensor, " s"]
     randomised_from: int
-    at_0143_angstrom: float | None
-    at_05_angstrom: float | None
+    resolution_0143_angstrom: float | None
+    resolution_05_angstrom: float | None
+    box: int
+    pixel_size_angstrom: float
 
 
 def half_map_resolution(
@@ -71,11 +73,13 @@ def half_map_resolution(
     return HalfMapResolution(
         unmasked=unmasked,
         masked=masked,
-        randomised=randomised,
+        phase_randomised=randomised,
         corrected=corrected,
         randomised_from=shell,
-        at_0143_angstrom=_resolution(corrected, unmasked, 0.143, box, pixel),
-        at_05_angstrom=_resolution(corrected, unmasked, 0.5, box, pixel),
+        resolution_0143_angstrom=_resolution(corrected, unmasked, 0.143, box, pixel),
+        resolution_05_angstrom=_resolution(corrected, unmasked, 0.5, box, pixel),
+        box=box,
+        pixel_size_angstrom=pixel,
     )
 
 
