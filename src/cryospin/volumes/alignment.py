@@ -13,19 +13,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-import torch
 from jaxtyping import Float
-from scipy.ndimage import affine_transform
 from torch import Tensor
 
 from cryospin.errors import BadDataError
 from cryospin.rotations.align import MIRROR, mirror_rotations
 from cryospin.types import DensityMap, Poses
 from cryospin.volumes.alignment_search import correlation, search, spectrum_pair
-
-# samples per voxel before splines: at 1.5 a cubic spline keeps 99.9 % of what is at 0.8 Nyquist
-_UPSAMPLING = 1.5
+from cryospin.volumes.resample import sample_on_grid
 
 
 @dataclass(frozen=True)
@@ -71,29 +66,11 @@ def align_maps(
 
 
 def apply_alignment(density: DensityMap, alignment: MapAlignment) -> DensityMap:
-    """The map moved: aligned(x') = map(M^f Q^T (x' - s)); zero where it has no data.
-
-    Cubic B-splines on a Fourier-padded grid, with the spline's prefilter in Fourier space.
-    """
-    box = density.box
-    size = 2 * round(_UPSAMPLING * box / 2)
-    coefficients = _spline_coefficients(density.values, size)
-    scale = size / box
-    matrix = _matrix_to_moving(alignment).numpy()
-    shift = alignment.shift_angstrom.numpy() / density.pixel_size_angstrom
-    # in voxels: x = scale (A (x' - c - s) + c), c the centre; arrays are zyx
-    centre = np.full(3, box // 2)
-    offset = scale * (centre - matrix @ (centre + shift))
-    moved = affine_transform(
-        coefficients,
-        scale * matrix[::-1, ::-1],
-        offset[::-1],
-        output_shape=(box, box, box),
-        order=3,
-        mode="constant",
-        prefilter=False,
-    )
-    return DensityMap(torch.from_numpy(moved), density.pixel_size_angstrom)
+    """The map moved: aligned(x') = map(M^f Q^T (x' - s)); zero where it has no data."""
+    inverse = alignment.rotation.double().T
+    matrix = MIRROR @ inverse if alignment.flipped else inverse
+    offset = -matrix @ alignment.shift_angstrom.double()
+    return sample_on_grid(density, matrix, offset, density.box, density.pixel_size_angstrom)
 
 
 def poses_after_alignment(poses: Poses, alignment: MapAlignment) -> Poses:
@@ -125,26 +102,3 @@ def check_comparable(first: DensityMap, second: DensityMap) -> None:
             f"voxel sizes of {one:.4f} and {two:.4f} Angstrom cannot be compared",
             fix="resample one of the maps, or correct its header",
         )
-
-
-def _matrix_to_moving(alignment: MapAlignment) -> Float[Tensor, "3 3"]:
-    inverse = alignment.rotation.double().T
-    return MIRROR @ inverse if alignment.flipped else inverse
-
-
-def _spline_coefficients(values: Float[Tensor, "d d d"], size: int) -> np.ndarray:
-    """Coefficients of the cubic B-spline through the map sampled on `size` voxels, (z, y, x).
-
-    Splines through samples divide by the spline's response (4 + 2 cos w) / 6 per axis
-    (Unser 1999): free of cost where a transform is made anyway.
-    """
-    box = values.shape[-1]
-    spectrum = torch.fft.rfftn(values.float())
-    padded = torch.zeros(size, size, size // 2 + 1, dtype=spectrum.dtype)
-    keep = box // 2 - 1  # the Nyquist planes have no mates to be padded with
-    rows = torch.arange(-keep, keep + 1)
-    response = (2.0 + torch.cos(2 * np.pi * rows / size)) / 3.0
-    inner = spectrum[(rows % box)[:, None], (rows % box)[None, :], : keep + 1]
-    inner = inner / response[:, None, None] / response[None, :, None] / response[keep:]
-    padded[(rows % size)[:, None], (rows % size)[None, :], : keep + 1] = inner
-    return torch.fft.irfftn(padded, s=(size, size, size)).numpy() * (size / box) ** 3
