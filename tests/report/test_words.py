@@ -18,9 +18,9 @@ from cryospin.report.words import (
     [
         (0.04, "0.0 s"),
         (8.34, "8.3 s"),
-        (42.4, "42 s"),
-        (59.7, "1 min 00 s"),
-        (185, "3 min 05 s"),
+        (78.4, "78 s"),
+        (185, "3.1 min"),
+        (2520, "42 min"),
         (7800, "2 h 10 min"),
     ],
 )
@@ -31,11 +31,11 @@ def test_seconds(seconds: float, words: str) -> None:
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        (None, "automatic"),
+        (None, "not given"),
         (True, "yes"),
         (0.123456, "0.1235"),
         (3, "3"),
-        ([1, None], "1, automatic"),
+        ([1, None], "1, not given"),
     ],
 )
 def test_settings(value: object, words: str) -> None:

@@ -25,7 +25,16 @@ from cryospin.report.words import (
     verdict_in_words,
 )
 
-STAGE_COLOURS = ("#2b66ad", "#dd8330", "#3f9c8f", "#8bb8e0", "#c8a2c8", "#9aa5b1", "#e3c567")
+STAGE_COLOURS = (
+    "#9aa5b1",
+    "#c9b458",
+    "#3f9c8f",
+    "#2b66ad",
+    "#8bb8e0",
+    "#a98fc4",
+    "#dd8330",
+    "#7f5539",
+)
 
 
 def write_report(run_directory: Path) -> Path:

@@ -55,21 +55,23 @@ def angstrom(value: float | None) -> str:
 
 
 def seconds_in_words(seconds: float) -> str:
-    """`8.3 s`, `42 s`, `3 min 05 s`, `2 h 10 min`."""
+    """`8.3 s`, `78 s`, `3.1 min`, `42 min`, `2 h 10 min`: short, for a tile."""
     if seconds < 10:
         return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    minutes = seconds / 60
+    if minutes < 10:
+        return f"{minutes:.1f} min"
+    if minutes < 120:
+        return f"{minutes:.0f} min"
+    return f"{minutes // 60:.0f} h {minutes % 60:02.0f} min"
 
 
 def label_and_value(name: str, value: Any) -> dict[str, str]:
-    """`max_resolution_angstrom`: None -> `max resolution angstrom`: `automatic`."""
+    """`max_resolution_angstrom`: None -> `max resolution angstrom`: `not given`."""
     if value is None:
-        text = "automatic"
+        text = "not given"
     elif isinstance(value, bool):
         text = "yes" if value else "no"
     elif isinstance(value, float):
