@@ -1,0 +1,64 @@
+"""`cryospin evaluate` as a user meets it; the numbers are tests/evaluate's business."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.transform import Rotation
+
+from cryospin.cli.main import main
+from cryospin.io.mrc import write_map
+from cryospin.io.relion import write_new_particles
+from cryospin.simulate.molecule import chain_molecule
+from cryospin.types import CtfParameters, DensityMap, Optics, Poses
+
+
+def run(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as stop:
+        main([str(argument) for argument in arguments])
+    return int(stop.value.code or 0)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A run that found the truth exactly, in a frame of its own."""
+    count = 120
+    rng = np.random.default_rng(0)
+    rotations = torch.as_tensor(Rotation.random(count, rng=rng).as_matrix())
+    turn = torch.as_tensor(Rotation.from_euler("zyz", [10, 20, 30]).as_matrix())
+    zeros = torch.zeros(count, dtype=torch.float64)
+    ctf = CtfParameters(zeros + 2e4, zeros + 2e4, zeros, zeros, zeros + 300, zeros + 2.7, zeros)
+    optics = (Optics("one", 6.0, 300.0, 2.7, 0.1),)
+    names = [f"{i + 1:06d}@particles.mrcs" for i in range(count)]
+    for name, orientations in (("truth.star", rotations), ("particles.star", rotations @ turn)):
+        poses = Poses(orientations, torch.zeros(count, 2).double(), zeros)
+        group = np.zeros(count, dtype=np.int64)
+        write_new_particles(tmp_path / name, names, optics, 32, group, ctf, poses)
+    values = chain_molecule(1, domains=3, residues_per_domain=60).voxelize(32, 6.0)
+    for name in ("truth.mrc", "map.mrc"):
+        write_map(tmp_path / name, DensityMap(torch.as_tensor(values), 6.0))
+    return tmp_path
+
+
+def test_prints_a_table(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = run("evaluate", folder, "--truth", folder / "truth.star", "--map", folder / "truth.mrc")
+    heard = capsys.readouterr().out
+    assert code == 0
+    assert "120 particles of 120" in heard and "0.00 deg" in heard and "12.80 A" in heard
+
+
+def test_prints_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("evaluate", folder, "--truth", folder / "truth.star", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["rotation_error_degrees"]["median"] < 1e-3 and found["map"] is None
+
+
+def test_usage_and_data_errors(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("evaluate", folder / "nowhere", "--truth", folder / "truth.star") == 2
+    assert "no such file" in capsys.readouterr().err
+    truth = folder / "truth.star"
+    truth.write_text(truth.read_text().replace("@particles.mrcs", "@others.mrcs"))
+    assert run("evaluate", folder, "--truth", truth) == 3
+    assert "none of its images" in capsys.readouterr().err
