@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from cryospin.fourier.disk import FourierDisk, shift_phases
+from cryospin.particles.prepare import PreparedParticles
+from cryospin.refine.halves import HalfSet
 
 
 @dataclass(frozen=True)
@@ -91,3 +93,57 @@ def disk_coefficients(count: int, disk: FourierDisk, seed: int) -> Tensor:
     values = torch.complex(torch.as_tensor(real), torch.as_tensor(imag))
     values[:, 0] = values[:, 0].real * 2**0.5
     return values
+
+
+@dataclass(frozen=True)
+class PlantedParticles:
+    """Whitened particles of `Blobs` and the poses they were made at."""
+
+    particles: PreparedParticles
+    rotations: Tensor
+    shifts_pixel: Tensor
+
+    @classmethod
+    def of(
+        cls,
+        blobs: Blobs,
+        disk: FourierDisk,
+        count: int,
+        seed: int,
+        *,
+        signal: float,
+        groups: int = 1,
+        largest_shift: float = 1.0,
+    ) -> PlantedParticles:
+        """Noise of unit variance; `signal` is the scale of the transfer function."""
+        rng = np.random.default_rng(seed)
+        rotations = random_turns(count, seed)
+        shifts = torch.as_tensor(rng.uniform(-largest_shift, largest_shift, (count, 2)))
+        # one sign change in the disk, at a place of the particle's own
+        slope = torch.as_tensor(rng.uniform(1.0, 2.0, (count, 1)))
+        ctf = signal * torch.cos(slope * torch.as_tensor(disk.magnitude) / disk.radius * 1.5)
+        images = ctf * blobs.coefficients(rotations, disk, shifts)
+        images = images + disk_coefficients(count, disk, seed)
+        particles = PreparedParticles(
+            disk=disk,
+            pixel_size_angstrom=3.0,
+            uids=tuple(f"{i}@planted.{seed}" for i in range(count)),
+            coefficients=images.to(torch.complex64),
+            ctf=ctf.float(),
+            optics_group=torch.arange(count) % groups,
+            noise_power=torch.ones(groups, int(disk.shell.max()) + 1),
+        )
+        return cls(particles, rotations, shifts)
+
+    def half_set(self, off_degrees: float = 0.0, off_pixel: float = 0.0) -> HalfSet:
+        """At poses that far from the true ones."""
+        count = len(self.rotations)
+        turns = random_turns(count, 77, degrees=off_degrees)
+        moves = np.random.default_rng(78).normal(size=(count, 2))
+        moves *= off_pixel / np.linalg.norm(moves, axis=1, keepdims=True)
+        return HalfSet(
+            self.particles,
+            (turns @ self.rotations).float(),
+            (self.shifts_pixel + torch.as_tensor(moves)).float(),
+            torch.ones(count),
+        )

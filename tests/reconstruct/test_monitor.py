@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from cryospin.reconstruct.monitor import Monitor
+
+
+def test_stages_add_up_and_are_logged(tmp_path: Path) -> None:
+    monitor = Monitor(log=tmp_path / "log.jsonl")
+    for _ in range(2):
+        with monitor.stage("explore"):
+            time.sleep(0.02)
+    with monitor.stage("refine"):
+        monitor.log(event="round", radius=12.5)
+    assert list(monitor.seconds) == ["explore", "refine"]
+    assert 0.04 <= monitor.seconds["explore"] < 2.0
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [line["stage"] for line in lines] == ["explore", "explore", "refine", "refine"]
+    assert lines[2]["event"] == "round" and lines[2]["radius"] == 12.5
+    assert all(line["time"].startswith("20") and line["seconds"] >= 0 for line in lines)
+    assert [line["seconds"] for line in lines] == sorted(line["seconds"] for line in lines)
+
+
+def test_the_log_is_there_after_each_line(tmp_path: Path) -> None:
+    """A run that is killed leaves what it had told."""
+    monitor = Monitor(log=tmp_path / "log.jsonl")
+    for count in (1, 2, 3):
+        monitor.log(event="something")
+        assert len((tmp_path / "log.jsonl").read_text().splitlines()) == count
+
+
+def test_a_stage_that_fails_is_timed_and_left(tmp_path: Path) -> None:
+    monitor = Monitor(log=tmp_path / "log.jsonl")
+    with pytest.raises(KeyError), monitor.stage("read"):
+        raise KeyError("gone")
+    monitor.log(event="after")
+    stages = [json.loads(line)["stage"] for line in (tmp_path / "log.jsonl").open()]
+    assert stages == ["read", "start"] and "read" in monitor.seconds
+
+
+def test_progress_is_passed_on() -> None:
+    told: list[tuple[str, int, int]] = []
+    Monitor(lambda *step: told.append(step)).progress("read", 3, 10)
+    assert told == [("read", 3, 10)]
+    quiet = Monitor()
+    quiet.progress("read", 3, 10)
+    quiet.log(event="nowhere")
