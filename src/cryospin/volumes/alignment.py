@@ -19,8 +19,9 @@ from torch import Tensor
 from cryospin.errors import BadDataError
 from cryospin.rotations.align import MIRROR, mirror_rotations
 from cryospin.types import DensityMap, Poses
-from cryospin.volumes.alignment_search import correlation, search, spectrum_pair
+from cryospin.volumes.alignment_search import search
 from cryospin.volumes.resample import sample_on_grid
+from cryospin.volumes.spectrum_pair import correlation, spectrum_pair
 
 
 @dataclass(frozen=True)
