@@ -47,20 +47,25 @@ class Exploration:
 class ExhaustiveSearch:
     """Hyper-parameters. Radii are in Fourier pixels of the box, shifts in pixels.
 
+    iterations_times_nats: a start's iterations, times the information an image carries: noisy
+        images need slower marching, as they need bigger batches.
+
     first_temperature: below 1 at the start, rising to 1: hard assignments break the symmetry
         of a random start, soft ones average it into a ball.
     """
 
-    starts: int = 4
-    race_iterations: int = 24
-    final_iterations: int = 14
+    starts: int = 3
+    fewest_iterations: int = 28
+    most_iterations: int = 150
+    iterations_times_nats: float = 4000.0
+    final_iterations: int = 6
     first_radius: float = 4.0
     race_radius: float = 9.0
     last_radius: float = 12.0
     first_forgetting: float = 1.0
     last_forgetting: float = 0.15
     first_temperature: float = 0.5
-    held_out: int = 200
+    held_out: int = 300
     shifts_per_axis: int = 3
 
     def run(
@@ -73,13 +78,14 @@ class ExhaustiveSearch:
     ) -> Exploration:
         """Explore one half-set from random starts."""
         setting = _Setting(self, particles, operators, shift_range_pixel, seed)
-        total = self.starts * self.race_iterations + self.final_iterations
+        race = setting.race_iterations
+        total = self.starts * race + self.final_iterations
         done = 0
         finishes: list[SliceSums] = []
         scores: list[float] = []
         for start in range(self.starts):
             sums = setting.random_start(start)
-            for iteration in range(self.race_iterations):
+            for iteration in range(race):
                 sums = setting.iterate(sums, start, iteration, setting.racing)
                 done += 1
                 progress(f"start {start + 1} of {self.starts}", done, total)
@@ -88,7 +94,7 @@ class ExhaustiveSearch:
         winner = int(np.argmax(scores))
         sums = finishes[winner]
         everyone = np.arange(len(particles))
-        for iteration in range(self.race_iterations, self.race_iterations + self.final_iterations):
+        for iteration in range(race, race + self.final_iterations):
             sums = setting.iterate(sums, winner, iteration, everyone)
             done += 1
             progress("best start", done, total)
@@ -118,16 +124,23 @@ class _Setting:
         self.support = spherical_support(self.grid, 0.42 * self.grid, 0.08 * self.grid)
         information = information_per_image(particles, search.first_radius + 2)
         self.batch = batch_size(information, len(particles))
+        self.race_iterations = int(
+            np.clip(
+                search.iterations_times_nats / max(information, 1e-3),
+                search.fewest_iterations,
+                search.most_iterations,
+            )
+        )
 
     def schedule(self, iteration: int) -> tuple[float, float, float]:
         """Radius, temperature and forgetting rate: all reach their ends with the race."""
         search = self.search
-        fraction = min(1.0, iteration / search.race_iterations)
-        if iteration < search.race_iterations:
+        fraction = min(1.0, iteration / self.race_iterations)
+        if iteration < self.race_iterations:
             span = search.race_radius - search.first_radius
             radius = search.first_radius + fraction * span
         else:
-            late = (iteration - search.race_iterations + 1) / (0.7 * search.final_iterations)
+            late = (iteration - self.race_iterations + 1) / (0.7 * search.final_iterations)
             span = search.last_radius - search.race_radius
             radius = search.race_radius + min(1.0, late) * span
         temperature = search.first_temperature ** (1 - fraction)
@@ -226,4 +239,4 @@ def information_per_image(particles: PreparedParticles, radius: float) -> float:
 
 def batch_size(information: float, count: int) -> int:
     """Images per iteration: the noisier, the more, for the map's signal to be the same."""
-    return int(np.clip(300 * (40.0 / max(information, 1e-3)) ** 0.7, 300, min(2000, count)))
+    return int(np.clip(300 * 100.0 / max(information, 1e-3), 300, min(2000, count)))

@@ -64,14 +64,15 @@ class Request:
 class AbInitio:
     """The method: its parts and how often it may start over.
 
-    rounds: explorations of both halves before giving up on their agreement.
+    attempts: explorations before giving up: both halves, then always the half whose map
+        explains its images worse.
     agreement_radius: Fourier pixels to which independent maps must share FSC 0.5.
     """
 
     search: ExhaustiveSearch
     assignment: GlobalAssignment
     refinement: AlternatingRefinement
-    rounds: int = 3
+    attempts: int = 4
     agreement_radius: float = 8.0
 
     def run(self, stack: ParticleStack, request: Request, monitor: Monitor) -> Result:
@@ -84,8 +85,12 @@ class AbInitio:
             shift_range = request.max_shift_angstrom / stack.pixel_size_angstrom
         run = _Run(self, request, monitor, operators, shift_range)
         halves, told = run.start(prepared)
-        with monitor.stage("refine"):
-            halves, reports = self.refinement.run(halves, operators, run.report_round)
+        reports: list[RoundReport] = []
+        if told["agreed"]:
+            with monitor.stage("refine"):
+                halves, reports = self.refinement.run(
+                    halves, operators, self.assignment, shift_range, run.report_round
+                )
         with monitor.stage("postprocess"):
             return self._finish(stack, halves, half_set, operators, request, reports, told)
 
@@ -142,7 +147,7 @@ class AbInitio:
             poses,
             half_set,
             resolution,
-            judge(resolution, reports, poses, halves, told, request.symmetry),
+            judge(resolution, poses, told, box, pixel, request.symmetry),
             told,
             [vars(report) for report in reports],
         )
@@ -167,30 +172,38 @@ class _Run:
                 lowpass = self.request.initial_lowpass_angstrom
                 volume = initial_volume(self.request.initial_map, lowpass, prepared[0])
                 first, second = (self._assigned(p, volume, i) for i, p in enumerate(prepared, 1))
-                return (first, second), {"initial_map": True}
+                return (first, second), {"initial_map": True, "agreed": True}
         told: dict[str, Any] = {"half1": [], "half2": []}
-        kept: list[tuple[float, HalfSet]] = []
-        for attempt in range(self.method.rounds):
-            for half, particles in enumerate(prepared, 1):
-                with self.monitor.stage("explore"):
-                    exploration = self._explore(particles, half, attempt)
-                told[f"half{half}"] += [
-                    {"attempt": attempt + 1, "start": i + 1, "score": score}
-                    for i, score in enumerate(exploration.scores)
-                ]
-                score = max(exploration.scores)
-                if attempt and score <= kept[half - 1][0]:
-                    continue
-                with self.monitor.stage("assign"):
-                    assigned = self._assigned(particles, self._volume(exploration, particles), half)
-                kept[half - 1 : half] = [(score, assigned)]
+        kept: dict[int, tuple[float, HalfSet]] = {}
+        for attempt in range(self.method.attempts):
+            again = (1, 2) if not attempt else (min(kept, key=lambda half: kept[half][0]),)
+            for half in again:
+                score, assigned = self._explored(prepared[half - 1], half, attempt, told)
+                if half not in kept or score > kept[half][0]:
+                    kept[half] = (score, assigned)
             with self.monitor.stage("join"):
-                halves, agreement = self._joined((kept[0][1], kept[1][1]))
+                halves, agreement = self._joined((kept[1][1], kept[2][1]))
             told["agreement_radius"] = agreement
             self.monitor.log(event="joined", attempt=attempt + 1, agreement_radius=agreement)
             if agreement >= self.method.agreement_radius:
                 break
+        told["agreed"] = agreement >= self.method.agreement_radius
         return halves, told
+
+    def _explored(
+        self, particles: PreparedParticles, half: int, attempt: int, told: dict[str, Any]
+    ) -> tuple[float, HalfSet]:
+        """Score of the best start, and the half-set with poses from its map."""
+        with self.monitor.stage("explore"):
+            exploration = self._explore(particles, half, attempt)
+        told[f"half{half}"] += [
+            {"attempt": attempt + 1, "start": i + 1, "score": score}
+            for i, score in enumerate(exploration.scores)
+        ]
+        self.monitor.log(event="explored", half=half, scores=exploration.scores)
+        with self.monitor.stage("assign"):
+            assigned = self._assigned(particles, self._volume(exploration, particles), half)
+        return max(exploration.scores), assigned
 
     def _explore(self, particles: PreparedParticles, half: int, attempt: int) -> Exploration:
         seed = self.request.seed * 1000 + attempt * 10 + half

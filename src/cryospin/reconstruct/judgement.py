@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 
-from cryospin.reconstruct.refinement import Halves, RoundReport
 from cryospin.reconstruct.result import Verdict
 from cryospin.rotations.healpix import healpix_directions
 from cryospin.types import Poses
@@ -19,33 +18,49 @@ _PREFERRED = 0.27
 
 def judge(
     resolution: HalfMapResolution,
-    reports: list[RoundReport],
     poses: Poses,
-    halves: Halves,
     told: dict[str, Any],
+    box: int,
+    pixel_size_angstrom: float,
     symmetry: str,
 ) -> Verdict:
-    """Two maps found independently must agree well beyond what any two blobs share."""
-    reasons, warnings = [], []
-    limit = reports[-1].limit
-    converged = limit >= _LEAST_SHELLS
-    if converged:
-        reasons.append(
-            f"two maps found independently from half the particles each agree (FSC 0.143) "
-            f"to shell {limit:.1f} of the box"
+    """Two maps found independently must agree, and well beyond what any two blobs share.
+
+    `told` is the story of the exploration: whether the halves agreed at all, and how far.
+    """
+    field = box * pixel_size_angstrom
+    reached = resolution.resolution_0143_angstrom
+    least = field / _LEAST_SHELLS
+    if not told["agreed"]:
+        radius = max(told["agreement_radius"], 1e-3)
+        return Verdict(
+            False,
+            (
+                f"the maps found from the two half-sets agree (FSC 0.5) only to "
+                f"{field / radius:.0f} Angstrom: at least one of them is wrong",
+            ),
         )
-    else:
-        reasons.append(
-            f"two maps found independently from half the particles each agree (FSC 0.143) only "
-            f"to shell {limit:.1f} of the box, where any two particles of that size may"
+    if reached is None or reached > least:
+        return Verdict(
+            False,
+            (
+                f"after refinement the half-maps do not agree (FSC 0.143) to {least:.0f} "
+                "Angstrom, which two different particles of one size may reach",
+            ),
         )
+    warnings = []
     share = directions_of_half_the_views(poses)
     if symmetry == "C1" and share < _PREFERRED:
         warnings.append(
             f"preferred orientation: half of the particles look along {100 * share:.0f} % of the "
             "directions (about 45 % when even); expect the map to be smeared along the others"
         )
-    return Verdict(converged, tuple(reasons), tuple(warnings))
+    how = (
+        "both half-sets were started from the map given, so this says less than from scratch"
+        if told.get("initial_map")
+        else "two maps found from half the particles each, from random starts, agree"
+    )
+    return Verdict(True, (how,), tuple(warnings))
 
 
 def directions_of_half_the_views(poses: Poses) -> float:

@@ -7,7 +7,7 @@ move a pose, so pose errors do not rise again as the radius grows.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -15,6 +15,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cryospin.fourier.fsc import fourier_shell_correlation
+from cryospin.kernels import pose_losses
+from cryospin.refine.assign import GlobalAssignment
 from cryospin.refine.gauss_newton import GaussNewton
 from cryospin.refine.halves import (
     HalfSet,
@@ -26,6 +28,7 @@ from cryospin.refine.halves import (
 )
 from cryospin.volumes.gridded import (
     SliceSums,
+    map_to_volume,
     shell_means,
     spherical_support,
     volume_to_map,
@@ -52,13 +55,18 @@ class AlternatingRefinement:
         where the FSC says the halves agree.
     settled_degrees: stop when the median pose turns less than this at the final radius.
     noise_rounds: rounds after which the noise spectrum is taken anew from residuals.
+    second_look: round after which particles of less than `sure` confidence are searched for
+        anew, over everything, in their half's better map, within `second_look_radius`.
     """
 
     first_radius: float = 12.0
     growth: float = 1.25
     headroom: float = 1.0
     most_rounds: int = 12
-    settled_degrees: float = 0.05
+    settled_degrees: float = 0.06
+    second_look: int = 2
+    second_look_radius: float = 15.0
+    sure: float = 0.9
     noise_rounds: tuple[int, ...] = (2, 5)
     support_radius: float = 0.42
     method: GaussNewton = GaussNewton(steps=3)
@@ -67,6 +75,8 @@ class AlternatingRefinement:
         self,
         halves: Halves,
         operators: Float[Tensor, "s 3 3"],
+        assignment: GlobalAssignment,
+        shift_range_pixel: float,
         report: Callable[[int, int, RoundReport], None] = lambda done, total, round_: None,
     ) -> tuple[Halves, list[RoundReport]]:
         """Alternate maps and poses until poses settle or rounds run out."""
@@ -89,6 +99,15 @@ class AlternatingRefinement:
                 refine_half(halves[0], densities[0], radius, self.method),
                 refine_half(halves[1], densities[1], radius, self.method),
             )
+            if number == self.second_look:
+                halves = (
+                    self._looked_again(
+                        halves[0], densities[0], operators, assignment, shift_range_pixel
+                    ),
+                    self._looked_again(
+                        halves[1], densities[1], operators, assignment, shift_range_pixel
+                    ),
+                )
             if number in self.noise_rounds:
                 factor = (
                     residual_noise(halves[0], densities[0], outer)
@@ -102,6 +121,39 @@ class AlternatingRefinement:
                 break
             radius = min(radius * self.growth, largest)
         return halves, reports
+
+    def _looked_again(
+        self,
+        half: HalfSet,
+        density: Float[Tensor, "g g g"],
+        operators: Float[Tensor, "s 3 3"],
+        assignment: GlobalAssignment,
+        shift_range_pixel: float,
+    ) -> HalfSet:
+        """Unsure particles searched for over all poses; each keeps the better of two."""
+        unsure = np.flatnonzero(half.confidence.numpy() < self.sure)
+        if len(unsure) == 0:
+            return half
+        particles = half.particles.select(unsure)
+        rows = torch.as_tensor(unsure)
+        disk = particles.disk.prefix(self.second_look_radius)
+        volume = map_to_volume(density, disk.box, disk.radius)
+        found, weight = assignment.run(volume, particles, disk.radius, operators, shift_range_pixel)
+        current = pose_losses(
+            volume,
+            particles.coefficients,
+            particles.ctf,
+            half.rotations[rows],
+            half.shifts_pixel[rows],
+            disk,
+        )
+        better = found.loss < current
+        rotations, shifts = half.rotations.clone(), half.shifts_pixel.clone()
+        rotations[rows[better]] = found.rotations[better]
+        shifts[rows[better]] = found.shifts_pixel[better]
+        confidence = half.confidence.clone()
+        confidence[rows] = weight
+        return replace(half, rotations=rotations, shifts_pixel=shifts, confidence=confidence)
 
     def support(self, box: int, radius: float) -> Float[Tensor, "g g g"]:
         """Soft sphere on the smallest even grid that holds `radius`."""
