@@ -58,6 +58,7 @@ def test_fsc_labels_its_crossings() -> None:
     text = drawing_of(figures.fsc_chart(table, {0.143: 4.9, 0.5: None}))
     assert "4.9 Å" in text
     assert "unmasked" not in text
+    assert "map to truth" in drawing_of(figures.fsc_chart(table, {0.143: 4.9}, list(curve)))
 
 
 def test_starts_of_both_halves() -> None:

@@ -130,11 +130,11 @@ def test_the_maps_of_a_failed_run_are_found(run_directory: Path, result: dict[st
 
 
 def test_a_score_against_the_truth_is_shown(bare_run: Path) -> None:
-    score = {"rotation_error_degrees": {"median": 1.234}, "particles": 150}
+    score = {"rotation_error_degrees": {"median": 1.234}, "map": None}
     (bare_run / "evaluation.json").write_text(json.dumps(score))
     text = write_report(bare_run).read_text()
     assert "evaluation" in Page(text).ids
-    assert "1.234" in text
+    assert "1.23°" in text
 
 
 @pytest.mark.parametrize("content", [None, "not json", "[1, 2]"])

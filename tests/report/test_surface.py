@@ -13,6 +13,7 @@ from cryospin.report.surface import (
     resized,
     surface_level,
     surface_of,
+    upright,
     view_rotation,
 )
 
@@ -118,6 +119,19 @@ def test_resizing_keeps_a_smooth_map(box: int) -> None:
     # the Gaussian's spectrum at the smaller box's edge is exp(-(2 pi 4 / 3)^2 / 2) = 6e-16
     np.testing.assert_allclose(back, volume, atol=1e-5)
     assert resized(volume, box).max() == pytest.approx(1.0, abs=0.05)
+
+
+def test_upright_puts_the_longest_axis_along_z() -> None:
+    values = sum(blob(step, 2 * step, -step, 2.0) for step in (-4, -2, 0, 2, 4, 6))
+    values = values + blob(5, 0, 5, 3.0)
+    frame = upright(values, 0.3)
+    np.testing.assert_allclose(frame @ frame.T, np.eye(3), atol=1e-12)
+    assert np.linalg.det(frame) == pytest.approx(1.0)
+    assert abs(frame[2] @ np.array([1, 2, -1]) / np.sqrt(6)) > 0.98
+    # another orientation of the same particle is turned to the same one
+    turned = values.transpose(2, 0, 1)
+    permutation = np.array([[0, 1, 0], [0, 0, 1], [1, 0, 0]], dtype=float)
+    np.testing.assert_allclose(upright(turned, 0.3), frame @ permutation.T, atol=1e-9)
 
 
 def test_even_directions_are_even() -> None:

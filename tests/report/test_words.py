@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cryospin.report.words import (
-    evaluation_rows,
+    evaluation_tiles,
     label_and_value,
     number_tiles,
     seconds_in_words,
@@ -60,15 +60,20 @@ def test_a_common_start_is_told() -> None:
 
 
 def test_tiles_leave_out_what_is_unknown() -> None:
-    assert [tile["label"] for tile in number_tiles({}, None)] == [
+    assert [tile["label"] for tile in number_tiles({})] == [
         "resolution at FSC 0.143",
         "resolution at FSC 0.5",
     ]
 
 
-def test_groups_of_an_evaluation_are_flattened() -> None:
-    rows = evaluation_rows({"rotation": {"median_degrees": 1.5}, "list": [1, 2], "n": 3})
-    assert rows == [
-        {"label": "rotation: median degrees", "value": "1.5"},
-        {"label": "n", "value": "3"},
-    ]
+def test_an_evaluation_with_and_without_a_true_map() -> None:
+    poses = {
+        "rotation_error_degrees": {"median": 1.234, "percent_beyond_10": 0.52},
+        "shift_error": {"rms_pixel": 0.1},
+        "hand_flipped": True,
+        "map": None,
+    }
+    values = [tile["value"] for tile in evaluation_tiles(poses)]
+    assert values == ["1.23°", "0.5 %", "0.10 px", "mirrored"]
+    with_map = {**poses, "map": {"fsc_0.5_angstrom": 9.04, "correlation": 0.99}}
+    assert "9.0 Å" in [tile["value"] for tile in evaluation_tiles(with_map)]

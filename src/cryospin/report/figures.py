@@ -20,7 +20,7 @@ from cryospin.report.inputs import FscTable
 from cryospin.report.surface import even_directions
 
 INK, MUTED, GRID = "#1f2a37", "#6b7785", "#e3e8ee"
-BLUE, ORANGE, SKY, GREY = "#2b66ad", "#dd8330", "#8bb8e0", "#b4bdc8"
+BLUE, ORANGE, GREEN, SKY, GREY = "#2b66ad", "#dd8330", "#3f9c8f", "#8bb8e0", "#b4bdc8"
 HEAT = LinearSegmentedColormap.from_list("heat", ["#f3f6fa", SKY, BLUE, "#16335c"])
 STYLE = {
     "font.family": "sans-serif",
@@ -38,7 +38,8 @@ STYLE = {
     "ytick.color": MUTED,
     "xtick.major.size": 0,
     "ytick.major.size": 0,
-    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    "legend.edgecolor": "none",
     # text stays text: small files, and the reader's own fonts
     "svg.fonttype": "none",
     # reports of the same run are the same file
@@ -80,8 +81,15 @@ def svg(axes: Axes) -> str:
 
 
 @rc_context(STYLE)
-def fsc_chart(table: FscTable, crossings_angstrom: dict[float, float | None]) -> str:
-    """Curves over frequency, with the thresholds and where the corrected curve crosses them."""
+def fsc_chart(
+    table: FscTable,
+    crossings_angstrom: dict[float, float | None],
+    truth: list[float] | None = None,
+) -> str:
+    """Curves over frequency, with the thresholds and where the corrected curve crosses them.
+
+    truth: FSC of the map to the true one, on the same shells, where there is a true one.
+    """
     looks = {
         "unmasked": {"color": GREY, "linewidth": 1.4},
         "phase-randomised": {"color": ORANGE, "linewidth": 1.4, "linestyle": (0, (4, 2))},
@@ -92,6 +100,8 @@ def fsc_chart(table: FscTable, crossings_angstrom: dict[float, float | None]) ->
     for name, look in looks.items():
         if name in table.curves:
             axes.plot(table.frequency, table.curves[name], label=name, **look)
+    if truth is not None and len(truth) == len(table.frequency):
+        axes.plot(table.frequency, truth, label="map to truth", color=GREEN, linewidth=1.6)
     right = float(table.frequency[-1])
     for threshold, crossing in crossings_angstrom.items():
         axes.axhline(threshold, color=INK, linewidth=0.8, linestyle=(0, (1, 2)))
@@ -114,9 +124,9 @@ def fsc_chart(table: FscTable, crossings_angstrom: dict[float, float | None]) ->
     axes.set_ylabel("Fourier shell correlation")
     half = crossings_angstrom.get(0.5)
     if half is not None and 1 / half > 0.5 * right:
-        axes.legend(loc="lower left", bbox_to_anchor=(0.0, 0.2), fontsize=9)
+        axes.legend(loc="lower left", bbox_to_anchor=(0.0, 0.2))
     else:
-        axes.legend(loc="upper right", fontsize=9)
+        axes.legend(loc="upper right")
     return svg(axes)
 
 
@@ -267,5 +277,5 @@ def rounds_chart(searched: list[float], agreed: list[float]) -> str:
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_xlabel("round of refinement")
     axes.set_ylabel("resolution (Å)")
-    axes.legend(loc="lower right", fontsize=9)
+    axes.legend(loc="lower right")
     return svg(axes)

@@ -18,7 +18,7 @@ from cryospin.report import figures
 from cryospin.report.inputs import RunFiles, read_run
 from cryospin.report.pictures import half_map_pictures, map_pictures
 from cryospin.report.words import (
-    evaluation_rows,
+    evaluation_tiles,
     label_and_value,
     number_tiles,
     seconds_in_words,
@@ -70,12 +70,12 @@ def content_of(run: RunFiles) -> dict[str, Any]:
         "verdict": verdict_in_words(result),
         "reasons": result.get("reasons", []),
         "warnings": result.get("warnings", []),
-        "tiles": number_tiles(result, run.evaluation),
+        "tiles": number_tiles(result),
         "map_file": f"{run.place}map.mrc",
         "pictures": map_pictures(run),
         "halves": half_map_pictures(run),
         "charts": list(charts(run)),
-        "evaluation": evaluation_rows(run.evaluation) if run.evaluation else [],
+        "evaluation": evaluation_tiles(run.evaluation) if run.evaluation else [],
         "stages": stages(result.get("seconds", {})),
         "tables": tables(result),
         "problems": run.problems,
@@ -87,11 +87,12 @@ def charts(run: RunFiles) -> Iterator[dict[str, Any]]:
     if run.fsc is not None:
         found = run.result.get("resolution_angstrom", {})
         crossings = {0.143: found.get("fsc_0.143"), 0.5: found.get("fsc_0.5")}
+        truth = ((run.evaluation or {}).get("map") or {}).get("fsc")
         yield {
             "id": "fsc",
             "title": "Fourier shell correlation of the half-maps",
             "note": "The corrected curve counts: masked, less what the mask alone would give.",
-            "uris": [figures.fsc_chart(run.fsc, crossings)],
+            "uris": [figures.fsc_chart(run.fsc, crossings, truth)],
         }
     if run.poses is not None:
         yield {

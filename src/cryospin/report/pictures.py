@@ -14,6 +14,7 @@ from cryospin.report.surface import (
     render_surface,
     resized,
     surface_of,
+    upright,
     view_rotation,
 )
 
@@ -37,7 +38,11 @@ def map_pictures(run: RunFiles) -> dict[str, Any] | None:
         pixel = float(run.result.get("pixel_size_angstrom", 1.0)) * run.map.shape[0] / CAST_BOX
         pictures["level"] = f"{surface.level:.3g}"
         pictures["extent"] = f"{2 * surface.extent * pixel:.0f}"
-        pictures["surfaces"] = surfaces(surface)
+        # with symmetry imposed the map's own z axis means something; else nothing does
+        imposed = run.result.get("symmetry", "C1") != "C1"
+        frame = np.eye(3) if imposed else upright(surface.values, surface.level)
+        pictures["surfaces"] = surfaces(surface, frame)
+        pictures["upright"] = "the z axis" if imposed else "its longest axis"
     values = surface.values if surface is not None else resized(run.map, CAST_BOX)
     pictures["groups"] = [
         {
@@ -74,11 +79,12 @@ def half_map_pictures(run: RunFiles) -> list[dict[str, str]]:
     ]
 
 
-def surfaces(surface: Surface) -> list[dict[str, str]]:
+def surfaces(surface: Surface, frame: np.ndarray) -> list[dict[str, str]]:
+    """The surface from each of VIEWS, around the z axis of a rotated `frame` (3, 3)."""
     return [
         {
             "label": label,
-            "uri": png(render_surface(surface, view_rotation(*angles), SURFACE_PIXELS)),
+            "uri": png(render_surface(surface, view_rotation(*angles) @ frame, SURFACE_PIXELS)),
         }
         for label, angles in VIEWS.items()
     ]

@@ -62,6 +62,21 @@ def view_rotation(azimuth_degrees: float, elevation_degrees: float) -> np.ndarra
     return np.stack([np.cross(down, away), down, away])
 
 
+def upright(values: np.ndarray, level: float) -> np.ndarray:
+    """Rotation (3, 3) to the principal axes of `values >= level`, the longest becoming z.
+
+    Each axis points to the side of the longer tail, which makes the choice unique unless
+    the particle is symmetric.
+    """
+    where = np.argwhere(values >= level)[:, ::-1].astype(np.float64)
+    where -= where.mean(axis=0)
+    axes = np.linalg.eigh(where.T @ where)[1].T
+    tails = ((where @ axes.T) ** 3).sum(axis=0)
+    axes[tails < 0] *= -1
+    axes[0] = np.cross(axes[1], axes[2])
+    return axes
+
+
 def even_directions(count: int) -> np.ndarray:
     """(count, 3) unit vectors on a spiral of equal steps in z and in golden angles."""
     z = 1.0 - (2.0 * np.arange(count) + 1.0) / count

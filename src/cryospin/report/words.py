@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 
@@ -26,7 +25,7 @@ def verdict_in_words(result: dict[str, Any]) -> dict[str, str]:
     return {"title": verdict.capitalize(), "sentence": sentence, "mood": "plain"}
 
 
-def number_tiles(result: dict[str, Any], evaluation: dict[str, Any] | None) -> list[dict[str, str]]:
+def number_tiles(result: dict[str, Any]) -> list[dict[str, str]]:
     """The few numbers one looks for first."""
     resolution = result.get("resolution_angstrom", {})
     box, pixel = result.get("box"), result.get("pixel_size_angstrom")
@@ -83,14 +82,24 @@ def label_and_value(name: str, value: Any) -> dict[str, str]:
     return {"label": name.replace("_", " "), "value": text}
 
 
-def evaluation_rows(evaluation: dict[str, Any]) -> list[dict[str, str]]:
-    """Every single number and word of an evaluation, groups flattened into their labels."""
-    return list(_flattened(evaluation, ""))
-
-
-def _flattened(values: dict[str, Any], prefix: str) -> Iterator[dict[str, str]]:
-    for name, value in values.items():
-        if isinstance(value, dict):
-            yield from _flattened(value, f"{prefix}{name}: ")
-        elif not isinstance(value, list):
-            yield label_and_value(prefix + name, value)
+def evaluation_tiles(evaluation: dict[str, Any]) -> list[dict[str, str]]:
+    """What `cryospin evaluate` found, in the same few words for every run."""
+    rotation = evaluation.get("rotation_error_degrees", {})
+    shift = evaluation.get("shift_error", {})
+    # null without a true map
+    maps = evaluation.get("map") or {}
+    found = [
+        ("median rotation error", rotation.get("median"), "{:.2f}°"),
+        ("of the particles beyond 10°", rotation.get("percent_beyond_10"), "{:.1f} %"),
+        ("shift error, rms", shift.get("rms_pixel"), "{:.2f} px"),
+        ("FSC 0.5 of map and truth", maps.get("fsc_0.5_angstrom"), "{:.1f} Å"),
+        ("correlation of map and truth", maps.get("correlation"), "{:.3f}"),
+    ]
+    tiles = [
+        {"label": label, "value": form.format(value)}
+        for label, value, form in found
+        if value is not None
+    ]
+    if evaluation.get("hand_flipped"):
+        tiles.append({"label": "hand: images cannot tell it", "value": "mirrored"})
+    return tiles
