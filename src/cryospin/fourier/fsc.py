@@ -12,6 +12,8 @@ import torch
 from jaxtyping import Complex, Float, Int
 from torch import Tensor
 
+from cryospin.fourier.volume import volume_spectrum
+
 
 @lru_cache(maxsize=2)
 def shells_of_spectrum(box: int) -> Int[Tensor, "z y x"]:
@@ -53,7 +55,7 @@ def fourier_shell_correlation(
     """FSC(s) = Re <F1, F2>_s / (|F1|_s |F2|_s), (Harauz & van Heel 1986), float64."""
     if first.shape != second.shape:
         raise ValueError(f"maps differ in size: {tuple(first.shape)} and {tuple(second.shape)}")
-    return correlate_shells(torch.fft.rfftn(first), torch.fft.rfftn(second))
+    return correlate_shells(volume_spectrum(first), volume_spectrum(second))
 
 
 def shell_resolutions_angstrom(box: int, pixel_size_angstrom: float) -> Float[Tensor, " s"]:

@@ -5,7 +5,9 @@ one particle is one thread's, and a voxel sums in the order of the particles.
 
 Coefficients go through in blocks that stay in the first-level cache, one simple loop per
 step (where, gather, arithmetic), so that the compiler turns all but the gather into vector
-instructions; a single loop over coefficients was half as fast.
+instructions; a single loop over coefficients was half as fast. A block's buffers are rows of
+one array: the compiler's checks that arrays do not overlap, which choose between its vector
+and its scalar code, then come out the same in every call.
 """
 
 from __future__ import annotations
@@ -186,9 +188,8 @@ def _interpolate(where, corners, count, part, out):
 def _slice(volume, rotations, kx, ky, out):
     for p in numba.prange(rotations.shape[0]):
         base = np.empty(_BLOCK, dtype=np.uint32)
-        where = np.empty((4, _BLOCK), dtype=np.float32)
-        corners = np.empty((16, _BLOCK), dtype=np.float32)
-        value = np.empty((2, _BLOCK), dtype=np.float32)
+        work = np.empty((22, _BLOCK), dtype=np.float32)
+        where, corners, value = work[:4], work[4:20], work[20:]
         for first in range(0, kx.shape[0], _BLOCK):
             count = min(_BLOCK, kx.shape[0] - first)
             _gather(volume, rotations[p], kx, ky, first, count, base, where, corners)
@@ -275,10 +276,8 @@ def _losses(volume, images, ctf, rotations, shifts, index, kx, ky, oversampling,
     reach = int(max(np.max(kx), np.max(np.abs(ky))))
     for p in numba.prange(rotations.shape[0]):
         base = np.empty(_BLOCK, dtype=np.uint32)
-        where = np.empty((4, _BLOCK), dtype=np.float32)
-        corners = np.empty((16, _BLOCK), dtype=np.float32)
-        value = np.empty((2, _BLOCK), dtype=np.float32)
-        image = np.empty((2, _BLOCK), dtype=np.float32)
+        work = np.empty((24, _BLOCK), dtype=np.float32)
+        where, corners, value, image = work[:4], work[4:20], work[20:22], work[22:]
         rotation, i = rotations[p] * oversampling, index[p]
         x_table, y_table = _phase_tables(shifts[p, 0], shifts[p, 1], reach)
         total = 0.0
@@ -349,13 +348,10 @@ def _normal_equations(
     turn = np.float32(2 * np.pi) / box
     for p in numba.prange(rotations.shape[0]):
         base = np.empty(_BLOCK, dtype=np.uint32)
-        where = np.empty((4, _BLOCK), dtype=np.float32)
-        corners = np.empty((16, _BLOCK), dtype=np.float32)
-        value = np.empty((2, _BLOCK), dtype=np.float32)
-        image = np.empty((2, _BLOCK), dtype=np.float32)
+        work = np.empty((36, _BLOCK), dtype=np.float32)
+        where, corners, value, image = work[:4], work[4:20], work[20:22], work[22:24]
         # rows 0 to 4: the five derivatives; row 5: the residual
-        real = np.empty((6, _BLOCK), dtype=np.float32)
-        imag = np.empty((6, _BLOCK), dtype=np.float32)
+        real, imag = work[24:30], work[30:]
         normal = np.zeros((6, 6), dtype=np.float64)
         rotation, i = rotations[p] * oversampling, index[p]
         x_table, y_table = _phase_tables(shifts[p, 0], shifts[p, 1], reach)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import roma
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -35,7 +36,12 @@ from cryospin.refine.assign import GlobalAssignment
 from cryospin.refine.halves import HalfSet, map_of, sums_of
 from cryospin.rotations.symmetry import symmetry_group
 from cryospin.types import DensityMap, ParticleStack, Poses
-from cryospin.volumes.alignment import align_maps, apply_alignment, poses_after_alignment
+from cryospin.volumes.alignment import (
+    MapAlignment,
+    align_maps,
+    apply_alignment,
+    poses_after_alignment,
+)
 from cryospin.volumes.gridded import map_to_volume, spherical_support
 from cryospin.volumes.initial import initial_volume
 from cryospin.volumes.masks import soft_mask
@@ -251,7 +257,7 @@ class _Run:
             )
             for half in halves
         ]
-        alignment = align_maps(maps[1], maps[0])
+        alignment = rounded(align_maps(maps[1], maps[0]))
         moved = apply_alignment(maps[1], alignment)
         curve = fourier_shell_correlation(maps[0].values, moved.values)
         second = halves[1]
@@ -268,6 +274,15 @@ class _Run:
     def report_round(self, done: int, total: int, report: RoundReport) -> None:
         self.monitor.progress("refine", done, total)
         self.monitor.log(event="round", **vars(report))
+
+
+def rounded(alignment: MapAlignment) -> MapAlignment:
+    """To 0.0006 degrees and 0.0001 Angstrom: the search's last bits depend on the number of
+    threads, and poses must not."""
+    turn = roma.rotmat_to_rotvec(alignment.rotation.double())
+    rotation = roma.rotvec_to_rotmat(torch.round(turn, decimals=5))
+    shift = torch.round(alignment.shift_angstrom.double(), decimals=4)
+    return replace(alignment, rotation=rotation, shift_angstrom=shift)
 
 
 def gathered_poses(halves: Halves, half_set: np.ndarray, pixel_size_angstrom: float) -> Poses:

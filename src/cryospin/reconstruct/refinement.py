@@ -63,7 +63,7 @@ class AlternatingRefinement:
     growth: float = 1.25
     headroom: float = 1.0
     most_rounds: int = 12
-    settled_degrees: float = 0.06
+    settled_degrees: float = 0.1
     second_look: int = 2
     second_look_radius: float = 15.0
     sure: float = 0.9

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Complex, Float
+from jaxtyping import Complex, Float, Int
 from torch import Tensor
 
 from cryospin.explore.posterior import best_hypotheses
@@ -21,6 +21,7 @@ from cryospin.refine.gauss_newton import GaussNewton, RefinedPoses
 from cryospin.rotations.grid import OrientationGrid
 
 _BATCH = 250
+_SAME_POSE_COSINE = 0.996  # 5 degrees: less than half of any grid's spacing
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,16 @@ class GlobalAssignment:
             chosen = losses.argmin(dim=1)
             keep = torch.arange(len(rows)) * self.hypotheses + chosen
             poses.append(polished.select(keep))
-            weights.append(torch.softmax(-losses, dim=1).amax(dim=1))
+            weights.append(_weight_near(polished, keep, torch.softmax(-losses, dim=1)))
             progress(int(rows[-1]) + 1, len(particles))
         return RefinedPoses.joined(poses), torch.cat(weights)
+
+
+def _weight_near(
+    polished: RefinedPoses, chosen: Int[Tensor, " n"], weights: Float[Tensor, "n h"]
+) -> Float[Tensor, " n"]:
+    """Posterior weight of the chosen pose, with that of rivals polished into the same one."""
+    rotations = polished.rotations.view(*weights.shape, 3, 3)
+    best = polished.rotations[chosen]
+    cosine = (torch.einsum("nhij,nij->nh", rotations, best) - 1) / 2
+    return (weights * (cosine > _SAME_POSE_COSINE)).sum(dim=1)

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
+from cryospin.fourier.volume import volume_of_spectrum
 from cryospin.rotations.align import MIRROR
 from cryospin.rotations.grid import VIEW_HALF_TURNS, OrientationGrid
 from cryospin.volumes.spectrum_pair import (
@@ -82,7 +83,7 @@ def _best_shifts(
     product = torch.where(x == 0, 2 * product, product)
     spectrum = torch.zeros(len(matrices), size, size, size // 2 + 1, dtype=torch.complex64)
     spectrum[:, z % size, y % size, x] = product
-    correlation = torch.fft.irfftn(spectrum, s=(size, size, size)).flatten(1)
+    correlation = volume_of_spectrum(spectrum, (size, size, size)).flatten(1)
     step = torch.fft.fftfreq(size, 1.0 / size)
     shifts = torch.stack(torch.meshgrid(step, step, step, indexing="ij"), dim=-1).flatten(0, 2)
     correlation[:, shifts.norm(dim=1) > size / 4] = -torch.inf

@@ -15,6 +15,7 @@ from jaxtyping import Complex, Float
 from torch import Tensor
 
 from cryospin.fourier.disk import FourierDisk
+from cryospin.fourier.volume import volume_of_spectrum, volume_spectrum
 from cryospin.kernels import OVERSAMPLING, insert_slices, margin_for
 
 
@@ -68,7 +69,7 @@ def volume_to_map(
     inner = volume[margin - keep : margin + keep + 1, margin - keep : margin + keep + 1, : keep + 1]
     rows = torch.arange(-keep, keep + 1) % size
     spectrum[rows[:, None], rows[None, :], : keep + 1] = inner * _centring_signs(keep)
-    padded = torch.fft.irfftn(spectrum, s=(size, size, size)) * (size / oversampling) ** 3
+    padded = volume_of_spectrum(spectrum, (size, size, size)) * (size / oversampling) ** 3
     start = size // 2 - grid // 2
     inside = padded[start : start + grid, start : start + grid, start : start + grid]
     return inside / _interpolation_window(grid, oversampling) / _units(box)
@@ -88,7 +89,7 @@ def map_to_volume(
     padded = torch.zeros(size, size, size, dtype=values.dtype)
     start = size // 2 - grid // 2
     padded[start : start + grid, start : start + grid, start : start + grid] = corrected
-    spectrum = torch.fft.rfftn(padded)
+    spectrum = volume_spectrum(padded)
     keep = min(margin, size // 2 - 1)
     rows = torch.arange(-keep, keep + 1) % size
     volume = torch.zeros(2 * margin + 1, 2 * margin + 1, margin + 1, dtype=spectrum.dtype)

@@ -13,6 +13,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from cryospin.fourier.fsc import shells_of_spectrum
+from cryospin.fourier.volume import volume_of_spectrum, volume_spectrum
 from cryospin.types import DensityMap
 from cryospin.volumes.gridded import spherical_support
 
@@ -85,8 +86,8 @@ def low_passed(density: DensityMap, resolution_angstrom: float) -> DensityMap:
     width = max(2.0, 0.3 * cutoff)
     shells = shells_of_spectrum(box).to(density.values.dtype)
     fall = ((shells - cutoff) / width + 0.5).clamp(0.0, 1.0)
-    spectrum = torch.fft.rfftn(density.values) * (0.5 + 0.5 * torch.cos(np.pi * fall))
-    values = torch.fft.irfftn(spectrum, s=(box, box, box))
+    spectrum = volume_spectrum(density.values) * (0.5 + 0.5 * torch.cos(np.pi * fall))
+    values = volume_of_spectrum(spectrum, (box, box, box))
     return DensityMap(values, density.pixel_size_angstrom)
 
 

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from scipy.ndimage import affine_transform
 from torch import Tensor
 
+from cryospin.fourier.volume import volume_of_spectrum, volume_spectrum
 from cryospin.types import DensityMap
 
 # samples per voxel before splines: at 1.5 a cubic spline keeps 99.9 % of what is at 0.8 Nyquist
@@ -66,11 +67,11 @@ def _spline_coefficients(values: Float[Tensor, "d d d"], size: int, keep: int) -
     each axis are used; the Nyquist plane has no mate to be padded with.
     """
     box = values.shape[-1]
-    spectrum = torch.fft.rfftn(values.float())
+    spectrum = volume_spectrum(values.float())
     rows = torch.arange(-keep, keep + 1)
     response = (2.0 + torch.cos(2 * np.pi * rows / size)) / 3.0
     inner = spectrum[(rows % box)[:, None], (rows % box)[None, :], : keep + 1]
     inner = inner / response[:, None, None] / response[None, :, None] / response[keep:]
     padded = torch.zeros(size, size, size // 2 + 1, dtype=spectrum.dtype)
     padded[(rows % size)[:, None], (rows % size)[None, :], : keep + 1] = inner
-    return torch.fft.irfftn(padded, s=(size, size, size)).numpy() * (size / box) ** 3
+    return volume_of_spectrum(padded, (size, size, size)).numpy() * (size / box) ** 3

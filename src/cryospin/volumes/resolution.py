@@ -20,6 +20,7 @@ from cryospin.fourier.fsc import (
     shell_sums,
     shells_of_spectrum,
 )
+from cryospin.fourier.volume import volume_of_spectrum, volume_spectrum
 from cryospin.types import DensityMap
 from cryospin.volumes.alignment import check_comparable
 
@@ -37,7 +38,8 @@ class HalfMapResolution:
     """FSC curves over shells 1 .. d/2 - 1, and where the corrected one crosses.
 
     phase_randomised: of the masked maps with phases randomised from `randomised_from` on.
-    resolution_0143_angstrom, resolution_05_angstrom: None where the half-maps do not agree to begin with.
+    resolution_0143_angstrom, resolution_05_angstrom: None where the half-maps do not agree
+        to begin with.
     """
 
     unmasked: Float[Tensor, " s"]
@@ -61,7 +63,7 @@ def half_map_resolution(
     check_comparable(half1, half2)
     check_comparable(half1, mask)
     first, second = half1.values, half2.values
-    spectra = torch.fft.rfftn(first), torch.fft.rfftn(second)
+    spectra = volume_spectrum(first), volume_spectrum(second)
     unmasked = correlate_shells(*spectra)
     masked = fourier_shell_correlation(first * mask.values, second * mask.values)
     shell = first_shell_below(unmasked, _RANDOMISE_BELOW)
@@ -98,10 +100,10 @@ def randomise_phases(
     """
     box = spectrum.shape[0]
     noise = torch.randn((box, box, box), generator=generator, dtype=spectrum.real.dtype)
-    other = torch.fft.rfftn(noise)
+    other = volume_spectrum(noise)
     random = spectrum.abs() * other / other.abs().clamp_min(torch.finfo(noise.dtype).tiny)
     mixed = torch.where(shells_of_spectrum(box) >= from_shell, random, spectrum)
-    return torch.fft.irfftn(mixed, s=(box, box, box))
+    return volume_of_spectrum(mixed, (box, box, box))
 
 
 def correct_for_mask(

@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Complex, Float, Int
 from torch import Tensor
 
+from cryospin.fourier.volume import volume_spectrum
 from cryospin.kernels import OVERSAMPLING
 from cryospin.rotations.align import MIRROR
 from cryospin.volumes.gridded import map_to_volume, spherical_support
@@ -98,7 +99,7 @@ def spectrum_pair(
     x, y, z = frequencies.long().unbind(-1)
     # the origin of phases is the centre of the box
     sign = 1.0 - 2.0 * ((x + y + z) % 2)
-    fixed = torch.fft.rfftn(reference.float() * window)[z % box, y % box, x] * sign
+    fixed = volume_spectrum(reference.float() * window)[z % box, y % box, x] * sign
     reference_scale = _whitening(fixed, shells)
     return SpectrumPair(
         box=box,
