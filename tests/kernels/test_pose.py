@@ -165,7 +165,7 @@ def test_a_prefix_of_longer_vectors_is_read(compiled: bool) -> None:
     for a, b in zip(
         pose_normal_equations(*arguments, short), pose_normal_equations(*cut, short), strict=True
     ):
-        assert torch.equal(a, b)
+        torch.testing.assert_close(a, b, rtol=1e-5 if compiled else 1e-12, atol=1e-4)
 
 
 @pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="numba found one core")

@@ -145,7 +145,13 @@ def test_a_smaller_radius_is_a_prefix(single: bool) -> None:
         volume, rotations = volume.to(torch.complex64), rotations.float()
     small = DISK.prefix(6.5)
     whole = slice_volume(volume, rotations, DISK)
-    assert torch.equal(slice_volume(volume, rotations, small), whole[:, : len(small)])
+    # a matrix product or a vector loop of another length may round otherwise
+    torch.testing.assert_close(
+        slice_volume(volume, rotations, small),
+        whole[:, : len(small)],
+        rtol=0,
+        atol=1e-4 if single else 1e-11,
+    )
 
 
 def test_is_linear_in_the_volume() -> None:

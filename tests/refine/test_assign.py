@@ -37,11 +37,14 @@ def test_finds_the_poses_of_clear_images(symmetry: str) -> None:
     assert (error < 3).double().mean() > 0.95
     moved = (poses.shifts_pixel - planted.shifts_pixel).norm(dim=1)
     assert moved.median() < 0.05
-    assert ((weight > 0) & (weight <= 1)).all()
+    # sums of float32 weights
+    assert ((weight > 0) & (weight <= 1 + 1e-6)).all()
 
 
-@pytest.mark.xfail(reason="hypotheses polished to one and the same pose share its weight")
-@pytest.mark.parametrize("symmetry", ["C1", "D2"])
+ties = pytest.mark.xfail(reason="the asymmetric unit keeps symmetry mates, which share the weight")
+
+
+@pytest.mark.parametrize("symmetry", ["C1", pytest.param("D2", marks=ties)])
 def test_clear_images_leave_no_doubt(symmetry: str) -> None:
     """Hypotheses that end at the same pose, or at its symmetry mate, are no rivals."""
     operators = symmetry_group(symmetry).float()

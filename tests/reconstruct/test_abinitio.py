@@ -1,0 +1,188 @@
+"""From images to map and poses, end to end on what is simulated here: small, clear images, and
+a search cut down to what they need."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numba
+import numpy as np
+import pytest
+import torch
+
+from cryospin.fourier.fsc import fourier_shell_correlation
+from cryospin.io.mrc import StackWriter, read_map
+from cryospin.io.relion import read_particles
+from cryospin.recipes import find_recipe
+from cryospin.reconstruct.abinitio import AbInitio, Request
+from cryospin.reconstruct.monitor import Monitor
+from cryospin.reconstruct.result import Result
+from cryospin.refine.assign import GlobalAssignment
+from cryospin.rotations.align import align_rotations
+from cryospin.rotations.grid import OrientationGrid
+from cryospin.simulate.dataset import Microscope, simulate
+from cryospin.simulate.molecule import chain_molecule
+from cryospin.simulate.poses import draw_poses
+from cryospin.simulate.projection import GaussianMolecule
+from cryospin.simulate.transfer import draw_ctf
+from cryospin.types import ParticleStack, Poses
+from cryospin.volumes.alignment import align_maps, apply_alignment
+from phantoms import angles_degrees
+
+BOX, PIXEL, COUNT = 32, 5.0, 600
+MAX_SHIFT = 1.0
+
+
+def method(**search: object) -> AbInitio:
+    """The default recipe with fewer starts, iterations and orientations."""
+    full = find_recipe("exhaustive")
+    few = {"starts": 1, "fewest_iterations": 16, "final_iterations": 4, **search}
+    return replace(
+        full,
+        search=replace(full.search, **few),
+        assignment=GlobalAssignment(OrientationGrid.of(3, 18), hypotheses=3),
+        attempts=2,
+    )
+
+
+@dataclass(frozen=True)
+class Simulation:
+    folder: Path
+    stack: ParticleStack
+    truth: Poses
+
+    @classmethod
+    def of(cls, molecule: GaussianMolecule, folder: Path) -> Simulation:
+        poses = draw_poses(COUNT, max_shift_pixel=MAX_SHIFT, pixel_size_angstrom=PIXEL, seed=1)
+        microscope = Microscope(BOX, PIXEL, 2.0, draw_ctf(COUNT, seed=1), seed=1)
+        simulate(molecule, poses, microscope, folder)
+        return cls(folder, read_particles(folder / "particles.star"), poses)
+
+
+@pytest.fixture(scope="module")
+def simulation(tmp_path_factory: pytest.TempPathFactory) -> Simulation:
+    """A molecule that fills most of its box, as the default support expects."""
+    return Simulation.of(chain_molecule(1), tmp_path_factory.mktemp("simulated"))
+
+
+def reconstructed(
+    stack: ParticleStack, numba_threads: int = 1, torch_threads: int = 1, **request: object
+) -> Result:
+    before = numba.get_num_threads(), torch.get_num_threads()
+    numba.set_num_threads(numba_threads)
+    torch.set_num_threads(torch_threads)
+    try:
+        asked = Request(seed=0, max_shift_angstrom=MAX_SHIFT * PIXEL, **request)
+        return method().run(stack, asked, Monitor())
+    finally:
+        numba.set_num_threads(before[0])
+        torch.set_num_threads(before[1])
+
+
+@pytest.fixture(scope="module")
+def result(simulation: Simulation) -> Result:
+    return reconstructed(simulation.stack)
+
+
+def test_finds_poses_and_says_so(simulation: Simulation, result: Result) -> None:
+    assert result.verdict.converged
+    aligned = align_rotations(result.poses.rotations, simulation.truth.rotations)
+    assert aligned.errors_degrees.median() < 2.0
+    # the rest were lost to a neighbouring peak of the first, poor map, and never looked at again
+    assert (aligned.errors_degrees < 10).double().mean() > 0.9
+    # sums of float32 weights
+    assert ((result.poses.confidence > 0) & (result.poses.confidence <= 1 + 1e-6)).all()
+
+
+def test_the_map_is_the_molecule(simulation: Simulation, result: Result) -> None:
+    truth = read_map(simulation.folder / "truth.mrc")
+    moved = apply_alignment(result.map, align_maps(result.map, truth))
+    curve = fourier_shell_correlation(moved.values, truth.values)
+    assert curve[:10].min() > 0.8
+
+
+def test_half_maps_share_a_frame(result: Result) -> None:
+    assert result.half1.box == result.half2.box == result.mask.box == BOX
+    curve = fourier_shell_correlation(result.half1.values, result.half2.values)
+    assert curve[:8].min() > 0.7
+    assert result.resolution.resolution_0143_angstrom < BOX * PIXEL / 11
+
+
+def test_halves_are_balanced_and_reported(simulation: Simulation, result: Result) -> None:
+    assert np.bincount(result.half_set).tolist() == [0, COUNT // 2, COUNT // 2]
+    assert {len(result.explore[half]) for half in ("half1", "half2")} <= {1, 2}
+    assert len(result.refine) >= 2 and "limit" in result.refine[0]
+    assert len(result.poses) == len(simulation.stack)
+
+
+def test_the_same_seed_gives_the_same_bits(simulation: Simulation, result: Result) -> None:
+    """In numba on two threads, where there are two."""
+    again = reconstructed(simulation.stack, min(2, numba.config.NUMBA_NUM_THREADS))
+    assert again.half_set.tolist() == result.half_set.tolist()
+    assert torch.equal(again.poses.rotations, result.poses.rotations)
+    assert torch.equal(again.poses.shifts_angstrom, result.poses.shifts_angstrom)
+    assert torch.equal(again.map.values, result.map.values)
+    assert again.verdict == result.verdict and again.explore == result.explore
+
+
+@pytest.mark.xfail(
+    reason="MKL splits sums by threads, torch's complex product rounds by where chunks end",
+    strict=False,  # on a machine with one core, or another BLAS, it holds
+)
+def test_torchs_threads_do_not_matter(simulation: Simulation, result: Result) -> None:
+    again = reconstructed(simulation.stack, numba_threads=1, torch_threads=2)
+    assert angles_degrees(again.poses.rotations, result.poses.rotations).max() < 1e-3
+
+
+def noise_only(folder: Path, stack: ParticleStack, seed: int) -> ParticleStack:
+    """The same table with images of white noise."""
+    folder.mkdir()
+    with StackWriter(folder / "particles.mrcs", BOX, PIXEL, len(stack)) as writer:
+        rng = np.random.default_rng(seed)
+        writer.append(rng.normal(size=(len(stack), BOX, BOX)))
+    return replace(stack, files=(folder / "particles.mrcs",))
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_noise_does_not_converge(simulation: Simulation, tmp_path: Path, seed: int) -> None:
+    """Statistical, over three seeds: exhaustive alignment of noise makes maps of noise that
+    look like something, but not twice the same."""
+    stack = noise_only(tmp_path / "noise", simulation.stack, seed).select(np.arange(300))
+    few = method(fewest_iterations=8, most_iterations=8)
+    found = replace(few, attempts=1).run(stack, Request(seed=seed), Monitor())
+    assert not found.verdict.converged
+    assert found.verdict.reasons
+
+
+def test_a_map_to_start_from_does_not_make_noise_converge(
+    simulation: Simulation, tmp_path: Path
+) -> None:
+    """Einstein from noise (Henderson 2013): both halves are aligned to one map, so their maps
+    share it; beyond what was given of it they share nothing."""
+    stack = noise_only(tmp_path / "noise", simulation.stack, 4)
+    given = read_map(simulation.folder / "truth.mrc")
+    found = reconstructed(stack, initial_map=given, initial_lowpass_angstrom=40.0)
+    assert not found.verdict.converged
+
+
+def test_a_map_to_start_from_spares_the_search(simulation: Simulation) -> None:
+    given = read_map(simulation.folder / "truth.mrc")
+    found = reconstructed(simulation.stack, initial_map=given, initial_lowpass_angstrom=30.0)
+    assert found.verdict.converged
+    # and the frame is the given map's
+    error = angles_degrees(found.poses.rotations, simulation.truth.rotations)
+    assert error.median() < 2.0
+
+
+@pytest.mark.xfail(
+    reason="the support follows the box, not the particle: all images are given one view"
+)
+def test_a_particle_small_in_its_box(tmp_path: Path) -> None:
+    """Two fifths of the box wide: right, or at least not taken for right."""
+    molecule = chain_molecule(1, domains=4, residues_per_domain=60)
+    small = Simulation.of(molecule, tmp_path)
+    diameter = 2 * molecule.radius_angstrom
+    found = reconstructed(small.stack, particle_diameter_angstrom=diameter)
+    aligned = align_rotations(found.poses.rotations, small.truth.rotations)
+    assert not found.verdict.converged or aligned.errors_degrees.median() < 10

@@ -1,0 +1,180 @@
+"""A run on disk: complete or visibly not, and never mistaken for another verdict."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from cryospin.errors import ResourceError
+from cryospin.io.mrc import read_map
+from cryospin.io.relion import read_particles, write_new_particles
+from cryospin.io.star import read_star
+from cryospin.reconstruct.outputs import (
+    NOT_CONVERGED,
+    clear_finished,
+    needed_bytes,
+    summary,
+    write_result,
+)
+from cryospin.reconstruct.result import Result, Verdict
+from cryospin.types import CtfParameters, DensityMap, Optics, ParticleStack, Poses
+from cryospin.volumes.resolution import HalfMapResolution
+from phantoms import random_turns
+
+BOX, PIXEL, COUNT = 16, 2.5, 7
+MAPS = ("map.mrc", "half1.mrc", "half2.mrc", "mask.mrc")
+TABLES = ("particles.star", "fsc.star")
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> ParticleStack:
+    names = [f"{i + 1}@none.mrcs" for i in range(COUNT)]
+    ctf = CtfParameters(*torch.tensor([[1e4, 1e4, 0, 0, 300, 2.7, 0.1]] * COUNT).T)
+    optics = (Optics("one", PIXEL, 300.0, 2.7, 0.1),)
+    write_new_particles(tmp_path / "in.star", names, optics, BOX, np.zeros(COUNT, int), ctf)
+    return read_particles(tmp_path / "in.star")
+
+
+def result(converged: bool = True, angstrom: float | None = 6.0) -> Result:
+    generator = torch.manual_seed(1)
+
+    def density() -> DensityMap:
+        return DensityMap(torch.randn(BOX, BOX, BOX, generator=generator), PIXEL)
+
+    curve = torch.linspace(1, 0, BOX // 2 - 1, dtype=torch.float64)
+    resolution = HalfMapResolution(
+        curve, curve * 0.9, curve * 0.1, curve * 0.8, 4, angstrom, 9.0, BOX, PIXEL
+    )
+    poses = Poses(
+        random_turns(COUNT, 1).float(), torch.randn(COUNT, 2), torch.linspace(0.1, 1, COUNT)
+    )
+    return Result(
+        density(),
+        density(),
+        density(),
+        density(),
+        poses,
+        np.arange(COUNT) % 2 + 1,
+        resolution,
+        Verdict(converged, ("a reason",), ("a warning",)),
+        {"half1": [{"attempt": 1, "start": 1, "score": 12.5}], "agreed": converged},
+        [{"radius": 12.0, "limit": 11.0, "median_turn_degrees": 0.5}],
+    )
+
+
+SECONDS = {"read": 1.234567, "explore": 2.0}
+SETTINGS = {"symmetry": "D2", "seed": 3}
+
+
+def test_every_file_of_a_converged_run(tmp_path: Path, stack: ParticleStack) -> None:
+    out, found = tmp_path / "out", result()
+    write_result(found, stack, out, SECONDS, SETTINGS)
+    assert {path.name for path in out.iterdir()} == {*MAPS, *TABLES, "result.json"}
+    for name in MAPS:
+        read = read_map(out / name)
+        assert torch.equal(read.values, getattr(found, name.removesuffix(".mrc")).values)
+        assert read.pixel_size_angstrom == pytest.approx(PIXEL)
+    table = read_particles(out / "particles.star")
+    torch.testing.assert_close(
+        table.poses.rotations.float(), found.poses.rotations, rtol=0, atol=1e-6
+    )
+    torch.testing.assert_close(
+        table.poses.shifts_angstrom.float(), found.poses.shifts_angstrom, rtol=0, atol=1e-5
+    )
+    np.testing.assert_array_equal(table.half_set, found.half_set)
+
+
+def test_a_failed_run_keeps_its_maps_apart(tmp_path: Path, stack: ParticleStack) -> None:
+    out = tmp_path / "out"
+    write_result(result(converged=False), stack, out, SECONDS, SETTINGS)
+    assert {path.name for path in out.iterdir()} == {NOT_CONVERGED, "result.json"}
+    assert {path.name for path in (out / NOT_CONVERGED).iterdir()} == {*MAPS, *TABLES}
+    told = json.loads((out / "result.json").read_text())
+    assert told["verdict"] == "not converged"
+    assert told["resolution_angstrom"] == {"fsc_0.143": None, "fsc_0.5": None}
+
+
+def test_result_json_says_what_was_done(tmp_path: Path, stack: ParticleStack) -> None:
+    write_result(result(), stack, tmp_path / "out", SECONDS, SETTINGS)
+    told = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert told["program"] == "cryospin" and told["verdict"] == "converged"
+    assert told["reasons"] == ["a reason"] and told["warnings"] == ["a warning"]
+    assert told["resolution_angstrom"] == {"fsc_0.143": 6.0, "fsc_0.5": 9.0}
+    assert (told["particles"], told["box"], told["symmetry"]) == (COUNT, BOX, "D2")
+    assert told["pixel_size_angstrom"] == pytest.approx(PIXEL)
+    assert told["seconds"] == {"read": 1.23, "explore": 2.0}
+    assert told["seconds_total"] == pytest.approx(3.23, abs=0.01)
+    assert told["explore"]["half1"][0]["score"] == 12.5 and told["refine"][0]["radius"] == 12.0
+    assert told["settings"] == SETTINGS and set(told["versions"]) >= {"python", "torch", "numba"}
+    # a Python with torch in it takes more than 50 MB and less than a TB
+    assert 5e7 < told["peak_memory_bytes"] < 1e12
+
+
+def test_result_json_is_json(stack: ParticleStack) -> None:
+    """No NaN and no Infinity, which Python writes and other programs refuse."""
+    json.dumps(summary(result(), stack, SECONDS, SETTINGS), allow_nan=False)
+    json.dumps(summary(result(angstrom=None), stack, SECONDS, SETTINGS), allow_nan=False)
+
+
+@pytest.mark.parametrize("angstrom", [6.0, None])
+def test_curves_are_relions_columns(
+    tmp_path: Path, stack: ParticleStack, angstrom: float | None
+) -> None:
+    write_result(result(angstrom=angstrom), stack, tmp_path, SECONDS, SETTINGS)
+    blocks = read_star(tmp_path / "fsc.star").blocks
+    columns = blocks["fsc"].columns
+    assert columns["rlnSpectralIndex"] == [str(shell) for shell in range(1, BOX // 2)]
+    assert float(columns["rlnAngstromResolution"][3]) == pytest.approx(BOX * PIXEL / 4)
+    assert float(columns["rlnResolution"][3]) == pytest.approx(4 / (BOX * PIXEL), abs=1e-6)
+    assert float(columns["rlnFourierShellCorrelationUnmaskedMaps"][0]) == 1.0
+    assert float(columns["rlnFourierShellCorrelationMaskedMaps"][0]) == 0.9
+    assert float(columns["rlnFourierShellCorrelationCorrected"][0]) == 0.8
+    final = float(blocks["general"].pairs["rlnFinalResolution"])
+    assert final == pytest.approx(angstrom, nan_ok=True) if angstrom else np.isnan(final)
+
+
+def test_clearing_takes_an_earlier_run_away(tmp_path: Path, stack: ParticleStack) -> None:
+    for converged in (True, False):
+        write_result(result(converged), stack, tmp_path / "out", SECONDS, SETTINGS)
+    (tmp_path / "out" / "report.html").write_text("old")
+    (tmp_path / "out" / "mine.txt").write_text("not ours to delete")
+    clear_finished(tmp_path / "out")
+    left = {path.name for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    assert left == {"mine.txt"}
+    clear_finished(tmp_path / "nothing there yet")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes anywhere")
+def test_a_run_that_cannot_be_written_is_not_finished(tmp_path: Path, stack: ParticleStack) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    out.chmod(0o500)
+    with pytest.raises(ResourceError):
+        write_result(result(), stack, out, SECONDS, SETTINGS)
+    assert not (out / "result.json").exists()
+
+
+def test_result_json_comes_last(
+    tmp_path: Path, stack: ParticleStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise ResourceError("no space left on device")
+
+    monkeypatch.setattr("cryospin.reconstruct.outputs.write_fsc", full)
+    with pytest.raises(ResourceError):
+        write_result(result(), stack, tmp_path / "out", SECONDS, SETTINGS)
+    assert not (tmp_path / "out" / "result.json").exists()
+
+
+def test_the_space_asked_for_suffices(tmp_path: Path, stack: ParticleStack) -> None:
+    write_result(result(), stack, tmp_path / "out", SECONDS, SETTINGS)
+    written = sum(path.stat().st_size for path in (tmp_path / "out").iterdir())
+    assert written < needed_bytes(stack)
+    # and grows as the maps do
+    assert needed_bytes(replace(stack, box=512)) - needed_bytes(stack) > 4 * 4 * 512**3 * 0.99
