@@ -51,9 +51,7 @@ def insert_slices(
     margin: int,
     oversampling: int,
 ) -> tuple[Tensor, Tensor]:
-    shape = (2 * margin + 1, 2 * margin + 1, margin + 1)
-    numerator = torch.zeros(shape, dtype=torch.complex64)
-    denominator = torch.zeros(shape, dtype=torch.float32)
+    sums = torch.zeros(2 * margin + 1, 2 * margin + 1, 3 * (margin + 1))
     # Each thread owns a slab of z and walks all particles: no races, and every voxel sums in
     # the order of the particles. |z| of a random slice's points is uniform up to the radius.
     threads = numba.get_num_threads()
@@ -66,10 +64,10 @@ def insert_slices(
         (rotations * oversampling).contiguous().numpy(),
         *_frequencies(disk),
         edges,
-        _floats(numerator),
-        denominator.numpy(),
+        sums.numpy(),
     )
-    return numerator, denominator
+    parts = sums.unflatten(2, (margin + 1, 3))
+    return torch.view_as_complex(parts[..., :2].contiguous()), parts[..., 2].contiguous()
 
 
 def pose_losses(
@@ -201,46 +199,56 @@ def _slice(volume, rotations, kx, ky, out):
 
 
 @_parallel
-def _insert(values, weights, rotations, kx, ky, edges, numerator, denominator):
-    margin = denominator.shape[2] - 1
+def _insert(values, weights, rotations, kx, ky, edges, sums):
+    """Add each coefficient to the 8 grid points around it; `sums` interleaves (re, im, weight)
+    along x, so that what is written together lies together."""
+    margin = sums.shape[2] // 3 - 1
+    row, plane = np.uint32(sums.shape[2]), np.uint32(sums.shape[1] * sums.shape[2])
+    flat = sums.reshape(-1)
     one = np.float32(1.0)
     for slab in numba.prange(edges.shape[0] - 1):
         low, high = edges[slab] + margin, edges[slab + 1] + margin
+        where = np.empty((4, _BLOCK), dtype=np.float32)
+        base = np.empty(_BLOCK, dtype=np.uint32)
+        level = np.empty(_BLOCK, dtype=np.int32)
         for p in range(rotations.shape[0]):
             r = rotations[p]
-            for k in range(kx.shape[0]):
-                x = kx[k] * r[0, 0] + ky[k] * r[1, 0]
-                z = kx[k] * r[0, 2] + ky[k] * r[1, 2]
-                flipped = x < 0
-                if flipped:
-                    x, z = -x, -z
-                z += margin
-                iz = int(z)
-                if iz + 1 < low or iz >= high:
-                    continue
-                y = kx[k] * r[0, 1] + ky[k] * r[1, 1]
-                y = (-y if flipped else y) + margin
-                ix, iy = int(x), int(y)
-                fx, fy, fz = x - np.float32(ix), y - np.float32(iy), z - np.float32(iz)
-                re, im = values[p, 2 * k], values[p, 2 * k + 1]
-                if flipped:
-                    im = -im
-                weight = weights[p, k]
-                for dz in range(2):
-                    if iz + dz < low or iz + dz >= high:
+            for first in range(0, kx.shape[0], _BLOCK):
+                count = min(_BLOCK, kx.shape[0] - first)
+                for j in range(count):
+                    fx, fy = kx[first + j], ky[first + j]
+                    x = fx * r[0, 0] + fy * r[1, 0]
+                    y = fx * r[0, 1] + fy * r[1, 1]
+                    z = fx * r[0, 2] + fy * r[1, 2]
+                    sign = np.float32(-1.0) if x < 0 else one
+                    x, y, z = x * sign, y * sign + margin, z * sign + margin
+                    ix, iy, iz = np.int32(x), np.int32(y), np.int32(z)
+                    where[0, j], where[1, j], where[2, j] = x - ix, y - iy, z - iz
+                    where[3, j] = sign
+                    base[j] = iz * plane + iy * row + 3 * ix
+                    level[j] = iz
+                for j in range(count):
+                    if level[j] + 1 < low or level[j] >= high:
                         continue
-                    wz = fz if dz else one - fz
-                    for dy in range(2):
-                        w = wz * (fy if dy else one - fy)
-                        w0, w1 = w * (one - fx), w * fx
-                        row = numerator[iz + dz, iy + dy]
-                        row[2 * ix] += w0 * re
-                        row[2 * ix + 1] += w0 * im
-                        row[2 * ix + 2] += w1 * re
-                        row[2 * ix + 3] += w1 * im
-                        row = denominator[iz + dz, iy + dy]
-                        row[ix] += w0 * weight
-                        row[ix + 1] += w1 * weight
+                    fx, fy, fz = where[0, j], where[1, j], where[2, j]
+                    re = values[p, 2 * (first + j)]
+                    im = values[p, 2 * (first + j) + 1] * where[3, j]
+                    weight = weights[p, first + j]
+                    for dz in range(2):
+                        if level[j] + dz < low or level[j] + dz >= high:
+                            continue
+                        wz = fz if dz else one - fz
+                        start = base[j] + plane if dz else base[j]
+                        for dy in range(2):
+                            w = wz * (fy if dy else one - fy)
+                            w0, w1 = w * (one - fx), w * fx
+                            at = start + row if dy else start
+                            flat[at] += w0 * re
+                            flat[at + np.uint32(1)] += w0 * im
+                            flat[at + np.uint32(2)] += w0 * weight
+                            flat[at + np.uint32(3)] += w1 * re
+                            flat[at + np.uint32(4)] += w1 * im
+                            flat[at + np.uint32(5)] += w1 * weight
 
 
 @_jit

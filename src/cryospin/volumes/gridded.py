@@ -8,6 +8,7 @@ Trilinear interpolation in Fourier space multiplies the map by sinc^2; both dire
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -19,8 +20,9 @@ from cryospin.fourier.volume import volume_of_spectrum, volume_spectrum
 from cryospin.kernels import OVERSAMPLING, insert_slices, margin_for
 
 
+@lru_cache(maxsize=8)
 def shells_of_volume(margin: int, oversampling: int = OVERSAMPLING) -> Float[Tensor, "z y x"]:
-    """|k| in Fourier pixels of the box at each point of a Fourier volume."""
+    """|k| in Fourier pixels of the box at each point of a Fourier volume; not to be written to."""
     axis = torch.arange(-margin, margin + 1, dtype=torch.float32)
     x = torch.arange(0, margin + 1, dtype=torch.float32)
     square = axis[:, None, None] ** 2 + axis[None, :, None] ** 2 + x[None, None, :] ** 2
@@ -102,12 +104,16 @@ def map_to_volume(
 
 def shell_means(values: Float[Tensor, "z y x"], shells: int) -> Float[Tensor, " s"]:
     """Mean of a quantity over each shell of the box."""
-    index = shells_of_volume(values.shape[-1] - 1).round().long()
-    inside = index < shells
-    total = torch.zeros(shells, dtype=torch.float64)
-    total.index_add_(0, index[inside], values[inside].double())
-    count = torch.bincount(index[inside], minlength=shells)
-    return (total / count.clamp_min(1)).to(values.dtype)
+    index, population = _shell_index(values.shape[-1] - 1)
+    total = torch.bincount(index, weights=values.reshape(-1).double(), minlength=shells)
+    return (total / population.clamp_min(1))[:shells].to(values.dtype)
+
+
+@lru_cache(maxsize=8)
+def _shell_index(margin: int) -> tuple[Tensor, Tensor]:
+    """The nearest shell of each point, flat, and the number of points of each shell."""
+    index = shells_of_volume(margin).round().long().reshape(-1)
+    return index, torch.bincount(index)
 
 
 def _units(box: int) -> float:
@@ -116,6 +122,7 @@ def _units(box: int) -> float:
     return float(box) ** 2
 
 
+@lru_cache(maxsize=8)
 def _centring_signs(keep: int) -> Tensor:
     """(-1)^(x+y+z): moves the origin to the centre of an even padded grid."""
     axis = torch.arange(-keep, keep + 1)
