@@ -175,7 +175,7 @@ def _normalise(scores, norms, inverse_temperature, best, confidence, evidence):
                 top = local
                 best_t = t
         floor = top - _NEGLIGIBLE
-        total = 0.0
+        total = np.float64(0.0)
         for t in range(count):
             a, b, c, d = scores[0, i, t], scores[1, i, t], scores[2, i, t], scores[3, i, t]
             for g in range(orientations):

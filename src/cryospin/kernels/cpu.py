@@ -288,7 +288,7 @@ def _losses(volume, images, ctf, rotations, shifts, index, kx, ky, oversampling,
         where, corners, value, image = work[:4], work[4:20], work[20:22], work[22:]
         rotation, i = rotations[p] * oversampling, index[p]
         x_table, y_table = _phase_tables(shifts[p, 0], shifts[p, 1], reach)
-        total = 0.0
+        total = np.float64(0.0)
         for first in range(0, kx.shape[0], _BLOCK):
             count = min(_BLOCK, kx.shape[0] - first)
             _gather(volume, rotation, kx, ky, first, count, base, where, corners)

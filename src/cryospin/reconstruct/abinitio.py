@@ -7,6 +7,7 @@ nothing but a frame and the FSC curve.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -73,6 +74,8 @@ class AbInitio:
     attempts: explorations before giving up: both halves, then always the half whose map
         explains its images worse.
     agreement_radius: Fourier pixels to which independent maps must share FSC 0.5.
+    alike: the halves' scores must agree to this ratio, or the lower one is tried again: a
+        start may end near the solution with part of the particles in wrong places.
     """
 
     search: ExhaustiveSearch
@@ -80,6 +83,7 @@ class AbInitio:
     refinement: AlternatingRefinement
     attempts: int = 4
     agreement_radius: float = 8.0
+    alike: float = 0.95
 
     def run(self, stack: ParticleStack, request: Request, monitor: Monitor) -> Result:
         """Reconstruct a stack that has passed `particles.audit`."""
@@ -115,9 +119,7 @@ class AbInitio:
                     particle_diameter_angstrom=diameter,
                     seed=request.seed,
                     batch_size=request.batch_size,
-                    progress=lambda done, total, half=half: monitor.progress(
-                        f"read half-set {half}", done, total
-                    ),
+                    progress=partial(monitor.progress, f"read half-set {half}"),
                 )
             )
         return (prepared[0], prepared[1]), half_set
@@ -185,13 +187,18 @@ class _Run:
             again = (1, 2) if not attempt else (min(kept, key=lambda half: kept[half][0]),)
             for half in again:
                 score, assigned = self._explored(prepared[half - 1], half, attempt, told)
-                if half not in kept or score > kept[half][0]:
+                improved = half not in kept or score > kept[half][0]
+                if improved:
                     kept[half] = (score, assigned)
+            if attempt and not improved:
+                continue
             with self.monitor.stage("join"):
                 halves, agreement = self._joined((kept[1][1], kept[2][1]))
             told["agreement_radius"] = agreement
             self.monitor.log(event="joined", attempt=attempt + 1, agreement_radius=agreement)
-            if agreement >= self.method.agreement_radius:
+            lower, higher = sorted(score for score, _ in kept.values())
+            alike = lower >= self.method.alike * higher
+            if agreement >= self.method.agreement_radius and alike:
                 break
         told["agreed"] = agreement >= self.method.agreement_radius
         return halves, told

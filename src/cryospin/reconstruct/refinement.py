@@ -55,8 +55,9 @@ class AlternatingRefinement:
         where the FSC says the halves agree.
     settled_degrees: stop when the median pose turns less than this at the final radius.
     noise_rounds: rounds after which the noise spectrum is taken anew from residuals.
-    second_look: round after which particles of less than `sure` confidence are searched for
-        anew, over everything, in their half's better map, within `second_look_radius`.
+    second_look: round after which particles of less than `sure` confidence, or of a loss more
+        than `poor_deviations` above the median, are searched for anew, over everything, in
+        their half's better map, within `second_look_radius`.
     """
 
     first_radius: float = 12.0
@@ -67,6 +68,7 @@ class AlternatingRefinement:
     second_look: int = 2
     second_look_radius: float = 15.0
     sure: float = 0.9
+    poor_deviations: float = 2.0
     noise_rounds: tuple[int, ...] = (2, 5)
     support_radius: float = 0.42
     method: GaussNewton = GaussNewton(steps=3)
@@ -130,23 +132,24 @@ class AlternatingRefinement:
         assignment: GlobalAssignment,
         shift_range_pixel: float,
     ) -> HalfSet:
-        """Unsure particles searched for over all poses; each keeps the better of two."""
-        unsure = np.flatnonzero(half.confidence.numpy() < self.sure)
-        if len(unsure) == 0:
-            return half
-        particles = half.particles.select(unsure)
-        rows = torch.as_tensor(unsure)
-        disk = particles.disk.prefix(self.second_look_radius)
+        """Unsure particles searched for over all poses; each keeps the better of two.
+
+        Unsure: rivals weigh much, or the loss lies far above the half's median.
+        """
+        disk = half.particles.disk.prefix(self.second_look_radius)
         volume = map_to_volume(density, disk.box, disk.radius)
-        found, weight = assignment.run(volume, particles, disk.radius, operators, shift_range_pixel)
-        current = pose_losses(
-            volume,
-            particles.coefficients,
-            particles.ctf,
-            half.rotations[rows],
-            half.shifts_pixel[rows],
-            disk,
+        data = half.particles
+        losses = pose_losses(
+            volume, data.coefficients, data.ctf, half.rotations, half.shifts_pixel, disk
         )
+        spread = 1.4826 * (losses - losses.median()).abs().median()
+        poor = losses > losses.median() + self.poor_deviations * spread
+        rows = torch.nonzero((half.confidence < self.sure) | poor).flatten()
+        if len(rows) == 0:
+            return half
+        particles = data.select(rows.numpy())
+        found, weight = assignment.run(volume, particles, disk.radius, operators, shift_range_pixel)
+        current = losses[rows]
         better = found.loss < current
         rotations, shifts = half.rotations.clone(), half.shifts_pixel.clone()
         rotations[rows[better]] = found.rotations[better]
