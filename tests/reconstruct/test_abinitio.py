@@ -42,7 +42,7 @@ def method(**search: object) -> AbInitio:
         full,
         search=replace(full.search, **few),
         assignment=GlobalAssignment(OrientationGrid.of(3, 18), hypotheses=3),
-        attempts=2,
+        attempts=1,
     )
 
 
@@ -111,7 +111,7 @@ def test_half_maps_share_a_frame(result: Result) -> None:
 
 def test_halves_are_balanced_and_reported(simulation: Simulation, result: Result) -> None:
     assert np.bincount(result.half_set).tolist() == [0, COUNT // 2, COUNT // 2]
-    assert {len(result.explore[half]) for half in ("half1", "half2")} <= {1, 2}
+    assert {len(result.explore[half]) for half in ("half1", "half2")} == {1}
     assert len(result.refine) >= 2 and "limit" in result.refine[0]
     assert len(result.poses) == len(simulation.stack)
 
@@ -127,7 +127,20 @@ def test_the_same_seed_gives_the_same_bits(simulation: Simulation, result: Resul
 
 
 @pytest.mark.xfail(
-    reason="MKL splits sums by threads, torch's complex product rounds by where chunks end",
+    reason="each attempt holds other images out, so its score says nothing about the last one's"
+)
+def test_another_attempt_does_not_trade_a_right_half_for_a_wrong_one(
+    simulation: Simulation,
+) -> None:
+    """One attempt does it here (see `result`); the second must not undo it."""
+    asked = Request(seed=0, max_shift_angstrom=MAX_SHIFT * PIXEL)
+    found = replace(method(), attempts=2).run(simulation.stack, asked, Monitor())
+    assert found.verdict.converged
+
+
+@pytest.mark.xfail(
+    reason="without MKL_CBWR=STRICT sums split by threads; torch's complex product rounds the "
+    "ends of its chunks otherwise",
     strict=False,  # on a machine with one core, or another BLAS, it holds
 )
 def test_torchs_threads_do_not_matter(simulation: Simulation, result: Result) -> None:
@@ -148,9 +161,9 @@ def noise_only(folder: Path, stack: ParticleStack, seed: int) -> ParticleStack:
 def test_noise_does_not_converge(simulation: Simulation, tmp_path: Path, seed: int) -> None:
     """Statistical, over three seeds: exhaustive alignment of noise makes maps of noise that
     look like something, but not twice the same."""
-    stack = noise_only(tmp_path / "noise", simulation.stack, seed).select(np.arange(300))
+    stack = noise_only(tmp_path / "noise", simulation.stack, seed).select(np.arange(160))
     few = method(fewest_iterations=8, most_iterations=8)
-    found = replace(few, attempts=1).run(stack, Request(seed=seed), Monitor())
+    found = few.run(stack, Request(seed=seed), Monitor())
     assert not found.verdict.converged
     assert found.verdict.reasons
 
