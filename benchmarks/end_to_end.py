@@ -1,7 +1,7 @@
 """Simulate, reconstruct with the command line, score against the truth and the oracle.
 
     python benchmarks/end_to_end.py --models DIR --structures 3jb9 6vxx:C3 --seeds 1 2 \
-        --particles 5000 --box 64 --snr 0.1 --max-shift 3 --work /tmp/bench
+        --particles 5000 --box 64 --snr 0.1 --max-shift 3 --work bench
 
 The oracle is what the same data give with everything known: poses refined from the truth
 against the true map, and the map made from the true poses. Pixel sizes are chosen so that

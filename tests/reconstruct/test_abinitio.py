@@ -126,9 +126,6 @@ def test_the_same_seed_gives_the_same_bits(simulation: Simulation, result: Resul
     assert again.verdict == result.verdict and again.explore == result.explore
 
 
-@pytest.mark.xfail(
-    reason="each attempt holds other images out, so its score says nothing about the last one's"
-)
 def test_another_attempt_does_not_trade_a_right_half_for_a_wrong_one(
     simulation: Simulation,
 ) -> None:
@@ -138,11 +135,6 @@ def test_another_attempt_does_not_trade_a_right_half_for_a_wrong_one(
     assert found.verdict.converged
 
 
-@pytest.mark.xfail(
-    reason="without MKL_CBWR=STRICT sums split by threads; torch's complex product rounds the "
-    "ends of its chunks otherwise",
-    strict=False,  # on a machine with one core, or another BLAS, it holds
-)
 def test_torchs_threads_do_not_matter(simulation: Simulation, result: Result) -> None:
     again = reconstructed(simulation.stack, numba_threads=1, torch_threads=2)
     assert angles_degrees(again.poses.rotations, result.poses.rotations).max() < 1e-3
@@ -188,9 +180,6 @@ def test_a_map_to_start_from_spares_the_search(simulation: Simulation) -> None:
     assert error.median() < 2.0
 
 
-@pytest.mark.xfail(
-    reason="the support follows the box, not the particle: all images are given one view"
-)
 def test_a_particle_small_in_its_box(tmp_path: Path) -> None:
     """Two fifths of the box wide: right, or at least not taken for right."""
     molecule = chain_molecule(1, domains=4, residues_per_domain=60)

@@ -47,6 +47,7 @@ class Exploration:
 class ExhaustiveSearch:
     """Hyper-parameters. Radii are in Fourier pixels of the box, shifts in pixels.
 
+    support_radius: of the sphere the particle lies in, in boxes.
     iterations_times_nats: a start's iterations, times the information an image carries: noisy
         images need slower marching, as they need bigger batches.
 
@@ -67,6 +68,7 @@ class ExhaustiveSearch:
     first_temperature: float = 0.5
     held_out: int = 300
     shifts_per_axis: int = 3
+    support_radius: float = 0.42
 
     def run(
         self,
@@ -74,10 +76,14 @@ class ExhaustiveSearch:
         operators: Float[Tensor, "s 3 3"],
         shift_range_pixel: float,
         seed: int,
+        held_out_seed: int,
         progress: Callable[[str, int, int], None] = lambda label, done, total: None,
     ) -> Exploration:
-        """Explore one half-set from random starts."""
-        setting = _Setting(self, particles, operators, shift_range_pixel, seed)
+        """Explore one half-set from random starts.
+
+        Scores of different seeds can be compared where `held_out_seed` is the same.
+        """
+        setting = _Setting(self, particles, operators, shift_range_pixel, seed, held_out_seed)
         race = setting.race_iterations
         total = self.starts * race + self.final_iterations
         done = 0
@@ -111,9 +117,10 @@ class _Setting:
         operators: Tensor,
         shift_range_pixel: float,
         seed: int,
+        held_out_seed: int,
     ):
         self.search, self.particles, self.operators, self.seed = search, particles, operators, seed
-        order = np.argsort(particle_keys(seed, particles.uids, "held-out"), kind="stable")
+        order = np.argsort(particle_keys(held_out_seed, particles.uids, "held-out"), kind="stable")
         held_out = min(search.held_out, len(particles) // 10)
         self.held_out, self.racing = order[:held_out], order[held_out:]
         self.coarse, self.fine = OrientationGrid.of(3, 18), OrientationGrid.of(4, 24)
@@ -121,7 +128,9 @@ class _Setting:
         self.shift_range_pixel = shift_range_pixel
         # real-space grid: twice what the radius needs, so that the support mask is smooth
         self.grid = 4 * int(np.ceil(search.last_radius / 2 + 2))
-        self.support = spherical_support(self.grid, 0.42 * self.grid, 0.08 * self.grid)
+        self.support = spherical_support(
+            self.grid, search.support_radius * self.grid, 0.08 * self.grid
+        )
         information = information_per_image(particles, search.first_radius + 2)
         self.batch = batch_size(information, len(particles))
         self.race_iterations = int(

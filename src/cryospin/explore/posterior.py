@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Complex, Float, Int
 from torch import Tensor
 
-from cryospin.fourier.disk import FourierDisk, shift_phases
+from cryospin.fourier.disk import FourierDisk, moved
 from cryospin.fourier.parity import ParityFold
 from cryospin.rotations.grid import VIEW_HALF_TURNS, OrientationGrid
 
@@ -129,8 +129,8 @@ def _block_scores(
     """Inner products per parity block: Re<C x s*, P> (4, b, t, g), <C^2, |P|^2> (2, b, g),
     and the image blocks they were made of."""
     batch, count = len(images), len(shifts_pixel)
-    back = shift_phases(-(centres_pixel[:, None] + shifts_pixel), disk)
-    data = fold.fold(((images * ctf)[:, None] * back).reshape(batch * count, -1))
+    back = -(centres_pixel[:, None] + shifts_pixel)
+    data = fold.fold(moved((images * ctf)[:, None], back, disk).reshape(batch * count, -1))
     power = fold.fold_even(ctf.square())
     scores = torch.empty(4, batch * count, len(slices))
     norms = torch.empty(2, batch, len(slices))

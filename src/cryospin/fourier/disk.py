@@ -103,6 +103,21 @@ def coefficients_to_images(
     return torch.fft.irfft2(spectrum, s=(size, size), norm="ortho")
 
 
+def moved(
+    coefficients: Complex[Tensor, "*#batch k"],
+    shifts_pixel: Float[Tensor, "*#batch 2"],
+    disk: FourierDisk,
+) -> Complex[Tensor, "... k"]:
+    """The coefficients of particles moved by +t.
+
+    torch's product of complex numbers rounds the ends of each thread's share otherwise than
+    its middle, so the product is spelled out in reals.
+    """
+    phases = shift_phases(shifts_pixel, disk)
+    a, b, c, d = coefficients.real, coefficients.imag, phases.real, phases.imag
+    return torch.complex(a * c - b * d, a * d + b * c)
+
+
 def shift_phases(
     shifts_pixel: Float[Tensor, "*batch 2"], disk: FourierDisk
 ) -> Complex[Tensor, "*batch k"]:

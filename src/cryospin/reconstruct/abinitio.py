@@ -6,6 +6,7 @@ nothing but a frame and the FSC curve.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -19,6 +20,7 @@ from torch import Tensor
 from cryospin.explore.exhaustive import ExhaustiveSearch, Exploration
 from cryospin.fourier.fsc import fourier_shell_correlation
 from cryospin.kernels import OVERSAMPLING
+from cryospin.particles.extent import particle_radius_pixel
 from cryospin.particles.half_sets import split_half_sets
 from cryospin.particles.prepare import PreparedParticles, prepare_particles
 from cryospin.reconstruct.judgement import judge
@@ -93,16 +95,29 @@ class AbInitio:
         shift_range = 0.05 * stack.box
         if request.max_shift_angstrom is not None:
             shift_range = request.max_shift_angstrom / stack.pixel_size_angstrom
-        run = _Run(self, request, monitor, operators, shift_range)
-        halves, told = run.start(prepared)
+        sized = self.sized(stack, request)
+        halves, told = _Run(sized, request, monitor, operators, shift_range).start(prepared)
         reports: list[RoundReport] = []
         if told["agreed"]:
             with monitor.stage("refine"):
-                halves, reports = self.refinement.run(
-                    halves, operators, self.assignment, shift_range, run.report_round
+                halves, reports = sized.refinement.run(
+                    halves, operators, sized.assignment, shift_range, monitor_rounds(monitor)
                 )
         with monitor.stage("postprocess"):
-            return self._finish(stack, halves, half_set, operators, request, reports, told)
+            return sized._finish(stack, halves, half_set, operators, request, reports, told)
+
+    def sized(self, stack: ParticleStack, request: Request) -> AbInitio:
+        """The method with its support sphere fitted to the particle's size."""
+        if request.particle_diameter_angstrom is not None:
+            radius = 0.55 * request.particle_diameter_angstrom / stack.pixel_size_angstrom
+        else:
+            radius = particle_radius_pixel(stack, request.seed)
+        fraction = min(radius / stack.box, self.search.support_radius)
+        return replace(
+            self,
+            search=replace(self.search, support_radius=fraction),
+            refinement=replace(self.refinement, support_radius=fraction),
+        )
 
     def _prepare(
         self, stack: ParticleStack, request: Request, monitor: Monitor
@@ -182,24 +197,25 @@ class _Run:
                 first, second = (self._assigned(p, volume, i) for i, p in enumerate(prepared, 1))
                 return (first, second), {"initial_map": True, "agreed": True}
         told: dict[str, Any] = {"half1": [], "half2": []}
-        kept: dict[int, tuple[float, HalfSet]] = {}
-        for attempt in range(self.method.attempts):
-            again = (1, 2) if not attempt else (min(kept, key=lambda half: kept[half][0]),)
-            for half in again:
-                score, assigned = self._explored(prepared[half - 1], half, attempt, told)
-                improved = half not in kept or score > kept[half][0]
-                if improved:
-                    kept[half] = (score, assigned)
-            if attempt and not improved:
-                continue
-            with self.monitor.stage("join"):
-                halves, agreement = self._joined((kept[1][1], kept[2][1]))
-            told["agreement_radius"] = agreement
-            self.monitor.log(event="joined", attempt=attempt + 1, agreement_radius=agreement)
-            lower, higher = sorted(score for score, _ in kept.values())
-            alike = lower >= self.method.alike * higher
-            if agreement >= self.method.agreement_radius and alike:
+        kept = [
+            self._explored(particles, half, 0, told) for half, particles in enumerate(prepared, 1)
+        ]
+        halves, agreement = self._joined((kept[0][1], kept[1][1]))
+        for attempt in range(1, self.method.attempts):
+            lower = int(kept[1][0] < kept[0][0])
+            alike = kept[lower][0] >= self.method.alike * kept[1 - lower][0]
+            if alike and agreement >= self.method.agreement_radius:
                 break
+            again = self._explored(prepared[lower], lower + 1, attempt, told)
+            if again[0] <= kept[lower][0]:
+                continue
+            tried = [*kept]
+            tried[lower] = again
+            found, agrees = self._joined((tried[0][1], tried[1][1]))
+            # a pair that agrees is not given up for one that agrees less
+            if agrees >= min(agreement, self.method.agreement_radius):
+                kept, halves, agreement = tried, found, agrees
+        told["agreement_radius"] = agreement
         told["agreed"] = agreement >= self.method.agreement_radius
         return halves, told
 
@@ -225,6 +241,7 @@ class _Run:
             self.operators,
             self.shift_range_pixel,
             seed,
+            self.request.seed,
             lambda label, done, total: self.monitor.progress(
                 f"explore half-set {half}" + (f", attempt {attempt + 1}" if attempt else ""),
                 done,
@@ -251,6 +268,12 @@ class _Run:
 
     def _joined(self, halves: Halves) -> tuple[Halves, float]:
         """Half 2 moved into the frame of half 1, and the radius to which the maps agree."""
+        with self.monitor.stage("join"):
+            joined, agreement = self._superimposed(halves)
+            self.monitor.log(event="joined", agreement_radius=agreement)
+        return joined, agreement
+
+    def _superimposed(self, halves: Halves) -> tuple[Halves, float]:
         particles = halves[0].particles
         box, pixel = particles.disk.box, particles.pixel_size_angstrom
         radius = self.method.search.last_radius
@@ -278,9 +301,15 @@ class _Run:
         shells = torch.cat([torch.ones(1, dtype=curve.dtype), curve[: int(radius)]])
         return (halves[0], second), agreement_radius(shells, 0.5)
 
-    def report_round(self, done: int, total: int, report: RoundReport) -> None:
-        self.monitor.progress("refine", done, total)
-        self.monitor.log(event="round", **vars(report))
+
+def monitor_rounds(monitor: Monitor) -> Callable[[int, int, RoundReport], None]:
+    """What refinement calls after each round."""
+
+    def report(done: int, total: int, told: RoundReport) -> None:
+        monitor.progress("refine", done, total)
+        monitor.log(event="round", **vars(told))
+
+    return report
 
 
 def rounded(alignment: MapAlignment) -> MapAlignment:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 
 from cryospin.reconstruct.result import Verdict
@@ -12,8 +13,10 @@ from cryospin.types import Poses
 from cryospin.volumes.resolution import HalfMapResolution
 
 _LEAST_SHELLS = 10.0
-# 90 % of views within 20 degrees of a great circle give 0.19, even views of 100 particles 0.3
+# 90 % of views within 20 degrees of a great circle give 0.19, even views 0.35 to 0.45
 _PREFERRED = 0.27
+# nothing can be reconstructed from views this few: it is how a wrong map explains all images
+_DEGENERATE = 0.06
 
 
 def judge(
@@ -50,6 +53,14 @@ def judge(
         )
     warnings = []
     share = directions_of_half_the_views(poses)
+    if symmetry == "C1" and share < _DEGENERATE and len(poses) > 1200:
+        return Verdict(
+            False,
+            (
+                f"half of the particles were given {100 * share:.0f} % of the view directions: "
+                "a map that explains images so is not of the particle",
+            ),
+        )
     if symmetry == "C1" and share < _PREFERRED:
         warnings.append(
             f"preferred orientation: half of the particles look along {100 * share:.0f} % of the "
@@ -66,7 +77,9 @@ def judge(
 def directions_of_half_the_views(poses: Poses) -> float:
     """Smallest share of the sphere that holds half of the views."""
     views = poses.rotations[:, 2].double()
-    pixels = torch.as_tensor(healpix_directions(4))
+    # pixels large enough to hold a dozen particles each, so that chance does not look like preference
+    nside = int(np.clip(np.sqrt(len(poses) / 150), 1, 4))
+    pixels = torch.as_tensor(healpix_directions(nside))
     counts = torch.bincount((views @ pixels.T).argmax(dim=1), minlength=len(pixels))
     held = counts.sort(descending=True).values.cumsum(0)
     return (int((held < 0.5 * held[-1]).sum()) + 1) / len(pixels)

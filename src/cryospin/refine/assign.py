@@ -78,16 +78,21 @@ class GlobalAssignment:
             chosen = losses.argmin(dim=1)
             keep = torch.arange(len(rows)) * self.hypotheses + chosen
             poses.append(polished.select(keep))
-            weights.append(_weight_near(polished, keep, torch.softmax(-losses, dim=1)))
+            weights.append(_weight_near(polished, keep, torch.softmax(-losses, dim=1), operators))
             progress(int(rows[-1]) + 1, len(particles))
         return RefinedPoses.joined(poses), torch.cat(weights)
 
 
 def _weight_near(
-    polished: RefinedPoses, chosen: Int[Tensor, " n"], weights: Float[Tensor, "n h"]
+    polished: RefinedPoses,
+    chosen: Int[Tensor, " n"],
+    weights: Float[Tensor, "n h"],
+    operators: Float[Tensor, "s 3 3"],
 ) -> Float[Tensor, " n"]:
-    """Posterior weight of the chosen pose, with that of rivals polished into the same one."""
+    """Posterior weight of the chosen pose, with that of rivals polished into the same one or into
+    a symmetry mate of it."""
     rotations = polished.rotations.view(*weights.shape, 3, 3)
     best = polished.rotations[chosen]
-    cosine = (torch.einsum("nhij,nij->nh", rotations, best) - 1) / 2
-    return (weights * (cosine > _SAME_POSE_COSINE)).sum(dim=1)
+    mates = best[:, None] @ operators
+    cosine = (torch.einsum("nhij,nsij->nhs", rotations, mates).amax(dim=-1) - 1) / 2
+    return (weights * (cosine > _SAME_POSE_COSINE)).sum(dim=1).clamp_max(1.0)

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
-from cryospin.fourier.disk import FourierDisk, shift_phases
+from cryospin.fourier.disk import FourierDisk, moved
 from cryospin.kernels import margin_for, slice_volume
 from cryospin.particles.prepare import PreparedParticles, rewhiten
 from cryospin.refine.gauss_newton import GaussNewton, RefinedPoses
@@ -39,7 +39,7 @@ def sums_of(half: HalfSet, radius: float, operators: Float[Tensor, "s 3 3"]) -> 
     disk = half.particles.disk.prefix(radius)
     images = half.particles.coefficients[:, : len(disk)]
     ctf = half.particles.ctf[:, : len(disk)]
-    centred = images * ctf * shift_phases(-half.shifts_pixel, disk)
+    centred = moved(images * ctf, -half.shifts_pixel, disk)
     return SliceSums.inserted(
         centred, ctf.square(), half.rotations, disk, margin_for(disk.radius), operators
     )
@@ -79,7 +79,7 @@ def refine_half(
 
 def residual_noise(
     half: HalfSet, density: Float[Tensor, "g g g"], radius: float
-) -> Float[Tensor, "g s"]:
+) -> Float[Tensor, "o s"]:
     """Factor by which the noise power of each optics group and shell was underestimated.
 
     Mean |x - C s P|^2 of the whitened images; beyond `radius` nothing is predicted and the
@@ -95,7 +95,7 @@ def residual_noise(
         rows = slice(first, first + _CHUNK)
         residual = particles.coefficients[rows].clone()
         predicted = slice_volume(volume, half.rotations[rows], inner)
-        predicted *= shift_phases(half.shifts_pixel[rows], inner)
+        predicted = moved(predicted, half.shifts_pixel[rows], inner)
         residual[:, : len(inner)] -= particles.ctf[rows, : len(inner)] * predicted
         power = residual.abs().square().double()
         for group in range(groups):
@@ -106,7 +106,7 @@ def residual_noise(
     return total / (counts[:, None] * population).clamp_min(1)
 
 
-def rewhitened(half: HalfSet, factor: Float[Tensor, "g s"]) -> HalfSet:
+def rewhitened(half: HalfSet, factor: Float[Tensor, "o s"]) -> HalfSet:
     """The half-set under a noise spectrum corrected by `factor`."""
     noise = half.particles.noise_power * factor.to(half.particles.noise_power.dtype)
     return replace(half, particles=rewhiten(half.particles, noise))

@@ -58,9 +58,11 @@ class OrientationGrid:
         """One representative of each class {D R S}: half-turns D, symmetry operators S."""
         if len(operators) == 1:
             return self
-        # closeness to the identity of the best half-turned copy decides; ties stay in
+        # closeness of the best half-turned copy to a rotation in general position decides: to
+        # the identity, copies would tie wherever the group has half-turns about an axis
         copies = torch.einsum("vij,gjk,skl->sgvil", VIEW_HALF_TURNS, self.base, operators)
-        closeness = copies.diagonal(dim1=-2, dim2=-1).sum(-1).amax(dim=-1)
+        somewhere = roma.rotvec_to_rotmat(torch.tensor([0.3, 0.5, 0.7]))
+        closeness = (copies * somewhere).sum(dim=(-1, -2)).amax(dim=-1)
         keep = closeness[0] >= closeness.amax(dim=0) - 1e-5
         return OrientationGrid(self.base[keep], self.spacing_degrees)
 

@@ -1,0 +1,145 @@
+"""Each kernel's rate, as a ratio to torch's grid_sample and to a GEMM of the same machine.
+
+    python benchmarks/kernels.py --box 64 --particles 2000 --threads 2
+
+Every figure is the median of several repetitions taken in turn with what it is compared to,
+after compilation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from statistics import median
+
+import numba
+import numpy as np
+import roma
+import torch
+
+from cryospin.explore.posterior import grid_posterior
+from cryospin.fourier.disk import FourierDisk
+from cryospin.fourier.parity import ParityFold
+from cryospin.kernels import insert_slices, margin_for, pose_normal_equations, slice_volume
+from cryospin.rotations.grid import OrientationGrid
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--box", type=int, default=64)
+    parser.add_argument("--particles", type=int, default=2000)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=5)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    numba.set_num_threads(options.threads)
+    torch.manual_seed(0)
+    disk = FourierDisk.of(options.box)
+    margin, count = margin_for(disk.radius), options.particles
+    volume = torch.randn(2 * margin + 1, 2 * margin + 1, margin + 1, dtype=torch.complex64)
+    rotations = roma.random_rotmat(count)
+    shifts = torch.randn(count, 2)
+    images = torch.randn(count, len(disk), dtype=torch.complex64)
+    ctf = torch.rand(count, len(disk))
+    contenders: dict[str, Callable[[], object]] = {
+        "grid_sample": lambda: by_grid_sample(volume, rotations, disk),
+        "slice_volume": lambda: slice_volume(volume, rotations, disk),
+        "insert_slices": lambda: insert_slices(images, ctf, rotations, disk, margin),
+        "grid_sample and autograd": lambda: by_autograd(
+            volume, images, ctf, rotations, shifts, disk
+        ),
+        "pose_normal_equations": lambda: pose_normal_equations(
+            volume, images, ctf, rotations, shifts, disk
+        ),
+    }
+    seconds = timed(contenders, options.repeats)
+    coefficients = count * len(disk)
+    print("| | million coefficients / s | times grid_sample |\n|---|---|---|")
+    for name, took in seconds.items():
+        reference = seconds["grid_sample and autograd" if "pose" in name else "grid_sample"]
+        print(f"| {name} | {coefficients / took / 1e6:.1f} | {reference / took:.2f} |")
+    scoring(options.repeats)
+
+
+def timed(contenders: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+    """Median seconds of each, taken in turn so that the machine's drift hits all alike."""
+    took: dict[str, list[float]] = {name: [] for name in contenders}
+    for repeat in range(repeats + 1):
+        for name, run in contenders.items():
+            began = time.perf_counter()
+            run()
+            if repeat:  # the first is compilation and warm-up
+                took[name].append(time.perf_counter() - began)
+    return {name: median(values) for name, values in took.items()}
+
+
+def by_grid_sample(
+    volume: torch.Tensor, rotations: torch.Tensor, disk: FourierDisk
+) -> torch.Tensor:
+    """The same slices with torch's trilinear sampler on real and imaginary channels."""
+    margin = volume.shape[-1] - 1
+    plane = torch.as_tensor(np.stack([disk.kx, disk.ky, 0 * disk.kx], axis=-1)).float()
+    points = 2 * plane @ rotations
+    sign = torch.where(points[..., :1] < 0, -1.0, 1.0)
+    points = points * sign
+    grid = torch.stack(
+        [points[..., 0] / (0.5 * margin) - 1, points[..., 1] / margin, points[..., 2] / margin],
+        dim=-1,
+    )
+    channels = torch.view_as_real(volume).movedim(-1, 0)[None]
+    sampled = torch.nn.functional.grid_sample(channels, grid[None, None], align_corners=True)
+    return torch.complex(sampled[0, 0, 0], sampled[0, 1, 0] * sign[..., 0])
+
+
+def by_autograd(
+    volume: torch.Tensor,
+    images: torch.Tensor,
+    ctf: torch.Tensor,
+    rotations: torch.Tensor,
+    shifts: torch.Tensor,
+    disk: FourierDisk,
+) -> torch.Tensor:
+    """Loss and gradient alone (no Hessian) of every pose through grid_sample."""
+    turn = torch.zeros(len(rotations), 3, requires_grad=True)
+    moved = shifts.clone().requires_grad_(True)
+    slices = by_grid_sample(volume, roma.rotvec_to_rotmat(turn) @ rotations, disk)
+    angle = moved @ torch.as_tensor(np.stack([disk.kx, disk.ky])).float()
+    phase = torch.polar(torch.ones_like(angle), angle * (-2 * np.pi / disk.box))
+    loss = (images - ctf * phase * slices).abs().square().sum()
+    loss.backward()
+    assert turn.grad is not None
+    return turn.grad
+
+
+def scoring(repeats: int) -> None:
+    """Orientation x shift scoring against the same scores by one plain matrix product."""
+    disk = FourierDisk.of(64, 12)
+    grid, fold = OrientationGrid.of(4, 24), ParityFold.of(disk)
+    batch, shifts = 300, torch.cartesian_prod(torch.arange(3.0), torch.arange(3.0))
+    margin = margin_for(disk.radius)
+    volume = torch.randn(2 * margin + 1, 2 * margin + 1, margin + 1, dtype=torch.complex64)
+    slices = slice_volume(volume, grid.base, disk)
+    images = torch.randn(batch, len(disk), dtype=torch.complex64)
+    ctf, centres = torch.rand(batch, len(disk)), torch.zeros(batch, 2)
+    left = torch.randn(batch * len(shifts), 2 * len(disk))
+    right = torch.randn(2 * len(disk), 4 * len(grid.base))
+    seconds = timed(
+        {
+            "gemm": lambda: left @ right,
+            "posterior": lambda: grid_posterior(
+                slices, images, ctf, shifts, centres, disk, fold, 1.0
+            ),
+        },
+        repeats,
+    )
+    hypotheses = batch * len(shifts) * 4 * len(grid.base)
+    print(
+        f"\nscoring {hypotheses / 1e6:.1f} million hypotheses: one plain GEMM "
+        f"{seconds['gemm']:.3f} s; scores, posterior and M-step sums together "
+        f"{seconds['posterior']:.3f} s, {seconds['posterior'] / seconds['gemm']:.2f} times that"
+    )
+
+
+if __name__ == "__main__":
+    main()
