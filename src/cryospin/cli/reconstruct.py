@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from enum import StrEnum
 from pathlib import Path
@@ -44,6 +45,9 @@ def reconstruct(
     ] = 30.0,
     device: Annotated[Device, Option(help="Where to compute.")] = Device.cpu,
     threads: Annotated[int | None, Option(help="Default: all cores available.")] = None,
+    resume: Annotated[
+        bool, Option("--resume", help="Leave a finished run as it is; others start over.")
+    ] = False,
     batch_size: Annotated[
         int, Option(min=1, help="Images held in work at once; memory, not the result.")
     ] = 500,
@@ -54,6 +58,10 @@ def reconstruct(
     did not come to agree.
     """
     began = time.perf_counter()
+    if resume and (out / "result.json").exists():
+        verdict = json.loads((out / "result.json").read_text())["verdict"]
+        print(f"{out} holds a finished run: {verdict}")
+        raise typer.Exit(0 if verdict == "converged" else NOT_CONVERGED_CODE)
     configure_threads(threads)
     from cryospin.errors import UsageError
     from cryospin.io.atomic import check_output_directory
@@ -65,10 +73,12 @@ def reconstruct(
     from cryospin.reconstruct.monitor import Monitor
     from cryospin.reconstruct.outputs import clear_finished, needed_bytes, write_result
     from cryospin.report import write_report
+    from cryospin.rotations.symmetry import symmetry_group
 
     if device is Device.cuda:
         raise UsageError("this recipe computes on the CPU\n  fix: leave out --device cuda")
     method = find_recipe(recipe)
+    symmetry_group(symmetry)  # complain before anything is touched
     request = Request(
         seed=seed,
         symmetry=symmetry,

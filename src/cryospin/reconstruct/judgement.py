@@ -77,7 +77,7 @@ def judge(
 def directions_of_half_the_views(poses: Poses) -> float:
     """Smallest share of the sphere that holds half of the views."""
     views = poses.rotations[:, 2].double()
-    # pixels large enough to hold a dozen particles each, so that chance does not look like preference
+    # pixels large enough to hold a dozen particles each: chance must not look like preference
     nside = int(np.clip(np.sqrt(len(poses) / 150), 1, 4))
     pixels = torch.as_tensor(healpix_directions(nside))
     counts = torch.bincount((views @ pixels.T).argmax(dim=1), minlength=len(pixels))
