@@ -67,12 +67,16 @@ def prepare_particles(
     particle_diameter_angstrom: float | None = None,
     seed: int = 0,
     batch_size: int = 500,
+    masked: bool = True,
+    noise_power: Float[Tensor, "g s"] | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> PreparedParticles:
     """Read, normalise, mask, transform and whiten a stack.
 
     The disk reaches `max_resolution_angstrom` (default: Nyquist); keeping fewer coefficients
-    is the Fourier crop. The mask's diameter defaults to the box.
+    is the Fourier crop. The mask's diameter defaults to the box. Poses are found on masked
+    images, maps are made from unmasked ones (`masked=False`), whose CTF-spread signal is whole.
+    `noise_power` is measured where it is not given.
     """
     box, pixel_size = stack.box, stack.pixel_size_angstrom
     radius = None
@@ -84,7 +88,8 @@ def prepare_particles(
         mask_radius = min(0.5 * particle_diameter_angstrom / pixel_size, mask_radius)
     mask = soft_circle(box, mask_radius, _MASK_EDGE_PIXEL)
     background = _radius_grid(box) > mask_radius
-    noise_power = _background_spectra(stack, background, disk, seed) * mask.square().mean()
+    if noise_power is None:
+        noise_power = _background_spectra(stack, background, disk, seed) * mask.square().mean()
     amplitude = noise_power.sqrt()
     group = torch.as_tensor(stack.optics_group)
     shell = torch.as_tensor(disk.shell, dtype=torch.long)
@@ -92,7 +97,9 @@ def prepare_particles(
     ctf = torch.empty(len(stack), len(disk))
     for start in range(0, len(stack), batch_size):
         rows = np.arange(start, min(start + batch_size, len(stack)))
-        images = normalise_background(read_images(stack, rows), background) * mask
+        images = normalise_background(read_images(stack, rows), background)
+        if masked:
+            images = images * mask
         sigma = amplitude[group[rows]][:, shell]
         coefficients[rows] = images_to_coefficients(images, disk) / sigma
         index = torch.as_tensor(rows)

@@ -45,7 +45,7 @@ from cryospin.volumes.alignment import (
     apply_alignment,
     poses_after_alignment,
 )
-from cryospin.volumes.gridded import map_to_volume, spherical_support
+from cryospin.volumes.gridded import SliceSums, map_to_volume, spherical_support
 from cryospin.volumes.initial import initial_volume
 from cryospin.volumes.masks import soft_mask
 from cryospin.volumes.resolution import half_map_resolution
@@ -151,7 +151,10 @@ class AbInitio:
     ) -> Result:
         box, pixel = stack.box, stack.pixel_size_angstrom
         largest = halves[0].particles.disk.radius
-        sums = (sums_of(halves[0], largest, operators), sums_of(halves[1], largest, operators))
+        sums = (
+            self._unmasked_sums(stack, halves[0], half_set == 1, operators, request),
+            self._unmasked_sums(stack, halves[1], half_set == 2, operators, request),
+        )
         half1, half2 = (DensityMap(unfiltered_map(s, largest, box, box), pixel) for s in sums)
         support = spherical_support(box, self.refinement.support_radius * box, 0.07 * box)
         curve = half_set_fsc(sums, largest, box, support)
@@ -174,6 +177,25 @@ class AbInitio:
             told,
             [vars(report) for report in reports],
         )
+
+    def _unmasked_sums(
+        self,
+        stack: ParticleStack,
+        half: HalfSet,
+        members: np.ndarray,
+        operators: Tensor,
+        request: Request,
+    ) -> SliceSums:
+        """The final map of a half is made from its images as they are, read once more."""
+        particles = prepare_particles(
+            stack.select(np.flatnonzero(members)),
+            max_resolution_angstrom=request.max_resolution_angstrom,
+            particle_diameter_angstrom=request.particle_diameter_angstrom,
+            batch_size=request.batch_size,
+            masked=False,
+            noise_power=half.particles.noise_power,
+        )
+        return sums_of(replace(half, particles=particles), particles.disk.radius, operators)
 
 
 @dataclass(frozen=True)
