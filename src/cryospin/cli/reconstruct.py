@@ -127,5 +127,6 @@ def _say(result, page: Path, seconds: float) -> None:  # type: ignore[no-untyped
     print(f"{result.verdict.word}: " + "; ".join(result.verdict.reasons))
     if result.verdict.converged:
         at = result.resolution.resolution_0143_angstrom
-        print(f"resolution {at:.2f} Angstrom (FSC 0.143, half-sets independent from the start)")
+        how = "started from one map" if result.explore.get("initial_map") else "independent"
+        print(f"resolution {at:.2f} Angstrom (FSC 0.143, half-sets {how})")
     print(f"{page} ({seconds:.1f} s)")

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
-from cryospin.fourier.disk import FourierDisk, moved
+from cryospin.fourier.disk import moved
 from cryospin.kernels import margin_for, slice_volume
 from cryospin.particles.prepare import PreparedParticles, rewhiten
 from cryospin.refine.gauss_newton import GaussNewton, RefinedPoses
@@ -120,7 +120,3 @@ def rewhitened(half: HalfSet, factor: Float[Tensor, "o s"]) -> HalfSet:
     """The half-set under a noise spectrum corrected by `factor`."""
     noise = half.particles.noise_power * factor.to(half.particles.noise_power.dtype)
     return replace(half, particles=rewhiten(half.particles, noise))
-
-
-def disk_of(half: HalfSet) -> FourierDisk:
-    return half.particles.disk
