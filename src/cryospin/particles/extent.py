@@ -7,7 +7,7 @@ import torch
 
 from cryospin.io.mrc import read_images
 from cryospin.particles.draws import particle_keys
-from cryospin.particles.prepare import normalise_background
+from cryospin.particles.prepare import normalise_background, radius_grid
 from cryospin.types import ParticleStack
 
 _SAMPLE, _BATCH = 2000, 200
@@ -22,8 +22,7 @@ def particle_radius_pixel(stack: ParticleStack, seed: int) -> float:
     where nothing stands out.
     """
     box = stack.box
-    axis = torch.arange(box, dtype=torch.float32) - box // 2
-    radius = torch.hypot(axis[:, None], axis[None, :])
+    radius = radius_grid(box)
     background = radius > box // 2 - _RIM_PIXEL
     ring = radius.round().long().reshape(-1)
     keys = particle_keys(seed, stack.uids, "extent")

@@ -87,7 +87,7 @@ def prepare_particles(
     if particle_diameter_angstrom is not None:
         mask_radius = min(0.5 * particle_diameter_angstrom / pixel_size, mask_radius)
     mask = soft_circle(box, mask_radius, _MASK_EDGE_PIXEL)
-    background = _radius_grid(box) > mask_radius
+    background = radius_grid(box) > mask_radius
     if noise_power is None:
         noise_power = _background_spectra(stack, background, disk, seed) * mask.square().mean()
     amplitude = noise_power.sqrt()
@@ -135,11 +135,12 @@ def normalise_background(
 
 def soft_circle(box: int, radius: float, edge: float) -> Float[Tensor, "d d"]:
     """1 inside `radius`, raised-cosine fall over `edge` pixels, 0 outside."""
-    fall = ((_radius_grid(box) - radius) / edge).clamp(0, 1)
+    fall = ((radius_grid(box) - radius) / edge).clamp(0, 1)
     return 0.5 + 0.5 * torch.cos(np.pi * fall)
 
 
-def _radius_grid(box: int) -> Tensor:
+def radius_grid(box: int) -> Float[Tensor, "d d"]:
+    """Distance of each pixel from the box centre, in pixels."""
     axis = torch.arange(box, dtype=torch.float32) - box // 2
     return torch.hypot(axis[:, None], axis[None, :])
 
