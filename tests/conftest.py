@@ -9,7 +9,6 @@ import pytest
 
 # before torch or numba are imported: see cryospin.cli.main
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")  # as the command line does: see cli.main
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 SOURCE = Path(__file__).parents[1] / "src"

@@ -17,7 +17,7 @@ PACKAGE = ROOT / "src" / "cryospin"
 
 # each layer imports only from those above it, and nothing of its own row but itself
 LAYERS = (
-    ("types", "errors"),
+    ("types", "errors", "parallel"),
     ("fourier",),
     ("rotations",),
     ("ctf",),

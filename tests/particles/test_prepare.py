@@ -214,8 +214,8 @@ def test_selection_keeps_rows_together(noisy: ParticleStack) -> None:
 
 def test_progress_counts_images(noisy: ParticleStack) -> None:
     told: list[tuple[int, int]] = []
-    prepare_particles(noisy, batch_size=250, progress=lambda *counts: told.append(counts))
-    assert told == [(250, COUNT), (500, COUNT), (600, COUNT)]
+    prepare_particles(noisy, progress=lambda *counts: told.append(counts))
+    assert told == [(done, COUNT) for done in range(100, COUNT + 1, 100)]
 
 
 def test_soft_circle_falls_from_one_to_zero() -> None:

@@ -139,7 +139,9 @@ def test_another_attempt_does_not_trade_a_right_half_for_a_wrong_one(
 
 def test_torchs_threads_do_not_matter(simulation: Simulation, result: Result) -> None:
     again = reconstructed(simulation.stack, numba_threads=1, torch_threads=2)
-    assert angles_degrees(again.poses.rotations, result.poses.rotations).max() < 1e-3
+    assert torch.equal(again.poses.rotations, result.poses.rotations)
+    assert torch.equal(again.map.values, result.map.values)
+    assert torch.get_num_threads() == 2  # given back
 
 
 def noise_only(folder: Path, stack: ParticleStack, seed: int) -> ParticleStack:

@@ -82,8 +82,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # torch's and numba's thread pools take turns; by default the one that waits spins, and
     # the other gets half the cores. Read at the pools' start, so set before any import.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    # sums of matrix products in an order that does not depend on the number of threads
-    os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
     try:
         build_app()(args=arguments, prog_name="cryospin")
     except CryospinError as error:

@@ -19,10 +19,10 @@ from torch import Tensor
 
 from cryospin.fourier.disk import FourierDisk, moved
 from cryospin.fourier.parity import ParityFold
+from cryospin.parallel import in_blocks
 from cryospin.rotations.grid import VIEW_HALF_TURNS, OrientationGrid
 
-_NEGLIGIBLE = np.float32(16.0)
-"""Hypotheses this far (in log posterior) below an image's best are dropped: 1e-7."""
+_BLOCK = 48  # images whose products with all slices stay near the core that made them
 
 
 @dataclass(frozen=True)
@@ -57,30 +57,45 @@ def grid_posterior(
     Image i is searched at shifts `centres_pixel[i] + shifts_pixel`. Weights are
     likelihood^(1/temperature), normalised per image.
     """
-    batch, count = len(images), len(shifts_pixel)
-    blocks = _block_scores(slices, images, ctf, shifts_pixel, centres_pixel, disk, fold)
-    scores, norms, data_blocks, power_blocks = blocks
-    best = np.empty((batch, 3), dtype=np.int64)
-    confidence, evidence = np.empty(batch, np.float32), np.empty(batch, np.float32)
-    _normalise(
-        scores.numpy(),
-        norms.numpy(),
-        np.float32(1.0 / temperature),
-        best,
+    blocks = _Blocks.of(slices, fold)
+
+    def on(rows: slice) -> tuple[Tensor, ...]:
+        scores, norms, data, power = blocks.scores(
+            images[rows], ctf[rows], shifts_pixel, centres_pixel[rows], disk
+        )
+        best = torch.empty(len(norms[0]), 3, dtype=torch.long)
+        confidence, evidence = torch.empty(2, len(best))
+        _weigh(
+            scores.numpy(),
+            norms.numpy(),
+            np.float32(1.0 / temperature),
+            best.numpy(),
+            confidence.numpy(),
+            evidence.numpy(),
+        )
+        per_shift = confidence.repeat_interleave(len(shifts_pixel))[:, None]
+        return (
+            *(w.T @ (per_shift * x) for w, x in zip(scores.flatten(1, 2), data, strict=True)),
+            *(w.T @ (confidence[:, None] * p) for w, p in zip(norms, power, strict=True)),
+            best,
+            confidence,
+            evidence,
+        )
+
+    sums: list[Tensor] = []
+    found: list[tuple[Tensor, ...]] = []
+    for result in in_blocks(on, len(images), _BLOCK):
+        part, rest = result[:6], result[6:]
+        sums = [a + b for a, b in zip(sums, part, strict=True)] if sums else list(part)
+        found.append(rest)
+    best, confidence, evidence = (torch.cat(part) for part in zip(*found, strict=True))
+    half_turn, base, shift = best.unbind(dim=1)
+    return GridPosterior(
+        fold.unfold(*sums[:4]),
+        fold.unfold_even(*sums[4:]),
+        (half_turn, base, shift),
         confidence,
         evidence,
-    )
-    weights = scores.view(4, batch * count, -1)
-    numerator = fold.unfold(*(weights[i].T @ data_blocks[i] for i in range(4)))
-    marginal = scores[:2].sum(dim=2)
-    denominator = fold.unfold_even(*(marginal[i].T @ power_blocks[i] for i in range(2)))
-    half_turn, base, shift = torch.from_numpy(best).unbind(dim=1)
-    return GridPosterior(
-        numerator,
-        denominator,
-        (half_turn, base, shift),
-        torch.from_numpy(confidence),
-        torch.from_numpy(evidence),
     )
 
 
@@ -104,63 +119,99 @@ def best_hypotheses(
     hypotheses: int,
 ) -> PoseHypotheses:
     """Peaks of the likelihood over the grid, at least 1.8 grid spacings apart."""
-    scores, norms, _, _ = _block_scores(
-        slices, images, ctf, shifts_pixel, centres_pixel, disk, fold
-    )
-    quaternions = roma.rotmat_to_unitquat(VIEW_HALF_TURNS[:, None] @ grid.base)
-    found = np.empty((len(images), hypotheses, 3), dtype=np.int64)
-    near = np.cos(0.5 * np.radians(1.8 * grid.spacing_degrees))
-    _peaks(scores.numpy(), norms.numpy(), quaternions.numpy(), np.float32(near), found)
-    half_turn, base, shift = torch.from_numpy(found).unbind(dim=-1)
+    quaternions = roma.rotmat_to_unitquat(VIEW_HALF_TURNS[:, None] @ grid.base).numpy()
+    near = np.float32(np.cos(0.5 * np.radians(1.8 * grid.spacing_degrees)))
+    blocks = _Blocks.of(slices, fold)
+
+    def on(rows: slice) -> Tensor:
+        scores, norms, _, _ = blocks.scores(
+            images[rows], ctf[rows], shifts_pixel, centres_pixel[rows], disk
+        )
+        found = np.empty((len(scores[0]), hypotheses, 3), dtype=np.int64)
+        _peaks(scores.numpy(), norms.numpy(), quaternions, near, found)
+        return torch.from_numpy(found)
+
+    found = torch.cat(list(in_blocks(on, len(images), _BLOCK)))
+    half_turn, base, shift = found.unbind(dim=-1)
     return PoseHypotheses(
         grid.rotations(half_turn, base), centres_pixel[:, None] + shifts_pixel[shift]
     )
 
 
-def _block_scores(
-    slices: Tensor,
-    images: Tensor,
-    ctf: Tensor,
-    shifts_pixel: Tensor,
-    centres_pixel: Tensor,
-    disk: FourierDisk,
-    fold: ParityFold,
-) -> tuple[Tensor, Tensor, tuple[Tensor, ...], tuple[Tensor, ...]]:
-    """Inner products per parity block: Re<C x s*, P> (4, b, t, g), <C^2, |P|^2> (2, b, g),
-    and the image blocks they were made of."""
-    batch, count = len(images), len(shifts_pixel)
-    back = -(centres_pixel[:, None] + shifts_pixel)
-    data = fold.fold(moved((images * ctf)[:, None], back, disk).reshape(batch * count, -1))
-    power = fold.fold_even(ctf.square())
-    scores = torch.empty(4, batch * count, len(slices))
-    norms = torch.empty(2, batch, len(slices))
-    for block, values in enumerate(fold.fold(slices)):
-        torch.mm(data[block], values.T, out=scores[block])
-    for block, values in enumerate(fold.fold_even(slices.abs().square())):
-        torch.mm(power[block], values.T, out=norms[block])
-    return scores.view(4, batch, count, -1), norms, data, power
+@dataclass(frozen=True)
+class _Blocks:
+    """Slices by parity block: P (4 of them) and |P|^2 (2)."""
+
+    fold: ParityFold
+    slices: tuple[Float[Tensor, "g k4"], ...]
+    power: tuple[Float[Tensor, "g k2"], ...]
+
+    @classmethod
+    def of(cls, slices: Complex[Tensor, "g k"], fold: ParityFold) -> _Blocks:
+        return cls(fold, fold.fold(slices), fold.fold_even(slices.abs().square()))
+
+    def scores(
+        self,
+        images: Complex[Tensor, "b k"],
+        ctf: Float[Tensor, "b k"],
+        shifts_pixel: Float[Tensor, "t 2"],
+        centres_pixel: Float[Tensor, "b 2"],
+        disk: FourierDisk,
+    ) -> tuple[Tensor, Tensor, tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """Inner products per parity block: Re<C x s*, P> (4, b, t, g), <C^2, |P|^2> (2, b, g),
+        and the image blocks they were made of."""
+        batch, count, orientations = len(images), len(shifts_pixel), len(self.slices[0])
+        back = -(centres_pixel[:, None] + shifts_pixel)
+        data = self.fold.fold(moved((images * ctf)[:, None], back, disk).flatten(0, 1))
+        power = self.fold.fold_even(ctf.square())
+        scores = torch.empty(4, batch * count, orientations)
+        norms = torch.empty(2, batch, orientations)
+        for values, of_slices, out in zip(data, self.slices, scores, strict=True):
+            torch.mm(values, of_slices.T, out=out)
+        for values, of_slices, out in zip(power, self.power, norms, strict=True):
+            torch.mm(values, of_slices.T, out=out)
+        return scores.view(4, batch, count, orientations), norms, data, power
 
 
-_parallel: Any = numba.njit(
-    cache=True, parallel=True, nogil=True, fastmath={"contract", "nsz", "arcp", "nnan"}
+# "reassoc" lets sums and maxima over a row be taken by vectors
+_compiled: Any = numba.njit(
+    cache=True, nogil=True, fastmath={"contract", "nsz", "arcp", "nnan", "reassoc"}
 )
 
 
-@_parallel
-def _normalise(scores, norms, inverse_temperature, best, confidence, evidence):
-    """Turn block scores (4, b, t, g) into block weights, in place.
+@_compiled
+def _exp(x):
+    """exp(x) for -40 < x <= 0 to 1e-7, by 2^n and a polynomial (Cephes), in vectors where numba's
+    own is a call for each number."""
+    n = np.floor(x * np.float32(1.44269504) + np.float32(0.5))
+    r = x - n * np.float32(0.693359375) + n * np.float32(2.12194440e-4)
+    p = np.float32(1.9875691500e-4) * r + np.float32(1.3981999507e-3)
+    p = p * r + np.float32(8.3334519073e-3)
+    p = p * r + np.float32(4.1665795894e-2)
+    p = p * r + np.float32(1.6666665459e-1)
+    p = p * r + np.float32(5.0000001201e-1)
+    power_of_two = np.int32((np.int32(n) + np.int32(127)) << np.int32(23)).view(np.float32)
+    return (p * r * r + r + np.float32(1.0)) * power_of_two
+
+
+@_compiled
+def _weigh(scores, norms, inverse_temperature, best, confidence, evidence):
+    """Turn block scores (4, b, t, g) into block weights relative to each image's best, and norms
+    (2, b, g) into their sums over shifts, both in place.
 
     Blocks (ee, oo, oe, eo) combine into the log-likelihoods of the four half-turned
     orientations, those into posterior weights, and the weights back into blocks.
+    `confidence` is what normalises the weights: that of the best is 1.
     """
     batch, count, orientations = scores.shape[1:]
-    two = np.float32(2.0)
-    for i in numba.prange(batch):
+    # e^-40 is nothing, yet far from denormal numbers, which are slow
+    two, lowest = np.float32(2.0), np.float32(-40.0)
+    for i in range(batch):
+        even, odd = norms[0, i], norms[1, i]
         top = np.float32(-np.inf)
-        best_v, best_g, best_t = 0, 0, 0
+        best_t = 0
         for t in range(count):
             a, b, c, d = scores[0, i, t], scores[1, i, t], scores[2, i, t], scores[3, i, t]
-            even, odd = norms[0, i], norms[1, i]
             local = np.float32(-np.inf)
             for g in range(orientations):
                 ee, oo, oe, eo = two * a[g], two * b[g], two * c[g], two * d[g]
@@ -174,46 +225,40 @@ def _normalise(scores, norms, inverse_temperature, best, confidence, evidence):
             if local > top:
                 top = local
                 best_t = t
-        floor = top - _NEGLIGIBLE
+        best_v, best_g = 0, 0
+        for v in range(4):
+            for g in range(orientations):
+                if scores[v, i, best_t, g] > scores[best_v, i, best_t, best_g]:
+                    best_v, best_g = v, g
+        even[:] = np.float32(0.0)
+        odd[:] = np.float32(0.0)
         total = np.float64(0.0)
         for t in range(count):
             a, b, c, d = scores[0, i, t], scores[1, i, t], scores[2, i, t], scores[3, i, t]
+            row = np.float32(0.0)
             for g in range(orientations):
-                l0, l1, l2, l3 = a[g], b[g], c[g], d[g]
-                w0 = np.exp(l0 - top) if l0 > floor else np.float32(0.0)
-                w1 = np.exp(l1 - top) if l1 > floor else np.float32(0.0)
-                w2 = np.exp(l2 - top) if l2 > floor else np.float32(0.0)
-                w3 = np.exp(l3 - top) if l3 > floor else np.float32(0.0)
-                total += w0 + w1 + w2 + w3
-                if t == best_t:
-                    if l0 == top:
-                        best_v, best_g = 0, g
-                    elif l1 == top:
-                        best_v, best_g = 1, g
-                    elif l2 == top:
-                        best_v, best_g = 2, g
-                    elif l3 == top:
-                        best_v, best_g = 3, g
+                w0 = _exp(max(a[g] - top, lowest))
+                w1 = _exp(max(b[g] - top, lowest))
+                w2 = _exp(max(c[g] - top, lowest))
+                w3 = _exp(max(d[g] - top, lowest))
                 a[g] = w0 + w1 + w2 + w3
                 b[g] = w0 + w1 - w2 - w3
                 c[g] = w0 - w1 - w2 + w3
                 d[g] = w0 - w1 + w2 - w3
-        scale = np.float32(1.0 / total)
-        for block in range(4):
-            for t in range(count):
-                row = scores[block, i, t]
-                for g in range(orientations):
-                    row[g] *= scale
+                row += a[g]
+                even[g] += a[g]
+                odd[g] += b[g]
+            total += row
         best[i, 0], best[i, 1], best[i, 2] = best_v, best_g, best_t
-        confidence[i] = scale
+        confidence[i] = 1.0 / total
         evidence[i] = top + np.log(total) - np.log(4.0 * count * orientations)
 
 
-@_parallel
+@_compiled
 def _peaks(scores, norms, quaternions, near, found):
     """Greedy peaks: the best hypothesis, then the best of those not near one taken."""
     batch, count, orientations = scores.shape[1:]
-    for i in numba.prange(batch):
+    for i in range(batch):
         value = np.full((4, orientations), -np.inf, dtype=np.float32)
         shift = np.zeros((4, orientations), dtype=np.int64)
         for t in range(count):

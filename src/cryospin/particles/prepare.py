@@ -18,11 +18,13 @@ from torch import Tensor
 from cryospin.ctf import contrast_transfer
 from cryospin.fourier.disk import FourierDisk, images_to_coefficients
 from cryospin.io.mrc import read_images
+from cryospin.parallel import in_blocks
 from cryospin.particles.draws import particle_keys
 from cryospin.types import ParticleStack
 
 _MASK_EDGE_PIXEL = 4.0
-_NOISE_BATCH = 200  # fixed: sums of noise power must not depend on the user's batch size
+_BLOCK = 100
+_NOISE_BATCH = 200
 _NOISE_SAMPLE = 2000  # images per optics group: the spectrum is then known to a per cent
 
 
@@ -76,7 +78,8 @@ def prepare_particles(
     The disk reaches `max_resolution_angstrom` (default: Nyquist); keeping fewer coefficients
     is the Fourier crop. The mask's diameter defaults to the box. Poses are found on masked
     images, maps are made from unmasked ones (`masked=False`), whose CTF-spread signal is whole.
-    `noise_power` is measured where it is not given.
+    `noise_power` is measured where it is not given. About `batch_size` images are in work at
+    once; it changes nothing else.
     """
     box, pixel_size = stack.box, stack.pixel_size_angstrom
     radius = None
@@ -95,16 +98,22 @@ def prepare_particles(
     shell = torch.as_tensor(disk.shell, dtype=torch.long)
     coefficients = torch.empty(len(stack), len(disk), dtype=torch.complex64)
     ctf = torch.empty(len(stack), len(disk))
-    for start in range(0, len(stack), batch_size):
-        rows = np.arange(start, min(start + batch_size, len(stack)))
-        images = normalise_background(read_images(stack, rows), background)
+
+    def on(rows: slice) -> None:
+        """Blocks write to places of their own."""
+        index = np.arange(rows.start, rows.stop)
+        images = normalise_background(read_images(stack, index), background)
         if masked:
             images = images * mask
         sigma = amplitude[group[rows]][:, shell]
         coefficients[rows] = images_to_coefficients(images, disk) / sigma
-        index = torch.as_tensor(rows)
-        ctf[rows] = contrast_transfer(stack.ctf.select(index), disk, pixel_size).float() / sigma
-        progress(int(rows[-1]) + 1, len(stack))
+        parameters = stack.ctf.select(torch.as_tensor(index))
+        ctf[rows] = contrast_transfer(parameters, disk, pixel_size).float() / sigma
+
+    done = 0
+    for _ in in_blocks(on, len(stack), _BLOCK, waiting=max(1, batch_size // _BLOCK)):
+        done = min(done + _BLOCK, len(stack))
+        progress(done, len(stack))
     return PreparedParticles(disk, pixel_size, stack.uids, coefficients, ctf, group, noise_power)
 
 

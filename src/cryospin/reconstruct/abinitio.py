@@ -12,7 +12,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import roma
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -20,6 +19,7 @@ from torch import Tensor
 from cryospin.explore.exhaustive import ExhaustiveSearch, Exploration
 from cryospin.fourier.fsc import fourier_shell_correlation
 from cryospin.kernels import OVERSAMPLING
+from cryospin.parallel import single_threaded_torch
 from cryospin.particles.extent import particle_radius_pixel
 from cryospin.particles.half_sets import split_half_sets
 from cryospin.particles.prepare import PreparedParticles, prepare_particles
@@ -40,7 +40,6 @@ from cryospin.refine.halves import HalfSet, map_of, sums_of
 from cryospin.rotations.symmetry import symmetry_group
 from cryospin.types import DensityMap, ParticleStack, Poses
 from cryospin.volumes.alignment import (
-    MapAlignment,
     align_maps,
     apply_alignment,
     poses_after_alignment,
@@ -89,6 +88,10 @@ class AbInitio:
 
     def run(self, stack: ParticleStack, request: Request, monitor: Monitor) -> Result:
         """Reconstruct a stack that has passed `particles.audit`."""
+        with single_threaded_torch():
+            return self._run(stack, request, monitor)
+
+    def _run(self, stack: ParticleStack, request: Request, monitor: Monitor) -> Result:
         operators = torch.as_tensor(symmetry_group(request.symmetry), dtype=torch.float32)
         with monitor.stage("read"):
             prepared, half_set = self._prepare(stack, request, monitor)
@@ -309,7 +312,7 @@ class _Run:
             )
             for half in halves
         ]
-        alignment = rounded(align_maps(maps[1], maps[0]))
+        alignment = align_maps(maps[1], maps[0])
         moved = apply_alignment(maps[1], alignment)
         curve = fourier_shell_correlation(maps[0].values, moved.values)
         second = halves[1]
@@ -332,15 +335,6 @@ def monitor_rounds(monitor: Monitor) -> Callable[[int, int, RoundReport], None]:
         monitor.log(event="round", **vars(told))
 
     return report
-
-
-def rounded(alignment: MapAlignment) -> MapAlignment:
-    """To 0.0006 degrees and 0.0001 Angstrom: the search's last bits depend on the number of
-    threads, and poses must not."""
-    turn = roma.rotmat_to_rotvec(alignment.rotation.double())
-    rotation = roma.rotvec_to_rotmat(torch.round(turn, decimals=5))
-    shift = torch.round(alignment.shift_angstrom.double(), decimals=4)
-    return replace(alignment, rotation=rotation, shift_angstrom=shift)
 
 
 def gathered_poses(halves: Halves, half_set: np.ndarray, pixel_size_angstrom: float) -> Poses:

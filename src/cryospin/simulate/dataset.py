@@ -7,10 +7,7 @@ blocks of a fixed size, so neither threads nor memory limits change a single bit
 from __future__ import annotations
 
 import tempfile
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +18,7 @@ from cryospin.errors import UsageError
 from cryospin.io.atomic import check_output_directory
 from cryospin.io.mrc import StackWriter, write_map
 from cryospin.io.relion import write_new_particles
+from cryospin.parallel import in_blocks, single_threaded_torch
 from cryospin.simulate.models import Molecule
 from cryospin.simulate.noise import draw_noise
 from cryospin.simulate.transfer import apply_ctf
@@ -94,9 +92,10 @@ def simulate(
         (out / name).unlink(missing_ok=True)
     tell = progress or (lambda step, done, total: None)
     stack = StackWriter(out / "particles.mrcs", box, microscope.pixel_size_angstrom, count)
-    with stack, tempfile.TemporaryFile(dir=out) as noiseless, _single_threaded_torch():
+    with stack, tempfile.TemporaryFile(dir=out) as noiseless, single_threaded_torch():
         variances = np.empty((0, 2))
-        for images, found in _in_blocks(_imaging(molecule, poses, microscope), count, threads):
+        imaging = _filled_up(_imaging(molecule, poses, microscope), count)
+        for images, found in in_blocks(imaging, count, BLOCK, threads):
             images.tofile(noiseless)
             variances = np.concatenate([variances, found])
             tell("images", len(variances), count)
@@ -104,7 +103,8 @@ def simulate(
         sigma = np.sqrt(signal / microscope.snr)
         noiseless.seek(0)
         done = 0
-        for (noise,) in _in_blocks(_noise(microscope), count, threads):
+        noising = _filled_up(_noise(microscope), count)
+        for (noise,) in in_blocks(noising, count, BLOCK, threads):
             images = np.fromfile(noiseless, np.float32, noise.size).reshape(noise.shape)
             stack.append(images + np.float32(sigma) * noise)
             tell("noise", done := done + len(noise), count)
@@ -129,37 +129,15 @@ def _check_fit(molecule: Molecule, poses: Poses, microscope: Microscope) -> tupl
     return ()
 
 
-@contextmanager
-def _single_threaded_torch() -> Iterator[None]:
-    """Parallel are the blocks; torch's own threads would split sums in other ways."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+def _filled_up(work: Work, count: int) -> Callable[[slice], tuple[np.ndarray, ...]]:
+    """`work` in blocks of one size, the last filled up with its last particle: batched
+    transforms and products may round differently in a batch of another size."""
 
+    def on(rows: slice) -> tuple[np.ndarray, ...]:
+        index = np.minimum(np.arange(rows.start, rows.start + BLOCK), count - 1)
+        return tuple(array[: rows.stop - rows.start] for array in work(index))
 
-def _in_blocks(work: Work, particles: int, threads: int) -> Iterator[tuple[np.ndarray, ...]]:
-    """Results of `work(index)` for blocks of particles, in order, few of them in memory.
-
-    The last block is filled up with its last particle: batched transforms and products may
-    round differently in a batch of another size.
-    """
-    pending: deque[tuple[int, Future[tuple[np.ndarray, ...]]]] = deque()
-
-    def finished() -> tuple[np.ndarray, ...]:
-        start, future = pending.popleft()
-        return tuple(array[: particles - start] for array in future.result())
-
-    with ThreadPoolExecutor(threads) as pool:
-        for start in range(0, particles, BLOCK):
-            index = np.minimum(np.arange(start, start + BLOCK), particles - 1)
-            pending.append((start, pool.submit(work, index)))
-            if len(pending) > 2 * threads:
-                yield finished()
-        while pending:
-            yield finished()
+    return on
 
 
 def _imaging(molecule: Molecule, poses: Poses, microscope: Microscope) -> Work:
