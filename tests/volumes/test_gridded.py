@@ -232,34 +232,6 @@ def test_blending_forgets_and_takes() -> None:
     assert torch.equal(first.blended(second, 0.0, 1.0).denominator, first.denominator)
 
 
-def test_self_prior_is_the_power_above_the_noise() -> None:
-    """A map of known power per coefficient, seen through noise of known variance."""
-    margin = margin_for(10.0)
-    shape = (2 * margin + 1, 2 * margin + 1, margin + 1)
-    generator = torch.manual_seed(3)
-    shells = shells_of_volume(margin)
-    tau2 = 4.0 / (1 + shells) ** 2
-    truth = torch.randn(shape, dtype=torch.complex64, generator=generator) * tau2.sqrt()
-    denominator = torch.full(shape, 25.0)
-    noise = torch.randn(shape, dtype=torch.complex64, generator=generator) * 5.0
-    sums = SliceSums(truth * denominator + noise, denominator)
-    prior = sums.self_prior(9.0)
-    assert prior.shape == (11,)
-    expected = 1 / shell_means(tau2, 11)
-    # shells 3 to 8 have 100 to 1000 independent coefficients
-    torch.testing.assert_close(prior[3:9], expected[3:9], rtol=0.25, atol=0)
-
-
-def test_self_prior_lets_no_shell_die() -> None:
-    margin = margin_for(6.0)
-    shape = (2 * margin + 1, 2 * margin + 1, margin + 1)
-    generator = torch.manual_seed(4)
-    denominator = torch.full(shape, 25.0)
-    noise = torch.randn(shape, dtype=torch.complex64, generator=generator) * 5.0 * 0.9
-    prior = SliceSums(noise, denominator).self_prior(6.0)
-    assert torch.isfinite(prior).all() and (prior > 0).all()
-
-
 def test_shell_means_of_a_radial_function() -> None:
     shells = shells_of_volume(13)
     torch.testing.assert_close(shell_means(torch.full_like(shells, 2.5), 7), torch.full((7,), 2.5))

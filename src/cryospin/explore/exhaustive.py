@@ -20,6 +20,7 @@ from cryospin.fourier.parity import ParityFold
 from cryospin.kernels import margin_for, slice_volume
 from cryospin.particles.draws import generator_for, particle_keys
 from cryospin.particles.prepare import PreparedParticles
+from cryospin.particles.spectrum import information_per_image, signal_power
 from cryospin.rotations.grid import OrientationGrid
 from cryospin.rotations.sampling import random_rotations
 from cryospin.volumes.gridded import (
@@ -36,11 +37,17 @@ class Exploration:
     """A half-set's map after exploration, as sums, and how the race of starts went.
 
     scores: mean log evidence of held-out images under each start's map when the race ended.
+    uncertainty: standard error of the best of them, as a mean over so few images.
     """
 
     sums: SliceSums
     radius: float
     scores: tuple[float, ...]
+    uncertainty: float
+
+    @property
+    def score(self) -> float:
+        return max(self.scores)
 
 
 @dataclass(frozen=True)
@@ -48,24 +55,26 @@ class ExhaustiveSearch:
     """Hyper-parameters. Radii are in Fourier pixels of the box, shifts in pixels.
 
     support_radius: of the sphere the particle lies in, in boxes.
-    iterations_times_nats: a start's iterations, times the information an image carries: noisy
-        images need slower marching, as they need bigger batches.
-
-    first_temperature: below 1 at the start, rising to 1: hard assignments break the symmetry
-        of a random start, soft ones average it into a ball.
+    iterations_times_nats, images_times_nats, temperature_times_nats: a start's iterations, the
+        images of each, and the temperature it begins with, all times the information an image
+        carries: the noisier, the slower, the more, the softer, each within its limits.
     """
 
-    starts: int = 3
+    starts: int = 2
+    iterations_times_nats: float = 5000.0
     fewest_iterations: int = 28
-    most_iterations: int = 150
-    iterations_times_nats: float = 4000.0
+    most_iterations: int = 300
+    images_times_nats: float = 30000.0
+    fewest_images: int = 300
+    most_images: int = 2000
+    temperature_times_nats: float = 40.0
+    highest_temperature: float = 2.0
     final_iterations: int = 6
-    first_radius: float = 4.0
+    first_radius: float = 6.0
     race_radius: float = 9.0
     last_radius: float = 12.0
     first_forgetting: float = 1.0
     last_forgetting: float = 0.15
-    first_temperature: float = 0.5
     held_out: int = 300
     shifts_per_axis: int = 3
     support_radius: float = 0.42
@@ -88,7 +97,7 @@ class ExhaustiveSearch:
         total = self.starts * race + self.final_iterations
         done = 0
         finishes: list[SliceSums] = []
-        scores: list[float] = []
+        scores: list[tuple[float, float]] = []
         for start in range(self.starts):
             sums = setting.random_start(start)
             for iteration in range(race):
@@ -97,14 +106,15 @@ class ExhaustiveSearch:
                 progress(f"start {start + 1} of {self.starts}", done, total)
             finishes.append(sums)
             scores.append(setting.score(sums))
-        winner = int(np.argmax(scores))
+        means = tuple(mean for mean, _ in scores)
+        winner = int(np.argmax(means))
         sums = finishes[winner]
         everyone = np.arange(len(particles))
         for iteration in range(race, race + self.final_iterations):
             sums = setting.iterate(sums, winner, iteration, everyone)
             done += 1
             progress("best start", done, total)
-        return Exploration(sums, self.last_radius, tuple(scores))
+        return Exploration(sums, self.last_radius, means, scores[winner][1])
 
 
 class _Setting:
@@ -131,14 +141,20 @@ class _Setting:
         self.support = spherical_support(
             self.grid, search.support_radius * self.grid, 0.08 * self.grid
         )
-        information = information_per_image(particles, search.first_radius + 2)
-        self.batch = batch_size(information, len(particles))
-        self.race_iterations = int(
-            np.clip(
-                search.iterations_times_nats / max(information, 1e-3),
-                search.fewest_iterations,
-                search.most_iterations,
-            )
+        self.precision = 1.0 / signal_power(particles)
+        nats = max(information_per_image(particles, search.first_radius), 1e-3)
+
+        def scaled(times_nats: float, lowest: float, highest: float) -> float:
+            return float(np.clip(times_nats / nats, lowest, highest))
+
+        self.race_iterations = round(
+            scaled(search.iterations_times_nats, search.fewest_iterations, search.most_iterations)
+        )
+        self.batch = round(
+            scaled(search.images_times_nats, search.fewest_images, search.most_images)
+        )
+        self.first_temperature = scaled(
+            search.temperature_times_nats, 1.0, search.highest_temperature
         )
 
     def schedule(self, iteration: int) -> tuple[float, float, float]:
@@ -152,7 +168,7 @@ class _Setting:
             late = (iteration - self.race_iterations + 1) / (0.7 * search.final_iterations)
             span = search.last_radius - search.race_radius
             radius = search.race_radius + min(1.0, late) * span
-        temperature = search.first_temperature ** (1 - fraction)
+        temperature = self.first_temperature ** (1 - fraction)
         forgetting = (
             search.first_forgetting * (search.last_forgetting / search.first_forgetting) ** fraction
         )
@@ -223,29 +239,16 @@ class _Setting:
 
     def volume(self, sums: SliceSums, radius: float) -> Complex[Tensor, "z y x"]:
         box = self.particles.disk.box
-        volume = wiener_volume(
-            sums.numerator, sums.denominator, sums.self_prior(self.search.last_radius), radius
-        )
+        volume = wiener_volume(sums.numerator, sums.denominator, self.precision, radius)
         density = volume_to_map(volume, box, self.grid) * self.support
         return map_to_volume(density, box, self.search.last_radius)
 
-    def score(self, sums: SliceSums) -> float:
-        """Mean log evidence per held-out image at the race's last radius."""
+    def score(self, sums: SliceSums) -> tuple[float, float]:
+        """Mean log evidence per held-out image at the race's last radius, and its error."""
         radius = self.search.race_radius
         rows = torch.as_tensor(self.held_out)
         posterior = self.posterior(
             sums, self.fine.asymmetric_unit(self.operators), rows, radius, 1.0, torch.zeros(2)
         )
-        return float(posterior.evidence.mean())
-
-
-def information_per_image(particles: PreparedParticles, radius: float) -> float:
-    """Mean power above the noise within a radius, in nats: what a known pose would explain."""
-    length = particles.disk.length_within(radius)
-    excess = particles.coefficients[:, :length].abs().square().mean(dim=0) - 1.0
-    return float(excess.sum().clamp_min(0.0))
-
-
-def batch_size(information: float, count: int) -> int:
-    """Images per iteration: the noisier, the more, for the map's signal to be the same."""
-    return int(np.clip(300 * 100.0 / max(information, 1e-3), 300, min(2000, count)))
+        evidence = posterior.evidence
+        return float(evidence.mean()), float(evidence.std() / len(evidence) ** 0.5)

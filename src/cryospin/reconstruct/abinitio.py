@@ -23,6 +23,7 @@ from cryospin.parallel import single_threaded_torch
 from cryospin.particles.extent import particle_radius_pixel
 from cryospin.particles.half_sets import split_half_sets
 from cryospin.particles.prepare import PreparedParticles, prepare_particles
+from cryospin.particles.spectrum import signal_power
 from cryospin.reconstruct.judgement import judge
 from cryospin.reconstruct.monitor import Monitor
 from cryospin.reconstruct.refinement import (
@@ -75,8 +76,8 @@ class AbInitio:
     attempts: explorations before giving up: both halves, then always the half whose map
         explains its images worse.
     agreement_radius: Fourier pixels to which independent maps must share FSC 0.5.
-    alike: the halves' scores must agree to this ratio, or the lower one is tried again: a
-        start may end near the solution with part of the particles in wrong places.
+    alike: standard errors the halves' scores may differ by, or the lower one is tried again:
+        a start may end near the solution with part of the particles in wrong places.
     """
 
     search: ExhaustiveSearch
@@ -84,7 +85,7 @@ class AbInitio:
     refinement: AlternatingRefinement
     attempts: int = 4
     agreement_radius: float = 8.0
-    alike: float = 0.95
+    alike: float = 4.0
 
     def run(self, stack: ParticleStack, request: Request, monitor: Monitor) -> Result:
         """Reconstruct a stack that has passed `particles.audit`."""
@@ -227,12 +228,14 @@ class _Run:
         ]
         halves, agreement = self._joined((kept[0][1], kept[1][1]))
         for attempt in range(1, self.method.attempts):
-            lower = int(kept[1][0] < kept[0][0])
-            alike = kept[lower][0] >= self.method.alike * kept[1 - lower][0]
+            one, other = (exploration for exploration, _ in kept)
+            lower = int(other.score < one.score)
+            error = np.hypot(one.uncertainty, other.uncertainty)
+            alike = abs(one.score - other.score) <= self.method.alike * error
             if alike and agreement >= self.method.agreement_radius:
                 break
             again = self._explored(prepared[lower], lower + 1, attempt, told)
-            if again[0] <= kept[lower][0]:
+            if again[0].score <= kept[lower][0].score:
                 continue
             tried = [*kept]
             tried[lower] = again
@@ -246,8 +249,8 @@ class _Run:
 
     def _explored(
         self, particles: PreparedParticles, half: int, attempt: int, told: dict[str, Any]
-    ) -> tuple[float, HalfSet]:
-        """Score of the best start, and the half-set with poses from its map."""
+    ) -> tuple[Exploration, HalfSet]:
+        """How exploring went, and the half-set with poses from the best start's map."""
         with self.monitor.stage("explore"):
             exploration = self._explore(particles, half, attempt)
         told[f"half{half}"] += [
@@ -257,7 +260,7 @@ class _Run:
         self.monitor.log(event="explored", half=half, scores=exploration.scores)
         with self.monitor.stage("assign"):
             assigned = self._assigned(particles, self._volume(exploration, particles), half)
-        return max(exploration.scores), assigned
+        return exploration, assigned
 
     def _explore(self, particles: PreparedParticles, half: int, attempt: int) -> Exploration:
         seed = self.request.seed * 1000 + attempt * 10 + half
@@ -277,7 +280,8 @@ class _Run:
     def _volume(self, exploration: Exploration, particles: PreparedParticles) -> Tensor:
         sums, radius = exploration.sums, exploration.radius
         support = self.method.refinement.support(particles.disk.box, radius)
-        density = map_of(sums, sums.self_prior(radius), radius, particles.disk.box, support)
+        precision = 1.0 / signal_power(particles)
+        density = map_of(sums, precision, radius, particles.disk.box, support)
         return map_to_volume(density, particles.disk.box, radius)
 
     def _assigned(self, particles: PreparedParticles, volume: Tensor, half: int) -> HalfSet:

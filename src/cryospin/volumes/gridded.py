@@ -187,15 +187,3 @@ class SliceSums:
             torch.lerp(self.numerator, newer.numerator * scale, rate),
             torch.lerp(self.denominator, newer.denominator * scale, rate),
         )
-
-    def self_prior(self, radius: float) -> Float[Tensor, " s"]:
-        """1/tau^2 per shell from the sums alone: power of the map less that of its noise.
-
-        Where noise leaves little, 5 % of the power is taken, so that no shell dies for good.
-        """
-        shells = int(radius) + 2
-        known = self.denominator > 1e-6 * self.denominator.max()
-        inverse = torch.where(known, 1.0 / self.denominator.clamp_min(1e-12), 0.0)
-        power = shell_means((self.numerator * inverse).abs().square(), shells)
-        noise = shell_means(inverse, shells)
-        return 1.0 / torch.maximum(power - noise, 0.05 * power).clamp_min(1e-12)

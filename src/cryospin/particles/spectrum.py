@@ -1,0 +1,40 @@
+"""What the images say about the particle's power before any pose is known.
+
+By the central slice theorem the mean power of projections on a ring is the map's mean power
+on the shell: orientations and shifts drop out.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from cryospin.particles.prepare import PreparedParticles
+
+_LEAST_EXCESS = 1e-3  # of the noise: what is left of it when noise is known to a per mille
+
+
+def signal_power(particles: PreparedParticles) -> Float[Tensor, " s"]:
+    """Mean |P|^2 of projections per shell of the box: power above the noise over mean CTF^2."""
+    shell = torch.as_tensor(particles.disk.shell, dtype=torch.long)
+    population = torch.bincount(shell)
+    transfer = _per_shell(particles.ctf.square().double().mean(dim=0), shell, population)
+    excess = _per_shell(_excess(particles).double(), shell, population)
+    return (excess.clamp_min(_LEAST_EXCESS) / transfer.clamp_min(1e-6)).float()
+
+
+def information_per_image(particles: PreparedParticles, radius: float) -> float:
+    """Mean power above the noise within a radius, in nats: what a known pose would explain."""
+    return float(_excess(particles)[: particles.disk.length_within(radius)].sum().clamp_min(0.0))
+
+
+def _excess(particles: PreparedParticles) -> Float[Tensor, " k"]:
+    """Mean power of each coefficient above that of the noise, which is 1."""
+    return particles.coefficients.abs().square().mean(dim=0) - 1.0
+
+
+def _per_shell(
+    values: Float[Tensor, " k"], shell: Tensor, population: Tensor
+) -> Float[Tensor, " s"]:
+    return values.new_zeros(len(population)).index_add_(0, shell, values) / population
