@@ -6,8 +6,10 @@
 The oracle is what the same data give with everything known: poses refined from the truth
 against the true map, and the map made from the true poses. Pixel sizes are chosen so that
 the molecule fills two thirds of the box. One JSON line per run goes to WORK/results.jsonl,
-a Markdown row to the terminal. A run counts as a success when it exits with 0 and its median
-rotation error is at most 1.3 times the oracle's (3 degrees are allowed at any SNR below 0.1).
+a Markdown row to the terminal. A run counts as a success when it exits with 0 and either its
+median rotation error is at most 1.3 times the oracle's (3 degrees are allowed at any SNR below
+0.1), or, where noise hides most orientations even from the true map, at most 1.3 times as many
+particles are beyond 10 degrees as an exhaustive search in the true map leaves there.
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ from cryospin.io.mrc import read_map, write_map
 from cryospin.io.relion import read_particles, write_particles
 from cryospin.kernels import slice_volume
 from cryospin.particles.prepare import prepare_particles
+from cryospin.recipes import find_recipe
 from cryospin.reconstruct.refinement import unfiltered_map
 from cryospin.refine.gauss_newton import GaussNewton
 from cryospin.refine.halves import HalfSet, sums_of
@@ -46,8 +49,8 @@ from cryospin.volumes.masks import soft_mask
 def main() -> None:
     options = arguments()
     print(
-        "| structure | seed | exit | seconds | GB | rotation, deg (oracle) | beyond 10 deg "
-        "| shift rms, px | FSC 0.5, A (oracle) | 0.143, A | |"
+        "| structure | seed | exit | seconds | GB | rotation, deg (oracle) | "
+        "beyond 10 deg (oracle) | shift rms, px | FSC 0.5, A (oracle) | 0.143, A | |"
     )
     print("|---|---|---|---|---|---|---|---|---|---|---|")
     for structure in options.structures:
@@ -122,7 +125,9 @@ def one_run(options: argparse.Namespace, structure: str, seed: int) -> dict:
     result = json.loads((run / "result.json").read_text())
     row["warnings"] = result["warnings"]
     place = run if code == 0 else run / "not_converged"
-    oracle, oracle_rotation = make_oracle(data, place, options.work / label / "oracle")
+    oracle, oracle_rotation, oracle_beyond = make_oracle(
+        data, place, options.work / label / "oracle", options.max_shift, symmetry or "C1"
+    )
     rotation = score_rotations(place, data, symmetry or "C1")
     score = evaluate_run(place, data / "truth.star", data / "truth.mrc")
     best = evaluate_run(oracle, data / "truth.star", data / "truth.mrc")
@@ -130,13 +135,15 @@ def one_run(options: argparse.Namespace, structure: str, seed: int) -> dict:
         "median": rotation[0],
         "beyond10": rotation[1],
         "oracle_median": oracle_rotation,
+        "oracle_beyond10": oracle_beyond,
         "shift_rms": score["shift_error"]["rms_pixel_within_10_degrees"],
         "fsc05": score["map"]["fsc_0.5_angstrom"],
         "oracle_fsc05": best["map"]["fsc_0.5_angstrom"],
         "claimed": result["resolution_angstrom"]["fsc_0.143"],
     }
     allowed = max(1.3 * oracle_rotation, 3.0 if options.snr < 0.1 else 0.0)
-    row["success"] = bool(code == 0 and rotation[0] <= allowed)
+    found = rotation[0] <= allowed or rotation[1] <= 1.3 * oracle_beyond
+    row["success"] = bool(code == 0 and found)
     return row
 
 
@@ -154,8 +161,9 @@ def command(*words: object) -> tuple[int, int]:
     return done.returncode, max(peak, before) * 1024
 
 
-def make_oracle(data: Path, run: Path, out: Path) -> tuple[Path, float]:
-    """A run directory made from the true poses, and the median error of refined true poses."""
+def make_oracle(data: Path, run: Path, out: Path, max_shift: float) -> tuple[Path, float, float]:
+    """A run directory made from the true poses, the median error of refined true poses, and
+    the share of particles beyond 10 degrees after an exhaustive search in the true map."""
     out.mkdir(exist_ok=True)
     truth, half_set = read_particles(data / "truth.star"), read_particles(run / "particles.star")
     box, pixel = truth.box, truth.pixel_size_angstrom
@@ -182,7 +190,18 @@ def make_oracle(data: Path, run: Path, out: Path) -> tuple[Path, float]:
         particles.disk,
     )
     turned = roma.rotmat_geodesic_distance(refined.rotations, rotations)
-    return out, float(torch.rad2deg(turned).median())
+    sample = np.arange(0, len(truth), max(1, len(truth) // 1000))
+    radius = min(20.0, particles.disk.radius)
+    searched, _ = find_recipe("exhaustive").assignment.run(
+        map_to_volume(read_map(data / "truth.mrc").values * scale, box, radius),
+        particles.select(sample),
+        radius,
+        torch.eye(3)[None],
+        max_shift,
+    )
+    errors = errors_degrees(searched.rotations.double(), rotations[sample].double(), symmetry)
+    lost = (errors > 10).double().mean()
+    return out, float(torch.rad2deg(turned).median()), float(lost)
 
 
 def score_rotations(run: Path, data: Path, symmetry: str) -> tuple[float, float]:
@@ -190,13 +209,18 @@ def score_rotations(run: Path, data: Path, symmetry: str) -> tuple[float, float]
     estimated, true = match_particles(
         read_particles(run / "particles.star"), read_particles(data / "truth.star")
     )
-    estimated, true = estimated.poses.rotations.double(), true.poses.rotations.double()
+    errors = errors_degrees(
+        estimated.poses.rotations.double(), true.poses.rotations.double(), symmetry
+    )
+    return float(errors.median()), float((errors > 10).double().mean())
+
+
+def errors_degrees(estimated: torch.Tensor, true: torch.Tensor, symmetry: str) -> torch.Tensor:
     aligned = align_rotations(estimated, true, "C1")
     if symmetry != "C1":
         to_z = axis_to_z(estimated, true, aligned.flipped, symmetry)
         aligned = align_rotations(estimated, true @ to_z.T, symmetry)
-    errors = aligned.errors_degrees
-    return float(errors.median()), float((errors > 10).double().mean())
+    return aligned.errors_degrees
 
 
 def axis_to_z(
@@ -238,7 +262,8 @@ def markdown(row: dict) -> str:
     return (
         f"| {row['structure']} | {row['seed']} | {row['exit']} | {row['seconds']} "
         f"| {row['peak_gb']} | {row['median']:.2f} ({row['oracle_median']:.2f}) "
-        f"| {100 * row['beyond10']:.1f} % | {row['shift_rms']:.2f} "
+        f"| {100 * row['beyond10']:.1f} % ({100 * row['oracle_beyond10']:.1f} %) "
+        f"| {row['shift_rms']:.2f} "
         f"| {angstrom(row['fsc05'])} ({angstrom(row['oracle_fsc05'])}) "
         f"| {angstrom(row['claimed'])} "
         f"| {'ok' if row['success'] else 'FAILED'} |"

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from cryospin.fourier.fsc import fourier_shell_correlation
 from cryospin.kernels import pose_losses
-from cryospin.refine.assign import GlobalAssignment
+from cryospin.refine.assign import SAME_POSE_COSINE, GlobalAssignment
 from cryospin.refine.gauss_newton import GaussNewton
 from cryospin.refine.halves import (
     HalfSet,
@@ -57,7 +57,8 @@ class AlternatingRefinement:
     noise_rounds: rounds after which the noise spectrum is taken anew from residuals.
     second_look: round after which particles of less than `sure` confidence, or of a loss more
         than `poor_deviations` above the median, are searched for anew, over everything, in
-        their half's better map, within `second_look_radius`.
+        their half's better map, within `second_look_radius`; and again after later rounds for
+        as long as a look moves more than `few` of all particles.
     """
 
     first_radius: float = 12.0
@@ -68,6 +69,7 @@ class AlternatingRefinement:
     second_look: int = 2
     second_look_radius: float = 15.0
     sure: float = 0.9
+    few: float = 0.01
     poor_deviations: float = 2.0
     noise_rounds: tuple[int, ...] = (2, 5)
     support_radius: float = 0.42
@@ -85,6 +87,7 @@ class AlternatingRefinement:
         largest = halves[0].particles.disk.radius
         radius = min(self.first_radius, largest)
         reports: list[RoundReport] = []
+        moving = 1.0
         for number in range(self.most_rounds):
             outer = min(radius * self.growth + 4, largest)
             sums = (sums_of(halves[0], outer, operators), sums_of(halves[1], outer, operators))
@@ -101,15 +104,13 @@ class AlternatingRefinement:
                 refine_half(halves[0], densities[0], radius, self.method),
                 refine_half(halves[1], densities[1], radius, self.method),
             )
-            if number == self.second_look:
-                halves = (
-                    self._looked_again(
-                        halves[0], densities[0], operators, assignment, shift_range_pixel
-                    ),
-                    self._looked_again(
-                        halves[1], densities[1], operators, assignment, shift_range_pixel
-                    ),
-                )
+            if number >= self.second_look and moving > self.few:
+                looks = [
+                    self._looked_again(half, density, operators, assignment, shift_range_pixel)
+                    for half, density in zip(halves, densities, strict=True)
+                ]
+                halves = (looks[0][0], looks[1][0])
+                moving = sum(moved for _, moved in looks) / sum(len(h.particles) for h in halves)
             if number in self.noise_rounds:
                 factor = (
                     residual_noise(halves[0], densities[0], outer)
@@ -131,8 +132,9 @@ class AlternatingRefinement:
         operators: Float[Tensor, "s 3 3"],
         assignment: GlobalAssignment,
         shift_range_pixel: float,
-    ) -> HalfSet:
-        """Unsure particles searched for over all poses; each keeps the better of two.
+    ) -> tuple[HalfSet, int]:
+        """Unsure particles searched for over all poses; each keeps the better of two. And how
+        many went elsewhere.
 
         Unsure: rivals weigh much, or the loss lies far above the half's median.
         """
@@ -146,7 +148,7 @@ class AlternatingRefinement:
         poor = losses > losses.median() + self.poor_deviations * spread
         rows = torch.nonzero((half.confidence < self.sure) | poor).flatten()
         if len(rows) == 0:
-            return half
+            return half, 0
         particles = data.select(rows.numpy())
         found, weight = assignment.run(volume, particles, disk.radius, operators, shift_range_pixel)
         current = losses[rows]
@@ -156,7 +158,11 @@ class AlternatingRefinement:
         shifts[rows[better]] = found.shifts_pixel[better]
         confidence = half.confidence.clone()
         confidence[rows] = weight
-        return replace(half, rotations=rotations, shifts_pixel=shifts, confidence=confidence)
+        cosine = (torch.einsum("nij,nij->n", rotations[rows], half.rotations[rows]) - 1) / 2
+        elsewhere = int((cosine < SAME_POSE_COSINE).sum())
+        return replace(
+            half, rotations=rotations, shifts_pixel=shifts, confidence=confidence
+        ), elsewhere
 
     def support(self, box: int, radius: float) -> Float[Tensor, "g g g"]:
         """Soft sphere on the smallest even grid that holds `radius`."""

@@ -21,7 +21,7 @@ from cryospin.refine.gauss_newton import GaussNewton, RefinedPoses
 from cryospin.rotations.grid import OrientationGrid
 
 _BATCH = 250
-_SAME_POSE_COSINE = 0.996  # 5 degrees: less than half of any grid's spacing
+SAME_POSE_COSINE = 0.996  # 5 degrees: less than half of any grid's spacing
 
 
 @dataclass(frozen=True)
@@ -95,4 +95,4 @@ def _weight_near(
     best = polished.rotations[chosen]
     mates = best[:, None] @ operators
     cosine = (torch.einsum("nhij,nsij->nhs", rotations, mates).amax(dim=-1) - 1) / 2
-    return (weights * (cosine > _SAME_POSE_COSINE)).sum(dim=1).clamp_max(1.0)
+    return (weights * (cosine > SAME_POSE_COSINE)).sum(dim=1).clamp_max(1.0)

@@ -23,7 +23,10 @@ _CHUNK = 1000
 
 @dataclass(frozen=True)
 class HalfSet:
-    """Particles of one half with their current poses (shifts in pixels)."""
+    """Particles of one half with their current poses (shifts in pixels).
+
+    confidence: posterior weight of the pose among its rivals.
+    """
 
     particles: PreparedParticles
     rotations: Float[Tensor, "n 3 3"]
@@ -35,7 +38,7 @@ class HalfSet:
 
 
 def sums_of(half: HalfSet, radius: float, operators: Float[Tensor, "s 3 3"]) -> SliceSums:
-    """M-step: every particle inserted at its pose, out to `radius`.
+    """M-step: every particle inserted at its pose, out to `radius`, weighted by its confidence.
 
     In portions of a fixed size, whose weighted copies are what memory there is to save.
     """
@@ -46,9 +49,10 @@ def sums_of(half: HalfSet, radius: float, operators: Float[Tensor, "s 3 3"]) -> 
         rows = slice(first, first + _CHUNK)
         images = half.particles.coefficients[rows, : len(disk)]
         ctf = half.particles.ctf[rows, : len(disk)]
-        centred = moved(images * ctf, -half.shifts_pixel[rows], disk)
+        weight = half.confidence[rows, None]
+        centred = moved(images * (weight * ctf), -half.shifts_pixel[rows], disk)
         part = SliceSums.inserted(
-            centred, ctf.square(), half.rotations[rows], disk, margin, operators
+            centred, weight * ctf.square(), half.rotations[rows], disk, margin, operators
         )
         total = part if total is None else total + part
     assert total is not None, "a half-set has particles: the audit wants 100"
