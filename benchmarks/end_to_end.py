@@ -161,7 +161,9 @@ def command(*words: object) -> tuple[int, int]:
     return done.returncode, max(peak, before) * 1024
 
 
-def make_oracle(data: Path, run: Path, out: Path, max_shift: float) -> tuple[Path, float, float]:
+def make_oracle(
+    data: Path, run: Path, out: Path, max_shift: float, symmetry: str
+) -> tuple[Path, float, float]:
     """A run directory made from the true poses, the median error of refined true poses, and
     the share of particles beyond 10 degrees after an exhaustive search in the true map."""
     out.mkdir(exist_ok=True)
@@ -192,7 +194,7 @@ def make_oracle(data: Path, run: Path, out: Path, max_shift: float) -> tuple[Pat
     turned = roma.rotmat_geodesic_distance(refined.rotations, rotations)
     sample = np.arange(0, len(truth), max(1, len(truth) // 1000))
     radius = min(20.0, particles.disk.radius)
-    searched, _ = find_recipe("exhaustive").assignment.run(
+    searched, _ = find_recipe("exhaustive").starts.assignment.run(
         map_to_volume(read_map(data / "truth.mrc").values * scale, box, radius),
         particles.select(sample),
         radius,

@@ -17,9 +17,11 @@ from cryospin.fourier.fsc import fourier_shell_correlation
 from cryospin.io.mrc import StackWriter, read_map
 from cryospin.io.relion import read_particles, write_particles
 from cryospin.recipes import find_recipe
-from cryospin.reconstruct.abinitio import AbInitio, Request
+from cryospin.reconstruct.abinitio import AbInitio
 from cryospin.reconstruct.monitor import Monitor
+from cryospin.reconstruct.request import Request
 from cryospin.reconstruct.result import Result
+from cryospin.reconstruct.starting import IndependentStarts
 from cryospin.refine.assign import GlobalAssignment
 from cryospin.rotations.align import align_rotations
 from cryospin.rotations.grid import OrientationGrid
@@ -40,12 +42,12 @@ def method(**search: object) -> AbInitio:
     """The default recipe with fewer starts, iterations and orientations."""
     full = find_recipe("exhaustive")
     few = {"starts": 1, "fewest_iterations": 16, "final_iterations": 4, **search}
-    return replace(
-        full,
-        search=replace(full.search, **few),
+    starts = IndependentStarts(
+        search=replace(full.starts.search, **few),
         assignment=GlobalAssignment(OrientationGrid.of(3, 18), hypotheses=3),
         attempts=1,
     )
+    return replace(full, starts=starts)
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,9 @@ def test_another_attempt_does_not_trade_a_right_half_for_a_wrong_one(
 ) -> None:
     """One attempt does it here (see `result`); the second must not undo it."""
     asked = Request(seed=0, max_shift_angstrom=MAX_SHIFT * PIXEL)
-    found = replace(method(), attempts=2).run(simulation.stack, asked, Monitor())
+    usual = method()
+    twice = replace(usual, starts=replace(usual.starts, attempts=2))
+    found = twice.run(simulation.stack, asked, Monitor())
     assert found.verdict.converged
 
 

@@ -19,7 +19,7 @@ from cryospin.reconstruct.refinement import (
 from cryospin.refine.assign import GlobalAssignment
 from cryospin.refine.halves import HalfSet, sums_of
 from cryospin.rotations.grid import OrientationGrid
-from cryospin.volumes.gridded import shell_means
+from cryospin.volumes.gridded import shell_means, support_sphere
 from phantoms import Blobs, PlantedParticles, angles_degrees, disk_coefficients, random_turns
 
 BOX = 32
@@ -75,7 +75,7 @@ def test_prior_is_scheres() -> None:
 
 def test_half_set_fsc_of_like_and_unlike() -> None:
     first, second = planted(1, 100).half_set(), planted(2, 100).half_set()
-    support = METHOD.support(BOX, 10.0)
+    support = support_sphere(BOX, 10.0, 0.42)
     sums = [sums_of(half, 10.0, IDENTITY) for half in (first, second, of_noise(first, 3))]
     same = half_set_fsc((sums[0], sums[0]), 10.0, BOX, support)
     assert len(same) == 11
@@ -85,9 +85,9 @@ def test_half_set_fsc_of_like_and_unlike() -> None:
 
 
 def test_support_holds_the_radius() -> None:
-    support = METHOD.support(BOX, 9.3)
+    support = support_sphere(BOX, 9.3, 0.42)
     assert support.shape == (24, 24, 24)
-    assert METHOD.support(BOX, 40.0).shape[-1] == BOX
+    assert support_sphere(BOX, 40.0, 0.42).shape[-1] == BOX
 
 
 def test_unfiltered_map_ignores_empty_places() -> None:

@@ -69,9 +69,9 @@ def reconstruct(
     from cryospin.io.relion import read_particles
     from cryospin.particles.audit import audit_images, audit_table
     from cryospin.recipes import find_recipe
-    from cryospin.reconstruct.abinitio import Request
     from cryospin.reconstruct.monitor import Monitor
     from cryospin.reconstruct.outputs import clear_finished, needed_bytes, write_result
+    from cryospin.reconstruct.request import Request
     from cryospin.report import write_report
     from cryospin.rotations.symmetry import symmetry_group
 

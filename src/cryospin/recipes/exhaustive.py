@@ -11,13 +11,13 @@ from __future__ import annotations
 from cryospin.explore.exhaustive import ExhaustiveSearch
 from cryospin.reconstruct.abinitio import AbInitio
 from cryospin.reconstruct.refinement import AlternatingRefinement
+from cryospin.reconstruct.starting import IndependentStarts
 from cryospin.refine.assign import GlobalAssignment
 from cryospin.rotations.grid import OrientationGrid
 
 
 def recipe() -> AbInitio:
     return AbInitio(
-        search=ExhaustiveSearch(),
-        assignment=GlobalAssignment(OrientationGrid.of(4, 24)),
+        starts=IndependentStarts(ExhaustiveSearch(), GlobalAssignment(OrientationGrid.of(4, 24))),
         refinement=AlternatingRefinement(),
     )

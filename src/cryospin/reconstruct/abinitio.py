@@ -13,79 +13,39 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
-from cryospin.explore.exhaustive import ExhaustiveSearch, Exploration
-from cryospin.fourier.fsc import fourier_shell_correlation
-from cryospin.kernels import OVERSAMPLING
 from cryospin.parallel import single_threaded_torch
 from cryospin.particles.extent import particle_radius_pixel
 from cryospin.particles.half_sets import split_half_sets
 from cryospin.particles.prepare import PreparedParticles, prepare_particles
-from cryospin.particles.spectrum import signal_power
 from cryospin.reconstruct.judgement import judge
 from cryospin.reconstruct.monitor import Monitor
 from cryospin.reconstruct.refinement import (
     AlternatingRefinement,
     Halves,
     RoundReport,
-    agreement_radius,
     half_set_fsc,
     prior_of,
     unfiltered_map,
 )
+from cryospin.reconstruct.request import Request
 from cryospin.reconstruct.result import Result
-from cryospin.refine.assign import GlobalAssignment
+from cryospin.reconstruct.starting import IndependentStarts
 from cryospin.refine.halves import HalfSet, map_of, sums_of
 from cryospin.rotations.symmetry import symmetry_group
 from cryospin.types import DensityMap, ParticleStack, Poses
-from cryospin.volumes.alignment import (
-    align_maps,
-    apply_alignment,
-    poses_after_alignment,
-)
-from cryospin.volumes.gridded import SliceSums, map_to_volume, spherical_support
-from cryospin.volumes.initial import initial_volume
+from cryospin.volumes.gridded import SliceSums, spherical_support
 from cryospin.volumes.masks import soft_mask
 from cryospin.volumes.resolution import half_map_resolution
 
 
 @dataclass(frozen=True)
-class Request:
-    """What the user asks of a run. Lengths in Angstrom.
-
-    max_shift_angstrom: how far particles may lie from the box centre, per axis; default 5 %
-        of the box. initial_map: skips exploration, low-passed to `initial_lowpass_angstrom`.
-    """
-
-    seed: int = 0
-    symmetry: str = "C1"
-    particle_diameter_angstrom: float | None = None
-    max_resolution_angstrom: float | None = None
-    max_shift_angstrom: float | None = None
-    initial_map: DensityMap | None = None
-    initial_lowpass_angstrom: float = 30.0
-    batch_size: int = 500
-
-
-@dataclass(frozen=True)
 class AbInitio:
-    """The method: its parts and how often it may start over.
+    """The method: poses from independent starts, then refinement."""
 
-    attempts: explorations before giving up: both halves, then always the half whose map
-        explains its images worse.
-    agreement_radius: Fourier pixels to which independent maps must share FSC 0.5.
-    alike: standard errors the halves' scores may differ by, or the lower one is tried again:
-        a start may end near the solution with part of the particles in wrong places.
-    """
-
-    search: ExhaustiveSearch
-    assignment: GlobalAssignment
+    starts: IndependentStarts
     refinement: AlternatingRefinement
-    attempts: int = 4
-    agreement_radius: float = 8.0
-    alike: float = 4.0
 
     def run(self, stack: ParticleStack, request: Request, monitor: Monitor) -> Result:
         """Reconstruct a stack that has passed `particles.audit`."""
@@ -100,12 +60,12 @@ class AbInitio:
         if request.max_shift_angstrom is not None:
             shift_range = request.max_shift_angstrom / stack.pixel_size_angstrom
         sized = self.sized(stack, request)
-        halves, told = _Run(sized, request, monitor, operators, shift_range).start(prepared)
+        halves, told = sized.starts.run(prepared, operators, shift_range, request, monitor)
         reports: list[RoundReport] = []
         if told["agreed"]:
             with monitor.stage("refine"):
                 halves, reports = sized.refinement.run(
-                    halves, operators, sized.assignment, shift_range, monitor_rounds(monitor)
+                    halves, operators, sized.starts.assignment, shift_range, monitor_rounds(monitor)
                 )
         with monitor.stage("postprocess"):
             return sized._finish(stack, halves, half_set, operators, request, reports, told)
@@ -116,10 +76,12 @@ class AbInitio:
             radius = 0.55 * request.particle_diameter_angstrom / stack.pixel_size_angstrom
         else:
             radius = particle_radius_pixel(stack, request.seed)
-        fraction = min(radius / stack.box, self.search.support_radius)
+        search = self.starts.search
+        fraction = min(radius / stack.box, search.support_radius)
+        search = replace(search, support_radius=fraction)
         return replace(
             self,
-            search=replace(self.search, support_radius=fraction),
+            starts=replace(self.starts, search=search),
             refinement=replace(self.refinement, support_radius=fraction),
         )
 
@@ -200,135 +162,6 @@ class AbInitio:
             noise_power=half.particles.noise_power,
         )
         return sums_of(replace(half, particles=particles), particles.disk.radius, operators)
-
-
-@dataclass(frozen=True)
-class _Run:
-    """One run's circumstances, for the part that may start over."""
-
-    method: AbInitio
-    request: Request
-    monitor: Monitor
-    operators: Float[Tensor, "s 3 3"]
-    shift_range_pixel: float
-
-    def start(
-        self, prepared: tuple[PreparedParticles, PreparedParticles]
-    ) -> tuple[Halves, dict[str, Any]]:
-        """Both halves with poses in one frame, and how exploration went."""
-        if self.request.initial_map is not None:
-            with self.monitor.stage("assign"):
-                lowpass = self.request.initial_lowpass_angstrom
-                volume = initial_volume(self.request.initial_map, lowpass, prepared[0])
-                first, second = (self._assigned(p, volume, i) for i, p in enumerate(prepared, 1))
-                return (first, second), {"initial_map": True, "agreed": True}
-        told: dict[str, Any] = {"half1": [], "half2": []}
-        kept = [
-            self._explored(particles, half, 0, told) for half, particles in enumerate(prepared, 1)
-        ]
-        halves, agreement = self._joined((kept[0][1], kept[1][1]))
-        for attempt in range(1, self.method.attempts):
-            one, other = (exploration for exploration, _ in kept)
-            lower = int(other.score < one.score)
-            error = np.hypot(one.uncertainty, other.uncertainty)
-            alike = abs(one.score - other.score) <= self.method.alike * error
-            if alike and agreement >= self.method.agreement_radius:
-                break
-            again = self._explored(prepared[lower], lower + 1, attempt, told)
-            if again[0].score <= kept[lower][0].score:
-                continue
-            tried = [*kept]
-            tried[lower] = again
-            found, agrees = self._joined((tried[0][1], tried[1][1]))
-            # a pair that agrees is not given up for one that agrees less
-            if agrees >= min(agreement, self.method.agreement_radius):
-                kept, halves, agreement = tried, found, agrees
-        told["agreement_radius"] = agreement
-        told["agreed"] = agreement >= self.method.agreement_radius
-        return halves, told
-
-    def _explored(
-        self, particles: PreparedParticles, half: int, attempt: int, told: dict[str, Any]
-    ) -> tuple[Exploration, HalfSet]:
-        """How exploring went, and the half-set with poses from the best start's map."""
-        with self.monitor.stage("explore"):
-            exploration = self._explore(particles, half, attempt)
-        told[f"half{half}"] += [
-            {"attempt": attempt + 1, "start": i + 1, "score": score}
-            for i, score in enumerate(exploration.scores)
-        ]
-        self.monitor.log(event="explored", half=half, scores=exploration.scores)
-        with self.monitor.stage("assign"):
-            assigned = self._assigned(particles, self._volume(exploration, particles), half)
-        return exploration, assigned
-
-    def _explore(self, particles: PreparedParticles, half: int, attempt: int) -> Exploration:
-        seed = self.request.seed * 1000 + attempt * 10 + half
-        return self.method.search.run(
-            particles,
-            self.operators,
-            self.shift_range_pixel,
-            seed,
-            self.request.seed,
-            lambda label, done, total: self.monitor.progress(
-                f"explore half-set {half}" + (f", attempt {attempt + 1}" if attempt else ""),
-                done,
-                total,
-            ),
-        )
-
-    def _volume(self, exploration: Exploration, particles: PreparedParticles) -> Tensor:
-        sums, radius = exploration.sums, exploration.radius
-        support = self.method.refinement.support(particles.disk.box, radius)
-        precision = 1.0 / signal_power(particles)
-        density = map_of(sums, precision, radius, particles.disk.box, support)
-        return map_to_volume(density, particles.disk.box, radius)
-
-    def _assigned(self, particles: PreparedParticles, volume: Tensor, half: int) -> HalfSet:
-        poses, weight = self.method.assignment.run(
-            volume,
-            particles,
-            (volume.shape[-1] - 2) / OVERSAMPLING,
-            self.operators,
-            self.shift_range_pixel,
-            lambda done, total: self.monitor.progress(f"assign half-set {half}", done, total),
-        )
-        return HalfSet(particles, poses.rotations, poses.shifts_pixel, weight)
-
-    def _joined(self, halves: Halves) -> tuple[Halves, float]:
-        """Half 2 moved into the frame of half 1, and the radius to which the maps agree."""
-        with self.monitor.stage("join"):
-            joined, agreement = self._superimposed(halves)
-            self.monitor.log(event="joined", agreement_radius=agreement)
-        return joined, agreement
-
-    def _superimposed(self, halves: Halves) -> tuple[Halves, float]:
-        particles = halves[0].particles
-        box, pixel = particles.disk.box, particles.pixel_size_angstrom
-        radius = self.method.search.last_radius
-        support = self.method.refinement.support(box, radius)
-        grid_pixel = pixel * box / support.shape[-1]
-        maps = [
-            DensityMap(
-                unfiltered_map(sums_of(half, radius, self.operators), radius, box, len(support))
-                * support,
-                grid_pixel,
-            )
-            for half in halves
-        ]
-        alignment = align_maps(maps[1], maps[0])
-        moved = apply_alignment(maps[1], alignment)
-        curve = fourier_shell_correlation(maps[0].values, moved.values)
-        second = halves[1]
-        poses = Poses(second.rotations, second.shifts_pixel * pixel, second.confidence)
-        poses = poses_after_alignment(poses, alignment)
-        second = replace(
-            second,
-            rotations=poses.rotations.float(),
-            shifts_pixel=(poses.shifts_angstrom / pixel).float(),
-        )
-        shells = torch.cat([torch.ones(1, dtype=curve.dtype), curve[: int(radius)]])
-        return (halves[0], second), agreement_radius(shells, 0.5)
 
 
 def monitor_rounds(monitor: Monitor) -> Callable[[int, int, RoundReport], None]:

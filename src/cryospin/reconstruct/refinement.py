@@ -30,7 +30,7 @@ from cryospin.volumes.gridded import (
     SliceSums,
     map_to_volume,
     shell_means,
-    spherical_support,
+    support_sphere,
     volume_to_map,
     wiener_volume,
 )
@@ -91,7 +91,7 @@ class AlternatingRefinement:
         for number in range(self.most_rounds):
             outer = min(radius * self.growth + 4, largest)
             sums = (sums_of(halves[0], outer, operators), sums_of(halves[1], outer, operators))
-            support = self.support(halves[0].particles.disk.box, outer)
+            support = support_sphere(halves[0].particles.disk.box, outer, self.support_radius)
             curve = half_set_fsc(sums, outer, halves[0].particles.disk.box, support)
             limit = agreement_radius(curve, 0.143)
             densities = [
@@ -163,11 +163,6 @@ class AlternatingRefinement:
         return replace(
             half, rotations=rotations, shifts_pixel=shifts, confidence=confidence
         ), elsewhere
-
-    def support(self, box: int, radius: float) -> Float[Tensor, "g g g"]:
-        """Soft sphere on the smallest even grid that holds `radius`."""
-        grid = min(box, 2 * int(np.ceil(radius + 2)))
-        return spherical_support(grid, self.support_radius * grid, 0.07 * grid)
 
 
 def half_set_fsc(

@@ -147,6 +147,12 @@ def spherical_support(grid: int, radius: float, edge: float) -> Float[Tensor, "g
     return 0.5 + 0.5 * torch.cos(np.pi * fall)
 
 
+def support_sphere(box: int, radius: float, fraction: float) -> Float[Tensor, "g g g"]:
+    """Soft sphere of `fraction` boxes on the smallest even grid that holds Fourier `radius`."""
+    grid = min(box, 2 * int(np.ceil(radius + 2)))
+    return spherical_support(grid, fraction * grid, 0.07 * grid)
+
+
 @dataclass(frozen=True)
 class SliceSums:
     """Numerator and denominator of a map: all the data say about it, given poses."""

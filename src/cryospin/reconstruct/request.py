@@ -1,0 +1,25 @@
+"""What the user asks of a run, in the user's units."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cryospin.types import DensityMap
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asks of a run. Lengths in Angstrom.
+
+    max_shift_angstrom: how far particles may lie from the box centre, per axis; default 5 %
+        of the box. initial_map: skips exploration, low-passed to `initial_lowpass_angstrom`.
+    """
+
+    seed: int = 0
+    symmetry: str = "C1"
+    particle_diameter_angstrom: float | None = None
+    max_resolution_angstrom: float | None = None
+    max_shift_angstrom: float | None = None
+    initial_map: DensityMap | None = None
+    initial_lowpass_angstrom: float = 30.0
+    batch_size: int = 500

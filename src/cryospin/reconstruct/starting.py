@@ -1,0 +1,193 @@
+"""Poses for both half-sets, each from random starts of its own, in one frame.
+
+Two maps found independently that agree are the strongest evidence there is that both are
+right; where they do not agree, the half that explains its images worse is explored again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from cryospin.explore.exhaustive import ExhaustiveSearch, Exploration
+from cryospin.fourier.fsc import fourier_shell_correlation
+from cryospin.kernels import OVERSAMPLING
+from cryospin.particles.prepare import PreparedParticles
+from cryospin.particles.spectrum import signal_power
+from cryospin.reconstruct.monitor import Monitor
+from cryospin.reconstruct.refinement import Halves, agreement_radius, unfiltered_map
+from cryospin.reconstruct.request import Request
+from cryospin.refine.assign import GlobalAssignment
+from cryospin.refine.halves import HalfSet, map_of, sums_of
+from cryospin.types import DensityMap, Poses
+from cryospin.volumes.alignment import align_maps, apply_alignment, poses_after_alignment
+from cryospin.volumes.gridded import map_to_volume, support_sphere
+from cryospin.volumes.initial import initial_volume
+
+
+@dataclass(frozen=True)
+class IndependentStarts:
+    """How the half-sets are explored, and how often they may start over.
+
+    attempts: explorations before giving up: both halves, then always the half whose map
+        explains its images worse.
+    agreement_radius: Fourier pixels to which independent maps must share FSC 0.5.
+    alike: standard errors the halves' scores may differ by, or the lower one is tried again:
+        a start may end near the solution with part of the particles in wrong places.
+    """
+
+    search: ExhaustiveSearch
+    assignment: GlobalAssignment
+    attempts: int = 4
+    agreement_radius: float = 8.0
+    alike: float = 4.0
+
+    def run(
+        self,
+        prepared: tuple[PreparedParticles, PreparedParticles],
+        operators: Float[Tensor, "s 3 3"],
+        shift_range_pixel: float,
+        request: Request,
+        monitor: Monitor,
+    ) -> tuple[Halves, dict[str, Any]]:
+        """Both halves with poses in one frame, and how exploration went."""
+        run = _Run(self, request, monitor, operators, shift_range_pixel)
+        if request.initial_map is not None:
+            return run.from_map(request.initial_map, prepared)
+        return run.from_nothing(prepared)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One run's circumstances, for what may start over."""
+
+    method: IndependentStarts
+    request: Request
+    monitor: Monitor
+    operators: Float[Tensor, "s 3 3"]
+    shift_range_pixel: float
+
+    def from_map(
+        self, density: DensityMap, prepared: tuple[PreparedParticles, PreparedParticles]
+    ) -> tuple[Halves, dict[str, Any]]:
+        with self.monitor.stage("assign"):
+            lowpass = self.request.initial_lowpass_angstrom
+            volume = initial_volume(density, lowpass, prepared[0])
+            first, second = (self._assigned(p, volume, i) for i, p in enumerate(prepared, 1))
+        return (first, second), {"initial_map": True, "agreed": True}
+
+    def from_nothing(
+        self, prepared: tuple[PreparedParticles, PreparedParticles]
+    ) -> tuple[Halves, dict[str, Any]]:
+        told: dict[str, Any] = {"half1": [], "half2": []}
+        kept = [
+            self._explored(particles, half, 0, told) for half, particles in enumerate(prepared, 1)
+        ]
+        halves, agreement = self._joined((kept[0][1], kept[1][1]))
+        for attempt in range(1, self.method.attempts):
+            one, other = (exploration for exploration, _ in kept)
+            lower = int(other.score < one.score)
+            error = np.hypot(one.uncertainty, other.uncertainty)
+            alike = abs(one.score - other.score) <= self.method.alike * error
+            if alike and agreement >= self.method.agreement_radius:
+                break
+            again = self._explored(prepared[lower], lower + 1, attempt, told)
+            if again[0].score <= kept[lower][0].score:
+                continue
+            tried = [*kept]
+            tried[lower] = again
+            found, agrees = self._joined((tried[0][1], tried[1][1]))
+            # a pair that agrees is not given up for one that agrees less
+            if agrees >= min(agreement, self.method.agreement_radius):
+                kept, halves, agreement = tried, found, agrees
+        told["agreement_radius"] = agreement
+        told["agreed"] = agreement >= self.method.agreement_radius
+        return halves, told
+
+    def _explored(
+        self, particles: PreparedParticles, half: int, attempt: int, told: dict[str, Any]
+    ) -> tuple[Exploration, HalfSet]:
+        """How exploring went, and the half-set with poses from the best start's map."""
+        with self.monitor.stage("explore"):
+            exploration = self._explore(particles, half, attempt)
+        told[f"half{half}"] += [
+            {"attempt": attempt + 1, "start": i + 1, "score": score}
+            for i, score in enumerate(exploration.scores)
+        ]
+        self.monitor.log(event="explored", half=half, scores=exploration.scores)
+        with self.monitor.stage("assign"):
+            assigned = self._assigned(particles, self._volume(exploration, particles), half)
+        return exploration, assigned
+
+    def _explore(self, particles: PreparedParticles, half: int, attempt: int) -> Exploration:
+        seed = self.request.seed * 1000 + attempt * 10 + half
+        return self.method.search.run(
+            particles,
+            self.operators,
+            self.shift_range_pixel,
+            seed,
+            self.request.seed,
+            lambda label, done, total: self.monitor.progress(
+                f"explore half-set {half}" + (f", attempt {attempt + 1}" if attempt else ""),
+                done,
+                total,
+            ),
+        )
+
+    def _volume(self, exploration: Exploration, particles: PreparedParticles) -> Tensor:
+        sums, radius = exploration.sums, exploration.radius
+        support = support_sphere(particles.disk.box, radius, self.method.search.support_radius)
+        precision = 1.0 / signal_power(particles)
+        density = map_of(sums, precision, radius, particles.disk.box, support)
+        return map_to_volume(density, particles.disk.box, radius)
+
+    def _assigned(self, particles: PreparedParticles, volume: Tensor, half: int) -> HalfSet:
+        poses, weight = self.method.assignment.run(
+            volume,
+            particles,
+            (volume.shape[-1] - 2) / OVERSAMPLING,
+            self.operators,
+            self.shift_range_pixel,
+            lambda done, total: self.monitor.progress(f"assign half-set {half}", done, total),
+        )
+        return HalfSet(particles, poses.rotations, poses.shifts_pixel, weight)
+
+    def _joined(self, halves: Halves) -> tuple[Halves, float]:
+        """Half 2 moved into the frame of half 1, and the radius to which the maps agree."""
+        with self.monitor.stage("join"):
+            joined, agreement = self._superimposed(halves)
+            self.monitor.log(event="joined", agreement_radius=agreement)
+        return joined, agreement
+
+    def _superimposed(self, halves: Halves) -> tuple[Halves, float]:
+        particles = halves[0].particles
+        box, pixel = particles.disk.box, particles.pixel_size_angstrom
+        radius = self.method.search.last_radius
+        support = support_sphere(box, radius, self.method.search.support_radius)
+        grid_pixel = pixel * box / support.shape[-1]
+        maps = [
+            DensityMap(
+                unfiltered_map(sums_of(half, radius, self.operators), radius, box, len(support))
+                * support,
+                grid_pixel,
+            )
+            for half in halves
+        ]
+        alignment = align_maps(maps[1], maps[0])
+        moved = apply_alignment(maps[1], alignment)
+        curve = fourier_shell_correlation(maps[0].values, moved.values)
+        second = halves[1]
+        poses = Poses(second.rotations, second.shifts_pixel * pixel, second.confidence)
+        poses = poses_after_alignment(poses, alignment)
+        second = replace(
+            second,
+            rotations=poses.rotations.float(),
+            shifts_pixel=(poses.shifts_angstrom / pixel).float(),
+        )
+        shells = torch.cat([torch.ones(1, dtype=curve.dtype), curve[: int(radius)]])
+        return (halves[0], second), agreement_radius(shells, 0.5)
