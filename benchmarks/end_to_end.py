@@ -26,10 +26,9 @@ from pathlib import Path
 import numpy as np
 import roma
 import torch
-from scipy.optimize import minimize
 
-from cryospin.evaluate.poses import match_particles
 from cryospin.evaluate.run import evaluate_run
+from cryospin.evaluate.symmetry_axis import align_about_any_axis
 from cryospin.fourier.disk import shift_phases
 from cryospin.io.mrc import read_map, write_map
 from cryospin.io.relion import read_particles, write_particles
@@ -39,7 +38,6 @@ from cryospin.recipes import find_recipe
 from cryospin.reconstruct.refinement import unfiltered_map
 from cryospin.refine.gauss_newton import GaussNewton
 from cryospin.refine.halves import HalfSet, sums_of
-from cryospin.rotations.align import align_rotations
 from cryospin.simulate.models import read_model
 from cryospin.types import DensityMap
 from cryospin.volumes.gridded import map_to_volume
@@ -128,12 +126,12 @@ def one_run(options: argparse.Namespace, structure: str, seed: int) -> dict:
     oracle, oracle_rotation, oracle_beyond = make_oracle(
         data, place, options.work / label / "oracle", options.max_shift, symmetry or "C1"
     )
-    rotation = score_rotations(place, data, symmetry or "C1")
-    score = evaluate_run(place, data / "truth.star", data / "truth.mrc")
+    score = evaluate_run(place, data / "truth.star", data / "truth.mrc", symmetry or "C1")
+    rotation = score["rotation_error_degrees"]
     best = evaluate_run(oracle, data / "truth.star", data / "truth.mrc")
     row |= {
-        "median": rotation[0],
-        "beyond10": rotation[1],
+        "median": rotation["median"],
+        "beyond10": rotation["percent_beyond_10"] / 100,
         "oracle_median": oracle_rotation,
         "oracle_beyond10": oracle_beyond,
         "shift_rms": score["shift_error"]["rms_pixel_within_10_degrees"],
@@ -142,7 +140,7 @@ def one_run(options: argparse.Namespace, structure: str, seed: int) -> dict:
         "claimed": result["resolution_angstrom"]["fsc_0.143"],
     }
     allowed = max(1.3 * oracle_rotation, 3.0 if options.snr < 0.1 else 0.0)
-    found = rotation[0] <= allowed or rotation[1] <= 1.3 * oracle_beyond
+    found = row["median"] <= allowed or row["beyond10"] <= 1.3 * oracle_beyond
     row["success"] = bool(code == 0 and found)
     return row
 
@@ -201,63 +199,9 @@ def make_oracle(
         torch.eye(3)[None],
         max_shift,
     )
-    errors = errors_degrees(searched.rotations.double(), rotations[sample].double(), symmetry)
-    lost = (errors > 10).double().mean()
+    found = align_about_any_axis(searched.rotations, rotations[sample], symmetry)
+    lost = (found.errors_degrees > 10).double().mean()
     return out, float(torch.rad2deg(turned).median()), float(lost)
-
-
-def score_rotations(run: Path, data: Path, symmetry: str) -> tuple[float, float]:
-    """Median error, and share beyond 10 degrees, modulo a cyclic group about any axis."""
-    estimated, true = match_particles(
-        read_particles(run / "particles.star"), read_particles(data / "truth.star")
-    )
-    errors = errors_degrees(
-        estimated.poses.rotations.double(), true.poses.rotations.double(), symmetry
-    )
-    return float(errors.median()), float((errors > 10).double().mean())
-
-
-def errors_degrees(estimated: torch.Tensor, true: torch.Tensor, symmetry: str) -> torch.Tensor:
-    aligned = align_rotations(estimated, true, "C1")
-    if symmetry != "C1":
-        to_z = axis_to_z(estimated, true, aligned.flipped, symmetry)
-        aligned = align_rotations(estimated, true @ to_z.T, symmetry)
-    return aligned.errors_degrees
-
-
-def axis_to_z(
-    estimated: torch.Tensor, true: torch.Tensor, flipped: bool, symmetry: str
-) -> torch.Tensor:
-    """The rotation that brings a molecule's symmetry axis to z: files rarely have it there.
-
-    From where symmetry mates ended, then moved to where the median error is least.
-    """
-    mirror = torch.diag(torch.tensor([1.0, 1.0, -1.0], dtype=torch.float64))
-    seen = mirror @ estimated @ mirror if flipped else estimated
-    relative = true.mT @ seen
-    sample = relative[:: max(1, len(relative) // 300)]
-    near = roma.rotmat_geodesic_distance(relative[None], sample[:, None]) < np.radians(8)
-    centre = sample[int(near.sum(dim=1).argmax())]
-    turns = roma.rotmat_to_rotvec(relative @ centre.T)
-    _, _, axes = torch.linalg.svd(turns[turns.norm(dim=1) > np.radians(30)], full_matrices=False)
-    z = torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64)
-    first = roma.special_procrustes(torch.outer(z, axes[0]))
-    few = slice(None, None, max(1, len(true) // 600))
-
-    def error(tilt: np.ndarray) -> float:
-        turn = roma.rotvec_to_rotmat(torch.tensor([tilt[0], tilt[1], 0.0], dtype=torch.float64))
-        there = true[few] @ (turn @ first).T
-        return float(align_rotations(estimated[few], there, symmetry).errors_degrees.median())
-
-    start = np.array([[0, 0], [0.02, 0], [0, 0.02]])
-    best = minimize(
-        error,
-        np.zeros(2),
-        method="Nelder-Mead",
-        options={"initial_simplex": start, "maxfev": 50},
-    )
-    tilt = torch.tensor([best.x[0], best.x[1], 0.0], dtype=torch.float64)
-    return roma.rotvec_to_rotmat(tilt) @ first
 
 
 def markdown(row: dict) -> str:

@@ -13,7 +13,10 @@ def evaluate(
     directory: Annotated[Path, Argument(help="Folder that `cryospin reconstruct` wrote.")],
     truth: Annotated[Path, Option(help="STAR file with the true angles and origins.")],
     true_map: Annotated[Path | None, Option("--map", help="The true map.")] = None,
-    symmetry: Annotated[str, Option(help="Point group of the true map, in its axes.")] = "C1",
+    symmetry: Annotated[
+        str,
+        Option(help="Point group of the true map, in its axes; the axis of C2, C3 ... is found."),
+    ] = "C1",
     as_json: Annotated[bool, Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Pose errors and map resolution against the truth, after the best global frame and hand."""

@@ -15,7 +15,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cryospin.errors import BadDataError
-from cryospin.rotations.align import RotationAlignment, align_rotations
+from cryospin.evaluate.symmetry_axis import align_about_any_axis
+from cryospin.rotations.align import RotationAlignment
 from cryospin.types import ParticleStack, Poses
 
 LOST_DEGREES = 10.0
@@ -119,7 +120,7 @@ def pose_summary(
     estimated: Poses, true: Poses, pixel_size_angstrom: float, symmetry: str
 ) -> dict[str, Any]:
     """Rotation and shift errors as numbers for JSON."""
-    alignment = align_rotations(estimated.rotations, true.rotations, symmetry)
+    alignment = align_about_any_axis(estimated.rotations, true.rotations, symmetry)
     shifts = shift_errors(estimated, true, alignment.errors_degrees)
     return {
         "particles": len(estimated),
