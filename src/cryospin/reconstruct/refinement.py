@@ -57,8 +57,8 @@ class AlternatingRefinement:
     noise_rounds: rounds after which the noise spectrum is taken anew from residuals.
     second_look: round after which particles of less than `sure` confidence, or of a loss more
         than `poor_deviations` above the median, are searched for anew, over everything, in
-        their half's better map, within `second_look_radius`; and again after later rounds for
-        as long as a look moves more than `few` of all particles.
+        their half's better map, within `second_look_radius`; and again after the next rounds,
+        `most_looks` in all, for as long as a look moves more than `few` of all particles.
     """
 
     first_radius: float = 12.0
@@ -70,6 +70,7 @@ class AlternatingRefinement:
     second_look_radius: float = 15.0
     sure: float = 0.9
     few: float = 0.01
+    most_looks: int = 3
     poor_deviations: float = 2.0
     noise_rounds: tuple[int, ...] = (2, 5)
     support_radius: float = 0.42
@@ -104,7 +105,7 @@ class AlternatingRefinement:
                 refine_half(halves[0], densities[0], radius, self.method),
                 refine_half(halves[1], densities[1], radius, self.method),
             )
-            if number >= self.second_look and moving > self.few:
+            if number in self._rounds_of_looks() and moving > self.few:
                 looks = [
                     self._looked_again(half, density, operators, assignment, shift_range_pixel)
                     for half, density in zip(halves, densities, strict=True)
@@ -124,6 +125,9 @@ class AlternatingRefinement:
                 break
             radius = min(radius * self.growth, largest)
         return halves, reports
+
+    def _rounds_of_looks(self) -> range:
+        return range(self.second_look, self.second_look + self.most_looks)
 
     def _looked_again(
         self,
