@@ -72,6 +72,17 @@ class Poses:
 
 
 @dataclass(frozen=True)
+class PoseHypotheses:
+    """Candidate poses of each particle, in the conventions of `Poses` but in pixels."""
+
+    rotations: Float[Tensor, "n h 3 3"]
+    shifts_pixel: Float[Tensor, "n h 2"]
+
+    def __len__(self) -> int:
+        return len(self.rotations)
+
+
+@dataclass(frozen=True)
 class DensityMap:
     """A map on a cubic grid: `values[z, y, x]`, centred on voxel d // 2, protein bright."""
 
@@ -95,6 +106,8 @@ class ParticleStack:
     optics, optics_group: `optics[optics_group[i]]` holds for particle i.
     poses: the poses the table came with, if any. Never used by ab-initio reconstruction.
     micrographs, coordinates_pixel: where the particle was picked, if the table says so.
+    image_sign: +1 or -1 per particle, what its pixels are multiplied with so that protein is
+        bright, as the table declares it; None: they are bright as they are.
     """
 
     source: Path
@@ -112,6 +125,7 @@ class ParticleStack:
     half_set: np.ndarray | None = None
     micrographs: np.ndarray | None = None
     coordinates_pixel: np.ndarray | None = None
+    image_sign: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.uids)
@@ -132,4 +146,5 @@ class ParticleStack:
             coordinates_pixel=(
                 None if self.coordinates_pixel is None else self.coordinates_pixel[index]
             ),
+            image_sign=None if self.image_sign is None else self.image_sign[index],
         )

@@ -11,7 +11,7 @@ from typer import Argument, Option
 
 def evaluate(
     directory: Annotated[Path, Argument(help="Folder that `cryospin reconstruct` wrote.")],
-    truth: Annotated[Path, Option(help="STAR file with the true angles and origins.")],
+    truth: Annotated[Path, Option(help="Table (.star or .cs) with the true poses.")],
     true_map: Annotated[Path | None, Option("--map", help="The true map.")] = None,
     symmetry: Annotated[
         str,

@@ -6,7 +6,6 @@ Particles are matched by what they are (`index@stack`), never by their row.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from torch import Tensor
 
 from cryospin.errors import BadDataError
 from cryospin.evaluate.symmetry_axis import align_about_any_axis
+from cryospin.io.image_files import number_and_file_name
 from cryospin.rotations.align import RotationAlignment
 from cryospin.types import ParticleStack, Poses
 
@@ -42,11 +42,11 @@ def match_particles(
     """The particles both tables have, in the order of the first.
 
     By uid; where no uid agrees, by image number and the stack's file name (a truth that
-    lies in another folder).
+    lies in another folder, or of another program).
 
     Raises BadDataError when nothing matches, or a name stands for several images.
     """
-    for key in (str, _number_and_file_name):
+    for key in (str, number_and_file_name):
         ours, theirs = ([key(uid) for uid in stack.uids] for stack in (estimated, true))
         rows = {name: row for row, name in enumerate(theirs)}
         pairs = [(row, rows[name]) for row, name in enumerate(ours) if name in rows]
@@ -64,11 +64,6 @@ def match_particles(
         column="rlnImageName",
         fix="give the table of the particles that were reconstructed",
     )
-
-
-def _number_and_file_name(uid: str) -> str:
-    number, _, stack = uid.partition("@")
-    return f"{number}@{PurePosixPath(stack).name}"
 
 
 def poses_of(stack: ParticleStack) -> Poses:

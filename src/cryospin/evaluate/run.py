@@ -12,8 +12,8 @@ import torch
 from cryospin.errors import BadDataError, UsageError
 from cryospin.evaluate.maps import map_summary
 from cryospin.evaluate.poses import match_particles, pose_summary, poses_of
+from cryospin.io.formats import read_particles_of_any_kind
 from cryospin.io.mrc import read_map
-from cryospin.io.relion import read_particles
 from cryospin.rotations.symmetry import symmetry_group
 from cryospin.types import DensityMap, ParticleStack
 
@@ -43,7 +43,7 @@ def evaluate_run(
         if path is not None and not Path(path).is_file():
             fix = "give a folder that cryospin reconstruct wrote" if path == table else None
             raise UsageError(f"no such file: {path}" + (f"\n  fix: {fix}" if fix else ""))
-    run, truth = read_particles(table), read_particles(truth_star)
+    run, truth = map(read_particles_of_any_kind, (table, truth_star))
     estimated, true = match_particles(run, truth)
     result: dict[str, Any] = {
         "verdict": _verdict(directory),

@@ -1,12 +1,17 @@
-"""The only place that converts between RELION's conventions and ours.
+"""The only place that converts between other programs' conventions and ours.
 
 Ours: `x_view = R x_object`, projection along view z, and `image(x) = projection(x - t)`.
 RELION's matrix A(rot, tilt, psi) is our R, and its origin is -t. Checked against RELION
 itself in tests/outside/test_relion_conventions.py.
+
+cryoSPARC's `pose` is a rotation vector whose matrix is the transpose of our R; its `shift`
+has RELION's sign, in pixels of the alignment. cryoDRGN's matrix is our R, its translation has
+RELION's sign, in units of the box.
 """
 
 from __future__ import annotations
 
+import roma
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -57,3 +62,50 @@ def shifts_from_relion_origins(origins: Float[Tensor, "*n 2"]) -> Float[Tensor, 
     Its own inverse; the unit (Angstrom in 3.1, pixels in 3.0) stays what it was.
     """
     return -origins
+
+
+def rotation_from_cryosparc(pose: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n 3 3"]:
+    """R of cryoSPARC's rotation vector (radians, of any length), in float64."""
+    return roma.rotvec_to_rotmat(pose.to(torch.float64)).mT
+
+
+def rotation_to_cryosparc(rotations: Float[Tensor, "*n 3 3"]) -> Float[Tensor, "*n 3"]:
+    """The inverse of `rotation_from_cryosparc`; its length is at most pi."""
+    return roma.rotmat_to_rotvec(rotations.to(torch.float64).mT)
+
+
+def shifts_from_cryosparc(
+    shifts: Float[Tensor, "*n 2"], pixel_size_angstrom: Float[Tensor, "*n 1"] | float
+) -> Float[Tensor, "*n 2"]:
+    """In Angstrom. The pixel size is the alignment's, which a binned refinement has its own of."""
+    return -shifts.to(torch.float64) * pixel_size_angstrom
+
+
+def shifts_to_cryosparc(
+    shifts_angstrom: Float[Tensor, "*n 2"], pixel_size_angstrom: float
+) -> Float[Tensor, "*n 2"]:
+    """In pixels of `pixel_size_angstrom`."""
+    return -shifts_angstrom.to(torch.float64) / pixel_size_angstrom
+
+
+def shifts_from_cryodrgn(
+    translations: Float[Tensor, "*n 2"], box_angstrom: float
+) -> Float[Tensor, "*n 2"]:
+    """In Angstrom, of translations in units of the box."""
+    return -translations.to(torch.float64) * box_angstrom
+
+
+def shifts_to_cryodrgn(
+    shifts_angstrom: Float[Tensor, "*n 2"], box_angstrom: float
+) -> Float[Tensor, "*n 2"]:
+    """In units of the box."""
+    return -shifts_angstrom.to(torch.float64) / box_angstrom
+
+
+def image_sign_from_cryosparc(blob_sign: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
+    """What pixels are multiplied with so that protein is bright.
+
+    cryoSPARC's `blob/sign` is -1 where protein is bright (RELION's images), +1 where it is
+    dark (as in a micrograph). Its own inverse.
+    """
+    return -blob_sign

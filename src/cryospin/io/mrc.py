@@ -21,6 +21,8 @@ from cryospin.types import DensityMap, ParticleStack
 def read_images(stack: ParticleStack, index: np.ndarray) -> Float[Tensor, "b d d"]:
     """The images at `index` as float32, in that order; each file's slices are read ascending.
 
+    Protein is bright if the table told the truth about its images' sign.
+
     Raises
     ------
     BadDataError: missing or truncated stack, slice beyond its end, another box.
@@ -42,6 +44,8 @@ def read_images(stack: ParticleStack, index: np.ndarray) -> Float[Tensor, "b d d
             problem = f"image {slices[positions[-1]] + 1} of a stack of {header.shape[0]}"
             raise BadDataError(problem, file=header.path, fix="use the stack of this table")
         images[positions] = header.memmap()[slices[positions]]
+    if stack.image_sign is not None:
+        images *= stack.image_sign[index, None, None].astype(np.float32)
     return torch.from_numpy(images)
 
 

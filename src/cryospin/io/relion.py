@@ -6,7 +6,6 @@ Writing keeps every token of every column it does not set.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from cryospin.errors import BadDataError
 from cryospin.io.conventions import rotation_to_euler, shifts_from_relion_origins
+from cryospin.io.image_files import image_uid, numbered_stacks, one_pixel_size
 from cryospin.io.relion_columns import (
     ANGLES,
     CONFIDENCE,
@@ -70,7 +70,7 @@ def read_particles(path: Path | str) -> ParticleStack:
     files, file_index, slice_index, uids = _image_locations(names, path)
     row_of = {uid: row for row, uid in reversed(list(enumerate(uids)))}
     optics, optics_group = columns.optics_groups()
-    pixel_size = _one_pixel_size(optics, optics_group, path)
+    pixel_size = one_pixel_size(optics, optics_group, path, "rlnImagePixelSize")
     poses = columns.poses(pixel_size)
     half_set = columns.integers("rlnRandomSubset")
     micrographs = columns.text("rlnMicrographName")
@@ -110,10 +110,8 @@ def _image_locations(
     names: list[str], path: Path
 ) -> tuple[tuple[Path, ...], np.ndarray, np.ndarray, tuple[str, ...]]:
     """Files, and of each image its file, slice (0-based) and uid, from `000001@stack.mrcs`."""
-    places: dict[str, int] = {}
-    file_index = np.empty(len(names), dtype=np.int64)
     slice_index = np.zeros(len(names), dtype=np.int64)
-    uids = []
+    stacks, uids = [], []
     for row, name in enumerate(names):
         number, at, stack = name.partition("@")
         if not at:
@@ -129,42 +127,32 @@ def _image_locations(
                 column="rlnImageName",
                 fix="write it as 000001@stack.mrcs; the first image is number 1",
             )
-        file_index[row] = places.setdefault(stack, len(places))
         slice_index[row] = int(number) - 1
-        uids.append(f"{int(number):06d}@{stack}")
-    return tuple(_resolved(name, path) for name in places), file_index, slice_index, tuple(uids)
-
-
-def _resolved(name: str, star: Path) -> Path:
-    """Beside the STAR file, else under one of its parents (the project), else as it stands."""
-    # os.path, for Path.exists raises where a name is too long for the file system
-    for folder in star.absolute().parents:
-        if os.path.exists(folder / name):
-            return folder / name
-    return Path(name) if os.path.exists(name) else star.parent / name
-
-
-def _one_pixel_size(optics: tuple[Optics, ...], group: np.ndarray, path: Path) -> float:
-    sizes = {optics[i].pixel_size_angstrom for i in np.unique(group)}
-    if max(sizes) - min(sizes) > 1e-4 * max(sizes):
-        found = ", ".join(f"{size:g}" for size in sorted(sizes))
-        problem = f"particles of several pixel sizes: {found} Angstrom"
-        fix = "extract all particles at one pixel size, or split the table by optics group"
-        raise BadDataError(problem, file=path, column="rlnImagePixelSize", fix=fix)
-    return optics[group[0]].pixel_size_angstrom
+        stacks.append(stack)
+        uids.append(image_uid(int(number) - 1, stack))
+    files, file_index, _ = numbered_stacks(stacks, path)
+    return files, file_index, slice_index, tuple(uids)
 
 
 def write_particles(
     path: Path | str, stack: ParticleStack, poses: Poses | None, half_set: np.ndarray | None
 ) -> None:
-    """The stack's rows of its original table, with poses and half-sets (1, 2) set.
-
-    Every other token stays as it was read. Rows are found by uid, so a stack that was
-    selected or sorted gets its own values. Origins are written in the table's dialect.
+    """The table of `particles_with`, in its own dialect.
 
     Raises
     ------
     ResourceError: the disk does not take it.
+    """
+    write_star(path, particles_with(stack, poses, half_set))
+
+
+def particles_with(
+    stack: ParticleStack, poses: Poses | None, half_set: np.ndarray | None
+) -> StarFile:
+    """The stack's rows of its original table, with poses and half-sets (1, 2) set.
+
+    Every other token stays as it was read. Rows are found by uid, so a stack that was
+    selected or sorted gets its own values. Origins are in the table's dialect.
     """
     table: RelionTable = stack.table
     rows = [table.row_of[uid] for uid in stack.uids]
@@ -180,8 +168,7 @@ def write_particles(
     if half_set is not None:
         columns["rlnRandomSubset"] = [str(int(number)) for number in half_set]
     pairs = table.particles.pairs
-    blocks = dict(table.star.blocks) | {table.name: StarBlock(pairs, columns)}
-    write_star(path, StarFile(blocks))
+    return StarFile(dict(table.star.blocks) | {table.name: StarBlock(pairs, columns)})
 
 
 def write_new_particles(
@@ -194,8 +181,29 @@ def write_new_particles(
     poses: Poses | None = None,
     micrographs: list[str] | None = None,
     coordinates: np.ndarray | None = None,
+    half_set: np.ndarray | None = None,
 ) -> None:
-    """A fresh table in RELION 3.1's dialect.
+    """A fresh table in RELION 3.1's dialect; the parameters are those of `new_particles`."""
+    write_star(
+        path,
+        new_particles(
+            image_names, optics, box, optics_group, ctf, poses, micrographs, coordinates, half_set
+        ),
+    )
+
+
+def new_particles(
+    image_names: list[str],
+    optics: tuple[Optics, ...],
+    box: int,
+    optics_group: np.ndarray,
+    ctf: CtfParameters,
+    poses: Poses | None = None,
+    micrographs: list[str] | None = None,
+    coordinates: np.ndarray | None = None,
+    half_set: np.ndarray | None = None,
+) -> StarFile:
+    """The blocks of a fresh table in RELION 3.1's dialect.
 
     Parameters
     ----------
@@ -218,8 +226,10 @@ def write_new_particles(
     if poses is not None:
         written = _pose_columns(poses, optics[0].pixel_size_angstrom)
         columns |= {k: v for k, v in written.items() if k not in ORIGINS_PIXEL}
+    if half_set is not None:
+        columns["rlnRandomSubset"] = [str(int(number)) for number in half_set]
     blocks = {"optics": _optics_block(optics, box), "particles": StarBlock({}, columns)}
-    write_star(path, StarFile(blocks))
+    return StarFile(blocks)
 
 
 def _optics_block(optics: tuple[Optics, ...], box: int) -> StarBlock:

@@ -6,7 +6,6 @@ where both have it, the particle's own counts.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +15,7 @@ import torch
 
 from cryospin.errors import BadDataError
 from cryospin.io.conventions import euler_to_rotation, shifts_from_relion_origins
-from cryospin.io.mrc_header import read_header
+from cryospin.io.image_files import box_of_first_stack
 from cryospin.io.star import StarBlock, unquoted
 from cryospin.types import CtfParameters, Optics, Poses
 
@@ -42,6 +41,11 @@ class RelionColumns:
     optics: StarBlock | None
 
     def refuse_what_is_not_modelled(self) -> None:
+        if "rlnTomoName" in self.particles.columns:
+            # RELION 5's pseudo-subtomograms may be stacks of 2D images, one stack a particle
+            fix = "give a table of single-particle images"
+            problem = "these particles are of tomograms (tilt series)"
+            raise BadDataError(problem, file=self.path, column="rlnTomoName", fix=fix)
         for name, (value, problem, instead) in _NOT_MODELLED.items():
             values = self.numbers(name)
             found = np.flatnonzero(values == value) if values is not None else np.empty(0, int)
@@ -55,7 +59,7 @@ class RelionColumns:
         if name in self.particles.columns:
             return self._parsed(name, self.particles)
         if self.optics is not None and name in self.optics.columns:
-            return self._parsed(name, self.optics)[self._optics_rows]
+            return self._parsed(name, self.optics)[self.optics_rows]
         return None
 
     def required(self, name: str, fix: str) -> np.ndarray:
@@ -152,16 +156,8 @@ class RelionColumns:
         """In pixels: as the table says, else as the first stack that exists says."""
         sizes = self.integers("rlnImageSize")
         if sizes is None:
-            path = next((file for file in files if os.path.exists(file)), None)
-            if path is None:
-                raise BadDataError(
-                    f"stack {files[0]} does not exist, and no column rlnImageSize tells the box",
-                    file=self.path,
-                    row=1,
-                    column="rlnImageName",
-                    fix="paths count from the STAR file's folder or one above it",
-                )
-            return read_header(path).shape[-1]
+            hint = "no column rlnImageSize tells the box"
+            return box_of_first_stack(files, self.path, "rlnImageName", hint)
         if sizes.min() != sizes.max():
             raise BadDataError(
                 f"boxes differ: {sizes.min()} and {sizes.max()} pixels",
@@ -173,7 +169,7 @@ class RelionColumns:
         return int(sizes[0])
 
     @cached_property
-    def _optics_rows(self) -> np.ndarray:
+    def optics_rows(self) -> np.ndarray:
         """The row of the optics table each particle belongs to, (n,)."""
         assert self.optics is not None
         if "rlnOpticsGroup" not in self.particles.columns and len(self.optics) == 1:

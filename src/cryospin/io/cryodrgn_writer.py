@@ -1,0 +1,84 @@
+"""cryoDRGN's inputs written: a list of stacks, with CTFs, poses and an index pickled beside."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from cryospin.errors import BadDataError
+from cryospin.io.atomic import atomic_path
+from cryospin.io.conventions import shifts_to_cryodrgn
+from cryospin.io.cryodrgn import CryodrgnTable
+from cryospin.io.cryodrgn_pickle_writer import write_arrays
+from cryospin.io.mrc_header import read_header
+from cryospin.types import ParticleStack, Poses
+
+
+def write_cryodrgn(path: Path | str, stack: ParticleStack, poses: Poses | None) -> list[Path]:
+    """`particles.txt`, and beside it `particles.ctf.pkl` and, with poses, `particles.poses.pkl`.
+
+    A list of stacks means all their images in order. Where the particles are fewer,
+    `particles.ind.pkl` tells which they are (cryoDRGN's --ind), and the rows of the others
+    hold no pose and the first particle's CTF.
+
+    Returns
+    -------
+    the files written.
+
+    Raises
+    ------
+    BadDataError: a stack that is missing (its length is needed), an image listed twice.
+    ResourceError: the disk does not take them.
+    """
+    path = Path(path)
+    used = np.unique(stack.file_index)
+    place, total = _places(stack, used)
+    written = {kind: path.with_name(f"{path.stem}.{kind}.pkl") for kind in ("ctf", "poses", "ind")}
+    # a file of an earlier conversion would be taken for one of this
+    for file in written.values():
+        file.unlink(missing_ok=True)
+    folder = path.absolute().parent
+    names = [os.path.relpath(stack.files[number].absolute(), folder) for number in used]
+    with atomic_path(path) as temporary:
+        temporary.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
+    rows = _ctf_rows(stack)
+    ctf = np.repeat(rows[:1], total, axis=0)
+    ctf[place] = rows
+    write_arrays(written["ctf"], ctf)
+    if poses is not None:
+        rotations = np.broadcast_to(np.eye(3, dtype=np.float32), (total, 3, 3)).copy()
+        translations = np.zeros((total, 2), dtype=np.float32)
+        rotations[place] = poses.rotations.numpy()
+        width = stack.box * stack.pixel_size_angstrom
+        translations[place] = shifts_to_cryodrgn(poses.shifts_angstrom, width).numpy()
+        write_arrays(written["poses"], rotations, translations)
+    if len(stack) < total:
+        write_arrays(written["ind"], np.sort(place))
+    return [path, *(file for file in written.values() if file.exists())]
+
+
+def _places(stack: ParticleStack, used: np.ndarray) -> tuple[np.ndarray, int]:
+    """Each particle's place (n,) among all images of the files `used`, and how many they are."""
+    counts = np.array([read_header(stack.files[number]).shape[0] for number in used])
+    starts = np.concatenate([[0], np.cumsum(counts)])
+    file = np.searchsorted(used, stack.file_index)
+    place = starts[file] + stack.slice_index
+    if len(np.unique(place)) < len(stack) or (stack.slice_index >= counts[file]).any():
+        fix = "remove duplicate rows, and give the stacks that belong to the table"
+        problem = "an image is listed twice, or beyond its stack"
+        raise BadDataError(problem, file=stack.source, fix=fix)
+    return place, int(starts[-1])
+
+
+def _ctf_rows(stack: ParticleStack) -> np.ndarray:
+    """(n, 9); the very rows of the file where the particles came from cryoDRGN."""
+    if isinstance(stack.table, CryodrgnTable):
+        return stack.table.ctf[[stack.table.row_of[uid] for uid in stack.uids]]
+    ctf, n = stack.ctf, len(stack)
+    size = torch.full((n,), float(stack.box)), torch.full((n,), stack.pixel_size_angstrom)
+    defocus = ctf.defocus_u_angstrom, ctf.defocus_v_angstrom, ctf.defocus_angle_degrees
+    optics = ctf.voltage_kv, ctf.spherical_aberration_mm, ctf.amplitude_contrast
+    return torch.stack([*size, *defocus, *optics, ctf.phase_shift_degrees], 1).numpy().astype("f4")

@@ -1,0 +1,245 @@
+"""cryoSPARC particle tables (`.cs`): ours from them, and theirs with our poses.
+
+Writing keeps every column it does not set, bit for bit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from cryospin.errors import BadDataError
+from cryospin.io.conventions import (
+    image_sign_from_cryosparc,
+    rotation_to_cryosparc,
+    shifts_to_cryosparc,
+)
+from cryospin.io.cryosparc_columns import CONFIDENCE, REQUIRED, CryosparcColumns
+from cryospin.io.cryosparc_table import (
+    covers,
+    joined,
+    passthroughs_beside,
+    read_cs,
+    uids_of,
+    with_columns,
+    write_cs,
+)
+from cryospin.io.image_files import image_uid, numbered_stacks, one_pixel_size
+from cryospin.types import CtfParameters, ParticleStack, Poses
+
+# what cryoSPARC's own refinements write beside pose and shift, with what they begin at
+_NEUTRAL_ALIGNMENT = {
+    "error": 0.0,
+    "error_min": 0.0,
+    "resid_pow": 0.0,
+    "slice_pow": 0.0,
+    "image_pow": 0.0,
+    "cross_cor": 0.0,
+    "alpha": 1.0,
+    "weight": 0.0,
+    "pose_ess": 0.0,
+    "shift_ess": 0.0,
+    "class_posterior": 1.0,
+    "class_ess": 1.0,
+}
+
+
+@dataclass(frozen=True)
+class CryosparcTable:
+    """The rows of a `.cs` file, with the columns of its passthroughs joined at the end.
+
+    row_of: the row (0-based) of each of our uids, `index@path`.
+    """
+
+    path: Path
+    rows: np.ndarray
+    row_of: dict[str, int]
+
+
+def read_cryosparc(path: Path | str, passthroughs: Sequence[Path | str] = ()) -> ParticleStack:
+    """The particles of a `.cs` file; of stacks nothing is read.
+
+    Parameters
+    ----------
+    passthroughs: joined by `uid`. Where columns are still missing, passthrough files in the
+        same folder that hold all particles are joined too.
+
+    Raises
+    ------
+    BadDataError: what `read_cs` refuses, missing columns, values that are no numbers,
+        particles of several boxes or pixel sizes, particles the passthrough does not know.
+    """
+    path = Path(path)
+    rows = _with_passthroughs(path, [Path(file) for file in passthroughs])
+    if not len(rows):
+        raise BadDataError("the table has no rows", file=path, fix="select some particles")
+    columns = CryosparcColumns(path, rows)
+    names, slices = columns.stack_names(), columns.slices()
+    files, file_index, _ = numbered_stacks(names, path)
+    uids = tuple(map(image_uid, slices.tolist(), names))
+    optics, optics_group = columns.optics_groups()
+    pixel_size = one_pixel_size(optics, optics_group, path, "blob/psize_A")
+    micrographs, coordinates = _places(columns)
+    return ParticleStack(
+        source=path,
+        table=CryosparcTable(path, rows, {uid: row for row, uid in reversed([*enumerate(uids)])}),
+        uids=uids,
+        files=files,
+        file_index=file_index,
+        slice_index=slices,
+        box=columns.box(),
+        pixel_size_angstrom=pixel_size,
+        optics=optics,
+        optics_group=optics_group,
+        ctf=columns.ctf(),
+        poses=columns.poses(pixel_size),
+        half_set=columns.half_set(),
+        micrographs=micrographs,
+        coordinates_pixel=coordinates,
+        image_sign=columns.image_sign(),
+    )
+
+
+def _with_passthroughs(path: Path, given: list[Path]) -> np.ndarray:
+    rows = read_cs(path)
+    uids = uids_of(rows, path)
+    for file in given:
+        rows = joined(rows, path, read_cs(file), file)
+
+    def missing() -> list[str]:
+        return [name for name in REQUIRED if name not in (rows.dtype.names or ())]
+
+    beside = passthroughs_beside(path) if missing() else []
+    for file in beside:
+        other = read_cs(file)
+        if missing() and covers(other, uids):
+            rows = joined(rows, path, other, file)
+    if lacking := missing():
+        looked = f"; looked into {', '.join(file.name for file in beside)}" if beside else ""
+        raise BadDataError(
+            f"no such column ({len(lacking)} missing{looked})",
+            file=path,
+            column=lacking[0],
+            fix="put the job's passthrough_particles.cs beside it, or convert with --passthrough",
+        )
+    return rows
+
+
+def _places(columns: CryosparcColumns) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Micrographs (n,) and coordinates (n, 2) x, y in their pixels, if the table says so."""
+    if "location/micrograph_path" not in columns:
+        return None, None
+    micrographs = np.array(columns.text("location/micrograph_path"))
+    fractions = ("location/center_x_frac", "location/center_y_frac")
+    if not all(name in columns for name in (*fractions, "location/micrograph_shape")):
+        return micrographs, None
+    shape = columns.numbers("location/micrograph_shape", (2,))  # rows, columns
+    x, y = map(columns.numbers, fractions)
+    return micrographs, np.stack([x * shape[:, 1], y * shape[:, 0]], axis=1)
+
+
+def write_cryosparc(
+    path: Path | str, stack: ParticleStack, poses: Poses | None, half_set: np.ndarray | None
+) -> None:
+    """The stack's rows of its `.cs` table, with poses and half-sets (1, 2) set.
+
+    Raises
+    ------
+    ResourceError: the disk does not take it.
+    """
+    table: CryosparcTable = stack.table
+    rows = table.rows[[table.row_of[uid] for uid in stack.uids]]
+    write_cs(path, with_columns(rows, _alignment(rows, poses, half_set, stack.pixel_size_angstrom)))
+
+
+def write_new_cryosparc(
+    path: Path | str,
+    stack: ParticleStack,
+    stack_names: Sequence[str],
+    poses: Poses | None,
+    half_set: np.ndarray | None,
+) -> None:
+    """A fresh `.cs` table of particles that another program's table told of.
+
+    Parameters
+    ----------
+    stack_names: path of each particle's image file, as it shall stand in the table.
+    """
+    n = len(stack)
+    sign = np.ones(n) if stack.image_sign is None else stack.image_sign
+    blob_sign = image_sign_from_cryosparc(torch.from_numpy(np.asarray(sign, dtype=np.float64)))
+    columns: dict[str, np.ndarray] = {
+        "uid": np.array([_number_of(uid) for uid in stack.uids], dtype="<u8"),
+        "blob/path": np.array([name.encode("utf-8") for name in stack_names], dtype="S"),
+        "blob/idx": stack.slice_index.astype("<u4"),
+        "blob/shape": np.full((n, 2), stack.box, dtype="<u4"),
+        "blob/psize_A": np.full(n, stack.pixel_size_angstrom, dtype="<f4"),
+        "blob/sign": blob_sign.numpy().astype("<f4"),
+        "ctf/type": np.full(n, b"imported"),
+        "ctf/exp_group_id": stack.optics_group.astype("<u4"),
+        **_ctf_columns(stack.ctf),
+        **_place_columns(stack),
+    }
+    empty = np.empty(n, dtype=np.dtype([]))
+    rows = with_columns(empty, columns)
+    write_cs(path, with_columns(rows, _alignment(rows, poses, half_set, stack.pixel_size_angstrom)))
+
+
+def _number_of(uid: str) -> int:
+    """64 bits that depend on the path and the index alone."""
+    return int.from_bytes(hashlib.blake2b(uid.encode(), digest_size=8).digest(), "little")
+
+
+def _ctf_columns(ctf: CtfParameters) -> dict[str, np.ndarray]:
+    n = len(ctf)
+    values = {
+        "accel_kv": ctf.voltage_kv,
+        "cs_mm": ctf.spherical_aberration_mm,
+        "amp_contrast": ctf.amplitude_contrast,
+        "df1_A": ctf.defocus_u_angstrom,
+        "df2_A": ctf.defocus_v_angstrom,
+        "df_angle_rad": torch.deg2rad(ctf.defocus_angle_degrees.double()),
+        "phase_shift_rad": torch.deg2rad(ctf.phase_shift_degrees.double()),
+        "scale": torch.ones(n),
+    }
+    widths = {"shift_A": 2, "tilt_A": 2, "trefoil_A": 2, "tetra_A": 4, "anisomag": 4}
+    columns = {f"ctf/{name}": x.numpy().astype("<f4") for name, x in values.items()}
+    columns["ctf/scale_const"] = np.zeros(n, dtype="<f4")
+    columns |= {f"ctf/{name}": np.zeros((n, width), "<f4") for name, width in widths.items()}
+    return columns | {"ctf/bfactor": np.zeros(n, dtype="<f4")}
+
+
+def _place_columns(stack: ParticleStack) -> dict[str, np.ndarray]:
+    """cryoSPARC has fractions of a micrograph whose size no other table tells: names only."""
+    if stack.micrographs is None:
+        return {}
+    names = [str(name).encode("utf-8") for name in stack.micrographs]
+    return {"location/micrograph_path": np.array(names, dtype="S")}
+
+
+def _alignment(
+    rows: np.ndarray, poses: Poses | None, half_set: np.ndarray | None, pixel_size_angstrom: float
+) -> dict[str, np.ndarray]:
+    """The columns to set; what a refinement writes besides is added where it is missing."""
+    columns: dict[str, np.ndarray] = {}
+    n, prefix = len(rows), "alignments3D/"
+    if half_set is not None:
+        columns[prefix + "split"] = (np.asarray(half_set) - 1).astype("<u4")
+    if poses is None:
+        return columns
+    shifts = shifts_to_cryosparc(poses.shifts_angstrom, pixel_size_angstrom)
+    columns |= {
+        prefix + "shift": shifts.numpy().astype("<f4"),
+        prefix + "pose": rotation_to_cryosparc(poses.rotations).numpy().astype("<f4"),
+        prefix + "psize_A": np.full(n, pixel_size_angstrom, dtype="<f4"),
+        CONFIDENCE: poses.confidence.numpy().astype("<f4"),
+    }
+    neutral = {prefix + k: np.full(n, x, dtype="<f4") for k, x in _NEUTRAL_ALIGNMENT.items()}
+    neutral |= {prefix + name: np.zeros(n, dtype="<u4") for name in ("split", "class")}
+    there = {*(rows.dtype.names or ()), *columns}
+    return columns | {name: values for name, values in neutral.items() if name not in there}

@@ -1,0 +1,223 @@
+"""What the columns of a cryoSPARC particle table mean.
+
+Units: radians for angles, Angstrom for defocus, pixels of the alignment's own pixel size for
+shifts. Tilt, trefoil, tetrafoil and anisotropic magnification are carried, not modelled.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from cryospin.errors import BadDataError
+from cryospin.io.conventions import (
+    image_sign_from_cryosparc,
+    rotation_from_cryosparc,
+    shifts_from_cryosparc,
+)
+from cryospin.types import CtfParameters, Optics, Poses
+
+CONFIDENCE = "cryospin/confidence"
+REQUIRED = (
+    "blob/path",
+    "blob/idx",
+    "blob/shape",
+    "blob/psize_A",
+    "ctf/accel_kv",
+    "ctf/cs_mm",
+    "ctf/amp_contrast",
+    "ctf/df1_A",
+    "ctf/df2_A",
+    "ctf/df_angle_rad",
+)
+
+
+@dataclass(frozen=True)
+class CryosparcColumns:
+    """The rows of the `.cs` file at `path`, passthroughs joined."""
+
+    path: Path
+    rows: np.ndarray
+
+    def __contains__(self, name: str) -> bool:
+        return name in (self.rows.dtype.names or ())
+
+    def refuse(self, problem: str, column: str, fix: str, row: int | None = None) -> BadDataError:
+        place = None if row is None else row + 1
+        return BadDataError(problem, file=self.path, row=place, column=column, fix=fix)
+
+    def numbers(self, name: str, shape: tuple[int, ...] = ()) -> np.ndarray:
+        """A column as float64, (n, *shape), all finite. Raises BadDataError otherwise."""
+        fix = "write the table again with cryoSPARC"
+        values = self.rows[name]
+        if values.shape[1:] != shape or values.dtype.kind not in "iufb":
+            raise self.refuse(f"has the type {self.rows.dtype[name]}", name, fix)
+        values = values.astype(np.float64)
+        broken = np.flatnonzero(~np.isfinite(values.reshape(len(values), -1)).all(axis=1))
+        if len(broken):
+            raise self.refuse(f"{values[broken[0]]} is no number", name, fix, int(broken[0]))
+        return values
+
+    def optional(self, name: str, default: float) -> np.ndarray:
+        return self.numbers(name) if name in self else np.full(len(self.rows), default)
+
+    def text(self, name: str) -> list[str]:
+        """A column of names, (n) strings."""
+        fix = "write the table again with cryoSPARC"
+        values = self.rows[name]
+        if values.ndim != 1 or values.dtype.kind not in "SU":
+            raise self.refuse(f"has the type {self.rows.dtype[name]}, not text", name, fix)
+        if values.dtype.kind == "U":
+            return [str(value) for value in values]
+        try:
+            return [value.decode("utf-8") for value in values.tolist()]
+        except UnicodeDecodeError as error:
+            raise self.refuse("names that are not text", name, fix) from error
+
+    def stack_names(self) -> list[str]:
+        """Paths of the image files, without the mark `>` of a path relative to an export."""
+        names = [name.removeprefix(">") for name in self.text("blob/path")]
+        # a thousand particles may share a path
+        if strange := {name for name in {*names} if not name or not name.isprintable()}:
+            row = next(row for row, name in enumerate(names) if name in strange)
+            fix = "give the passthrough file of the job that extracted the particles"
+            raise self.refuse(f"{names[row][:40]!r} is no path", "blob/path", fix, row)
+        return names
+
+    def slices(self) -> np.ndarray:
+        """Of each image in its file, counted from 0, (n,) int64."""
+        index = self.numbers("blob/idx")
+        broken = np.flatnonzero((index < 0) | (index > 1e9) | (index != np.rint(index)))
+        if len(broken):
+            problem = f"{index[broken[0]]:g} is no index of an image"
+            raise self.refuse(problem, "blob/idx", "re-export the particles", int(broken[0]))
+        return index.astype(np.int64)
+
+    def box(self) -> int:
+        shape = self.numbers("blob/shape", (2,))
+        odd = np.flatnonzero((shape != shape[0, 0]).any(axis=1) | ~(shape[:, 0] >= 1))
+        if len(odd) or shape[0, 0] > 1e6:
+            row = int(odd[0]) if len(odd) else 0
+            problem = f"images of {shape[row, 1]:g} x {shape[row, 0]:g}, not one square box"
+            raise self.refuse(problem, "blob/shape", "extract all particles with one box", row)
+        return int(shape[0, 0])
+
+    def image_sign(self) -> np.ndarray | None:
+        """See `image_sign_from_cryosparc`; None where nothing is to be done."""
+        if "blob/sign" not in self:
+            return None
+        blob = self.numbers("blob/sign")
+        broken = np.flatnonzero(np.abs(blob) != 1.0)
+        if len(broken):
+            problem, fix = f"{blob[broken[0]]:g} is no sign", "it is -1 (protein bright) or 1"
+            raise self.refuse(problem, "blob/sign", fix, int(broken[0]))
+        sign = image_sign_from_cryosparc(torch.from_numpy(blob)).numpy()
+        return sign if (sign < 0).any() else None
+
+    def optics_groups(self) -> tuple[tuple[Optics, ...], np.ndarray]:
+        """The distinct optics, ordered by exposure group, and each particle's."""
+        names = ("blob/psize_A", "ctf/accel_kv", "ctf/cs_mm", "ctf/amp_contrast")
+        columns = [self.optional("ctf/exp_group_id", 0.0), *map(self.numbers, names)]
+        distinct, members = np.unique(np.stack(columns, axis=1), axis=0, return_inverse=True)
+        optics = tuple(
+            Optics(f"expGroup{values[0]:g}", *_as_written(values[1:])) for values in distinct
+        )
+        return optics, members.reshape(-1)
+
+    def ctf(self) -> CtfParameters:
+        degrees = 180.0 / np.pi
+        values = (
+            self.numbers("ctf/df1_A"),
+            self.numbers("ctf/df2_A"),
+            self.numbers("ctf/df_angle_rad") * degrees,
+            self.optional("ctf/phase_shift_rad", 0.0) * degrees,
+            self.numbers("ctf/accel_kv"),
+            self.numbers("ctf/cs_mm"),
+            self.numbers("ctf/amp_contrast"),
+        )
+        return CtfParameters(*(torch.from_numpy(x).to(torch.float32) for x in values))
+
+    def half_set(self) -> np.ndarray | None:
+        """1 or 2; cryoSPARC's `split` counts from 0. None where all are of one half."""
+        for group in ("alignments3D", "alignments3D_multi"):
+            if f"{group}/split" in self:
+                split = self.numbers(f"{group}/split")
+                known = np.isin(split, (0, 1)).all() and (split != split[0]).any()
+                return split.astype(np.int64) + 1 if known else None
+        return None
+
+    def poses(self, pixel_size_angstrom: float) -> Poses | None:
+        """float64. Of `alignments3D`, else of the best of several classes."""
+        found = self._alignments(pixel_size_angstrom)
+        if found is None:
+            return None
+        pose, shift, size = (torch.from_numpy(np.ascontiguousarray(x)) for x in found)
+        return Poses(
+            rotation_from_cryosparc(pose),
+            shifts_from_cryosparc(shift, size[:, None]),
+            torch.from_numpy(self.optional(CONFIDENCE, 1.0).clip(0.0, 1.0)),
+        )
+
+    def _alignments(self, pixel_size: float) -> tuple[np.ndarray, ...] | None:
+        """Rotation vectors (n, 3), shifts (n, 2) in pixels, and their pixel size (n,)."""
+        if "alignments3D/pose" in self:
+            shift = np.zeros((len(self.rows), 2))
+            if "alignments3D/shift" in self:
+                shift = self.numbers("alignments3D/shift", (2,))
+            size = self.optional("alignments3D/psize_A", pixel_size)
+            return self.numbers("alignments3D/pose", (3,)), shift, size
+        if "alignments3D_multi/pose" in self:
+            return self._best_class(self._multi(pixel_size))
+        pattern = re.compile(r"alignments_class_(\d+)/pose")
+        groups = [m[1] for m in map(pattern.fullmatch, self.rows.dtype.names or ()) if m]
+        if not groups:
+            return None
+        parts = [self._one_class(f"alignments_class_{k}", pixel_size) for k in groups]
+        return self._best_class(tuple(np.stack(part, axis=1) for part in zip(*parts, strict=True)))
+
+    def _one_class(self, group: str, pixel_size: float) -> tuple[np.ndarray, ...]:
+        """Posterior (n,), pose (n, 3), shift (n, 2), pixel size (n,) of an ab-initio class."""
+        for name in ("pose", "shift"):
+            if f"{group}/{name}" not in self:
+                raise self.refuse("no such column", f"{group}/{name}", "re-export the particles")
+        return (
+            self.optional(f"{group}/class_posterior", 1.0),
+            self.numbers(f"{group}/pose", (3,)),
+            self.numbers(f"{group}/shift", (2,)),
+            self.optional(f"{group}/psize_A", pixel_size),
+        )
+
+    def _multi(self, pixel_size: float) -> tuple[np.ndarray, ...]:
+        """Posterior (n, c), poses (n, c, 3), shifts (n, c, 2), pixel sizes (n, c), c classes."""
+        group, n = "alignments3D_multi", len(self.rows)
+        pose = self.rows[f"{group}/pose"]
+        classes = pose.shape[1] if pose.ndim == 3 else 0
+        for name in ("shift", "class_posterior"):
+            if not classes or f"{group}/{name}" not in self:
+                fix = "give the particles of one class"
+                raise self.refuse("no pose per class", f"{group}/{name}", fix)
+        size = np.full((n, classes), pixel_size)
+        if f"{group}/psize_A" in self:
+            per_class = self.rows[f"{group}/psize_A"].ndim == 2
+            size = self.numbers(f"{group}/psize_A", (classes,) if per_class else ())
+            size = np.broadcast_to(size.reshape(n, -1), (n, classes))
+        return (
+            self.numbers(f"{group}/class_posterior", (classes,)),
+            self.numbers(f"{group}/pose", (classes, 3)),
+            self.numbers(f"{group}/shift", (classes, 2)),
+            size,
+        )
+
+    def _best_class(self, parts: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
+        posterior, *values = parts
+        best = (np.arange(len(posterior)), posterior.argmax(axis=1))
+        return tuple(value[best] for value in values)
+
+
+def _as_written(values: np.ndarray) -> list[float]:
+    """0.1 for the float32 nearest to it, and so on: what was meant, for the next table."""
+    return [float(f"{value:.7g}") for value in values]

@@ -1,0 +1,238 @@
+"""Which program's table a file is, and tables of one program into those of another.
+
+A table keeps its own columns only in its own format; `like` gives back those that a detour
+through another program left behind.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from cryospin.errors import BadDataError, UsageError
+from cryospin.io.cryodrgn import read_cryodrgn
+from cryospin.io.cryodrgn_writer import write_cryodrgn
+from cryospin.io.cryosparc import (
+    CryosparcTable,
+    read_cryosparc,
+    write_cryosparc,
+    write_new_cryosparc,
+)
+from cryospin.io.image_files import (
+    image_uid,
+    names_for,
+    number_and_file_name,
+    resolved_stack,
+    stack_of,
+)
+from cryospin.io.relion import RelionTable, new_particles, particles_with, read_particles
+from cryospin.io.relion_columns import RelionColumns
+from cryospin.io.relion_dialects import in_relion_30, in_relion_31
+from cryospin.io.star import StarFile, write_star
+from cryospin.types import ParticleStack, Poses
+
+RELION_30, RELION_31, CRYOSPARC, CRYODRGN = FORMATS = (
+    "relion-3.0",
+    "relion-3.1",
+    "cryosparc",
+    "cryodrgn",
+)
+_SUFFIXES = {".cs": CRYOSPARC, ".txt": CRYODRGN, ".mrcs": CRYODRGN, ".mrc": CRYODRGN}
+_OUTPUTS = {RELION_30: ".star", RELION_31: ".star", CRYOSPARC: ".cs", CRYODRGN: ".txt"}
+
+
+def read_particles_of_any_kind(
+    path: Path | str,
+    *,
+    passthroughs: Sequence[Path | str] = (),
+    poses: Path | str | None = None,
+    ctf: Path | str | None = None,
+) -> ParticleStack:
+    """The particles of a RELION .star, a cryoSPARC .cs, or cryoDRGN's .txt and .mrcs.
+
+    Parameters
+    ----------
+    passthroughs: of a .cs, beside those that are found.
+    poses, ctf: pickled arrays of a .txt or .mrcs, where they are not found beside it.
+
+    Raises
+    ------
+    BadDataError: as the format's reader says; a file of poses without images.
+    """
+    path = Path(path)
+    kind = _SUFFIXES.get(path.suffix)
+    if kind == CRYOSPARC:
+        return read_cryosparc(path, passthroughs)
+    if kind == CRYODRGN:
+        return read_cryodrgn(path, poses, ctf)
+    if path.suffix == ".pkl":
+        fix = "give the .txt or .mrcs of the images, and this file by --poses or --ctf"
+        raise BadDataError("names no images", file=path, fix=fix)
+    return read_particles(path)
+
+
+def format_of(stack: ParticleStack) -> str:
+    """The format of the table a stack was read from."""
+    if isinstance(stack.table, RelionTable):
+        return RELION_30 if stack.table.optics is None else RELION_31
+    return CRYOSPARC if isinstance(stack.table, CryosparcTable) else CRYODRGN
+
+
+def output_format(out: Path, wanted: str | None, stack: ParticleStack) -> str:
+    """What to write: as said, else by the name of the file; a .star keeps its dialect.
+
+    Raises UsageError where name and wish contradict each other or neither tells.
+    """
+    by_name = {
+        suffix: [k for k, s in _OUTPUTS.items() if s == suffix] for suffix in _OUTPUTS.values()
+    }
+    possible = by_name.get(out.suffix, [])
+    if wanted is not None and wanted not in FORMATS:
+        raise UsageError(f"no format {wanted!r}\n  fix: choose from {', '.join(FORMATS)}")
+    if not possible or (wanted is not None and wanted not in possible):
+        suffix = _OUTPUTS.get(wanted or "", ".star, .cs or .txt")
+        raise UsageError(f"{out}: what format is that?\n  fix: give a name that ends in {suffix}")
+    if wanted is not None:
+        return wanted
+    own = format_of(stack)
+    return own if own in possible else possible[-1]
+
+
+def with_columns_of(original: ParticleStack, stack: ParticleStack) -> ParticleStack:
+    """The rows of `original` that are the particles of `stack`, in its order, with its poses.
+
+    Particles are matched by image number and stack; where no stack is named alike, by file
+    name (programs move, link and rename stacks).
+
+    Raises
+    ------
+    BadDataError: a particle that `original` does not have, or has twice.
+    """
+    for key in (str, number_and_file_name):
+        rows: dict[str, int] = {}
+        doubles = set()
+        for row, uid in enumerate(original.uids):
+            if rows.setdefault(key(uid), row) != row:
+                doubles.add(key(uid))
+        wanted = [key(uid) for uid in stack.uids]
+        missing = [row for row, name in enumerate(wanted) if name not in rows or name in doubles]
+        if not missing:
+            found = original.select(np.array([rows[name] for name in wanted]))
+            return replace(found, poses=_with_confidence(stack, found), half_set=stack.half_set)
+    first = stack.uids[missing[0]]
+    problem = f"image {first} is not in {original.source}, or not once ({len(missing)} such)"
+    fix = "give the table that these particles came from"
+    raise BadDataError(problem, file=stack.source, row=missing[0] + 1, fix=fix)
+
+
+def _with_confidence(stack: ParticleStack, found: ParticleStack) -> Poses | None:
+    """The stack's poses; where no confidence came with them, that of `found`."""
+    if stack.poses is None or found.poses is None or not bool((stack.poses.confidence == 1).all()):
+        return stack.poses
+    return replace(stack.poses, confidence=found.poses.confidence)
+
+
+def write_table(
+    out: Path,
+    stack: ParticleStack,
+    kind: str,
+    poses: Poses | None = None,
+    half_set: np.ndarray | None = None,
+) -> None:
+    """Write the particles as a table of format `kind`.
+
+    Parameters
+    ----------
+    poses, half_set: set in the table; None leaves what the stack came with.
+
+    Raises
+    ------
+    BadDataError: cryoDRGN's list of stacks that are not there.
+    ResourceError: the disk does not take it.
+    """
+    known_poses = stack.poses if poses is None else poses
+    known_half_set = stack.half_set if half_set is None else half_set
+    if kind == CRYODRGN:
+        write_cryodrgn(out, stack, known_poses)
+    elif kind == CRYOSPARC and isinstance(stack.table, CryosparcTable):
+        write_cryosparc(out, stack, poses, half_set)
+    elif kind == CRYOSPARC:
+        names = names_for(stack, out)
+        write_new_cryosparc(out, stack, names, known_poses, known_half_set)
+    elif isinstance(stack.table, RelionTable):
+        star = particles_with(stack, poses, half_set)
+        write_star(out, _in_dialect(star, stack.table.name, kind, out, stack.box))
+    else:
+        star = _new_star(out, stack, known_poses, known_half_set)
+        write_star(out, _in_dialect(star, "particles", kind, out, stack.box))
+
+
+def _in_dialect(star: StarFile, name: str, kind: str, path: Path, box: int) -> StarFile:
+    optics = star.blocks.get("optics")
+    columns = RelionColumns(path, star.blocks[name], optics)
+    if kind == RELION_30 and optics is not None:
+        return in_relion_30(star, name, columns, box)
+    if kind == RELION_31 and optics is None:
+        return in_relion_31(star, name, columns, box)
+    return star
+
+
+def _new_star(
+    out: Path, stack: ParticleStack, poses: Poses | None, half_set: np.ndarray | None
+) -> StarFile:
+    names = zip(stack.slice_index.tolist(), names_for(stack, out), strict=True)
+    micrographs = stack.micrographs
+    return new_particles(
+        [image_uid(number, name) for number, name in names],
+        stack.optics,
+        stack.box,
+        stack.optics_group,
+        stack.ctf,
+        poses,
+        None if micrographs is None else [str(name) for name in micrographs],
+        stack.coordinates_pixel,
+        half_set,
+    )
+
+
+def losses(stack: ParticleStack, kind: str, out: Path) -> list[str]:
+    """What of the particles a table `out` of format `kind` will not tell, in sentences."""
+    notes = []
+    own = format_of(stack).split("-")[0] == kind.split("-")[0]
+    if own and kind != CRYODRGN and (lost := _out_of_reach(stack, out)):
+        notes.append(f"paths are kept as they are, and {lost} is not found from {out.parent}")
+    if stack.image_sign is not None and kind != CRYOSPARC:
+        notes.append(
+            "images are dark on light (blob/sign 1), which this format cannot say: "
+            "invert the images, or tell the program that reads the table"
+        )
+    if kind == CRYODRGN and stack.half_set is not None:
+        notes.append("cryoDRGN's files have no half-sets")
+    if not own:
+        notes.append(
+            "columns of the input that the other format has no place for are left behind; "
+            "--like INPUT gives them back on the way home"
+        )
+    return notes
+
+
+def _out_of_reach(stack: ParticleStack, out: Path) -> str | None:
+    """A stack that is found from the input's folder and not from the output's, by its name."""
+    names = {stack_of(uid): i for uid, i in zip(stack.uids, stack.file_index, strict=True)}
+    for name, number in names.items():
+        if os.path.exists(stack.files[number]) and not os.path.exists(resolved_stack(name, out)):
+            return name
+    return None
+
+
+def write_beside(folder: Path, stack: ParticleStack, poses: Poses, half_set: np.ndarray) -> None:
+    """`particles.star` with a run's poses and, for particles of a `.cs`, `particles.cs` too."""
+    kind = format_of(stack)
+    star = kind if kind in (RELION_30, RELION_31) else RELION_31
+    write_table(folder / "particles.star", stack, star, poses, half_set)
+    if kind == CRYOSPARC:
+        write_table(folder / "particles.cs", stack, CRYOSPARC, poses, half_set)

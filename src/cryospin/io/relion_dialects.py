@@ -1,0 +1,130 @@
+"""RELION's two dialects into each other: 3.0 (one table) and 3.1 to 5 (with optics groups).
+
+Every column stays as it is; what belongs to the optics changes its table, and origins their
+unit.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cryospin.io.relion_columns import RelionColumns
+from cryospin.io.star import StarBlock, StarFile
+
+# what 3.1 and later keep once per optics group
+_OPTICS = (
+    "rlnOpticsGroupName",
+    "rlnVoltage",
+    "rlnSphericalAberration",
+    "rlnAmplitudeContrast",
+    "rlnImagePixelSize",
+    "rlnMicrographOriginalPixelSize",
+    "rlnMicrographPixelSize",
+    "rlnImageSize",
+    "rlnImageDimensionality",
+    "rlnMtfFileName",
+    "rlnCtfDataAreCtfPremultiplied",
+    "rlnCtfDataArePhaseFlipped",
+    "rlnBeamTiltX",
+    "rlnBeamTiltY",
+    "rlnOddZernike",
+    "rlnEvenZernike",
+    "rlnMagMat00",
+    "rlnMagMat01",
+    "rlnMagMat10",
+    "rlnMagMat11",
+)
+# in pixels in 3.0, and their names in Angstrom
+_ORIGINS = {
+    "rlnOriginX": "rlnOriginXAngst",
+    "rlnOriginY": "rlnOriginYAngst",
+    "rlnOriginXPrior": "rlnOriginXPriorAngst",
+    "rlnOriginYPrior": "rlnOriginYPriorAngst",
+}
+_DETECTOR, _MAGNIFICATION = "rlnDetectorPixelSize", "rlnMagnification"
+
+
+def in_relion_30(star: StarFile, name: str, columns: RelionColumns, box: int) -> StarFile:
+    """The 3.0 table of a 3.1 one; optics groups that no particle is in are left behind."""
+    assert columns.optics is not None
+    sizes = columns.pixel_sizes()
+    table = dict(columns.particles.columns)
+    for label, tokens in columns.optics.columns.items():
+        table.setdefault(label, [tokens[row] for row in columns.optics_rows])
+    # 3.0 asks the stacks for it; a table alone shall tell too
+    table.setdefault("rlnImageSize", [str(box)] * len(sizes))
+    table = _with_origins(columns, table, {v: k for k, v in _ORIGINS.items()}, 1.0 / sizes)
+    implied = _implied_pixel_size(columns)
+    if implied is None or not np.allclose(implied, sizes, rtol=1e-4, atol=0):
+        # micrometres of the detector, at a magnification that makes them Angstrom
+        table[_DETECTOR] = [f"{size:.6f}" for size in sizes]
+        table[_MAGNIFICATION] = ["10000.000000"] * len(sizes)
+    others = {key: block for key, block in star.blocks.items() if key not in ("optics", name)}
+    # the particles come first: RELION 3.0 reads the first block of a file
+    return StarFile({name: StarBlock(columns.particles.pairs, table)} | others)
+
+
+def _implied_pixel_size(columns: RelionColumns) -> np.ndarray | None:
+    detector, magnification = (columns.numbers(label) for label in (_DETECTOR, _MAGNIFICATION))
+    if detector is None or magnification is None:
+        return None
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return detector * 1e4 / magnification
+
+
+def in_relion_31(star: StarFile, name: str, columns: RelionColumns, box: int) -> StarFile:
+    """The 3.1 table of a 3.0 one: an optics group for each distinct set of optics."""
+    sizes = columns.pixel_sizes()
+    table = dict(columns.particles.columns)
+    optics = {label: table.pop(label) for label in _OPTICS if label in table}
+    optics.setdefault("rlnImagePixelSize", [f"{size:.6f}" for size in sizes])
+    optics.setdefault("rlnImageSize", [str(box)] * len(sizes))
+    optics.setdefault("rlnImageDimensionality", ["2"] * len(sizes))
+    numbers, first = _group_numbers([*zip(*optics.values(), strict=True)], table)
+    table["rlnOpticsGroup"] = numbers
+    groups = dict(zip(numbers, first, strict=True))
+    order = sorted(groups, key=int)
+    rows = {"rlnOpticsGroup": order}
+    rows["rlnOpticsGroupName"] = [f"opticsGroup{number}" for number in order]
+    rows |= {label: [tokens[groups[k]] for k in order] for label, tokens in optics.items()}
+    table = _with_origins(columns, table, _ORIGINS, sizes)
+    others = {key: block for key, block in star.blocks.items() if key != name}
+    # RELION 3.1 looks for the particles by this name
+    blocks = {"optics": StarBlock({}, rows), "particles": StarBlock({}, table)}
+    return StarFile(blocks | others)
+
+
+def _group_numbers(
+    optics: list[tuple[str, ...]], table: dict[str, list[str]]
+) -> tuple[list[str], list[int]]:
+    """Each particle's group number, and the row (0-based) that stands for its optics.
+
+    A column rlnOpticsGroup is kept if its groups are what the optics say.
+    """
+    first: dict[tuple[str, ...], int] = {}
+    rows = [first.setdefault(key, row) for row, key in enumerate(optics)]
+    given = table.get("rlnOpticsGroup")
+    if given is not None and all(token.isascii() and token.isdigit() for token in given):
+        stands: dict[str, int] = {}
+        if all(stands.setdefault(g, r) == r for g, r in zip(given, rows, strict=True)):
+            return given, rows
+    counted = {row: str(number) for number, row in enumerate(first.values(), start=1)}
+    return [counted[row] for row in rows], rows
+
+
+def _with_origins(
+    columns: RelionColumns, table: dict[str, list[str]], names: dict[str, str], factor: np.ndarray
+) -> dict[str, list[str]]:
+    """The origins under their other names, in place; a stale twin in the other unit goes."""
+    present = {old: new for old, new in names.items() if old in table}
+    stale = {*present.values()}
+    result: dict[str, list[str]] = {}
+    for name, tokens in table.items():
+        if name in present:
+            values = columns.numbers(name)
+            assert values is not None
+            # nine decimals: there and back again gives RELION's six
+            result[present[name]] = [f"{value:.9f}" for value in values * factor]
+        elif name not in stale:
+            result[name] = tokens
+    return result
