@@ -20,11 +20,11 @@ PARTICLES, BOX, PIXEL = 120, 16, 2.5
 
 @pytest.fixture
 def table(tmp_path: Path) -> Path:
-    """120 images of noise; the last one constant if a test makes it so."""
+    """120 images of noise; some constant if a test makes them so."""
     return write_particles(tmp_path)
 
 
-def write_particles(folder: Path, constant: int | None = None) -> Path:
+def write_particles(folder: Path, constant: list[int] | None = None) -> Path:
     images = np.random.default_rng(4).normal(size=(PARTICLES, BOX, BOX)).astype(np.float32)
     if constant is not None:
         images[constant] = 1.0
@@ -62,10 +62,22 @@ def test_json_of_good_particles(table: Path, capsys: pytest.CaptureFixture[str])
     assert not summary["has_poses"]
 
 
-def test_a_bad_image_is_refused_unless_only_the_table_is_read(
+def test_a_few_bad_images_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = write_particles(tmp_path, constant=[41])
+    check(table, as_json=True)
+    found = json.loads(capsys.readouterr().out)
+    assert found["ok"] and found["bad_images"]["count"] == 1
+    first = found["bad_images"]["first"][0]
+    assert (first["row"], first["uid"]) == (42, "000042@particles.mrcs")
+    assert any("rejected.star" in warning for warning in found["warnings"])
+    check(table)
+    assert "1 the same value in every pixel" in capsys.readouterr().out
+
+
+def test_many_bad_images_are_refused_unless_only_the_table_is_read(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    table = write_particles(tmp_path, constant=41)
+    table = write_particles(tmp_path, constant=list(range(41, 60)))
     with pytest.raises(BadDataError, match="row 42"):
         check(table, as_json=True)
     refusal = json.loads(capsys.readouterr().out)
@@ -74,6 +86,17 @@ def test_a_bad_image_is_refused_unless_only_the_table_is_read(
     assert refusal["fix"]
     check(table, images=False)
     assert "were not read" in capsys.readouterr().out
+
+
+def test_json_holds_every_finding(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    check(table, as_json=True)
+    found = json.loads(capsys.readouterr().out)
+    assert found["files"][0]["images"] == PARTICLES
+    assert found["contrast"]["protein"] == "uncertain"
+    assert found["ctf_fit"]["verdict"] == "silent"
+    assert found["plan"]["memory_bytes"] > 0 and found["plan"]["seconds"] > 0
+    assert found["background_deviation"]["median"] == pytest.approx(1.0, abs=0.1)
+    assert found["too_close"] is None
 
 
 def test_no_table_at_all(tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 from cryospin.errors import BadDataError
 from cryospin.io.mrc import StackWriter
 from cryospin.io.relion import read_particles, write_new_particles
-from cryospin.particles.audit import audit_images, audit_table
+from cryospin.particles.audit import audit_table, particles_too_close, stack_files
 from cryospin.types import CtfParameters, Optics, ParticleStack
 
 COUNT, BOX = 120, 16
@@ -55,11 +56,29 @@ def refusal_of(check: Callable[[ParticleStack], None], path: Path) -> BadDataErr
 
 
 def test_sound_particles_pass(tmp_path: Path) -> None:
+    audit_table(read_particles(dataset(tmp_path)))
+
+
+def test_files_are_told_from_their_headers(tmp_path: Path) -> None:
+    files = stack_files(read_particles(dataset(tmp_path)))
+    assert [(file.path.name, file.images, file.used) for file in files] == [
+        ("a.mrcs", COUNT // 2, COUNT // 2),
+        ("b.mrcs", COUNT // 2, COUNT // 2),
+    ]
+    assert files[0].box == BOX and files[0].voxel_size_angstrom == pytest.approx(1.5)
+
+
+def test_particles_too_close(tmp_path: Path) -> None:
     stack = read_particles(dataset(tmp_path))
-    audit_table(stack)
-    seen: list[tuple[int, int]] = []
-    audit_images(stack, lambda done, total: seen.append((done, total)))
-    assert seen == [(COUNT, COUNT)]
+    assert particles_too_close(stack) is None
+    places = np.stack([np.arange(COUNT) * 100.0, np.zeros(COUNT)], axis=1)
+    places[7] = places[3] + [1.0, 1.0]
+    micrographs = np.array(["m"] * COUNT)
+    there = replace(stack, coordinates_pixel=places, micrographs=micrographs)
+    count, distance = particles_too_close(there) or (0, 0.0)
+    assert count == 2 and distance == pytest.approx(0.2 * BOX * 1.5)
+    micrographs[7] = "another"
+    assert particles_too_close(there) == (0, distance)
 
 
 def test_too_few_particles(tmp_path: Path) -> None:
@@ -143,32 +162,3 @@ def test_boxes_that_differ(tmp_path: Path) -> None:
 def test_odd_or_tiny_box(tmp_path: Path, box: int) -> None:
     refusal = refusal_of(audit_table, dataset(tmp_path, box=box))
     assert f"a box of {box} pixels; it must be even" in refusal.problem
-
-
-@pytest.mark.parametrize(
-    ("value", "problem"),
-    [
-        (np.nan, "NaN or infinite pixels"),
-        (np.inf, "NaN or infinite pixels"),
-        (0.0, "the same value in every pixel"),
-        (3.5, "the same value in every pixel"),
-    ],
-)
-def test_images_that_hold_nothing(tmp_path: Path, value: float, problem: str) -> None:
-    path = dataset(tmp_path)
-    images = np.memmap(tmp_path / "b.mrcs", "<f4", "r+", 1024, (COUNT // 2, BOX, BOX))
-    images[[10, 40]] = value
-    images.flush()
-    refusal = refusal_of(audit_images, path)
-    assert (refusal.row, refusal.column) == (22, "rlnImageName")
-    assert problem in refusal.problem and "000011@b.mrcs" in refusal.problem
-    assert "(2 of 120)" in refusal.problem
-
-
-def test_one_broken_pixel_is_found(tmp_path: Path) -> None:
-    path = dataset(tmp_path)
-    images = np.memmap(tmp_path / "a.mrcs", "<f4", "r+", 1024, (COUNT // 2, BOX, BOX))
-    images[3, 4, 5] = -np.inf
-    images[3, 4, 6] = np.inf
-    images.flush()
-    assert "(1 of 120)" in refusal_of(audit_images, path).problem

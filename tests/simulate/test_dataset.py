@@ -14,7 +14,9 @@ import torch
 from cryospin.errors import ResourceError, UsageError
 from cryospin.io.mrc import read_images, read_map
 from cryospin.io.relion import read_particles
-from cryospin.particles.audit import audit_images, audit_table
+from cryospin.particles.audit import audit_table
+from cryospin.particles.image_audit import audit_images
+from cryospin.particles.rejection import reasons_of
 from cryospin.simulate import dataset
 from cryospin.simulate.dataset import BLOCK, Microscope, simulate
 from cryospin.simulate.molecule import chain_molecule
@@ -54,7 +56,7 @@ def test_files_say_what_was_simulated(tmp_path: Path, molecule: GaussianMolecule
     blind, truth = (read_particles(tmp_path / name) for name in ("particles.star", "truth.star"))
     assert blind.poses is None and truth.poses is not None
     audit_table(blind)
-    audit_images(blind)
+    assert not reasons_of(blind, audit_images(blind))
     assert (blind.box, blind.pixel_size_angstrom, len(blind)) == (BOX, PIXEL, COUNT)
     # tables keep six decimals of a degree and of an Angstrom
     assert torch.allclose(truth.poses.rotations.double(), poses().rotations, atol=1e-6)

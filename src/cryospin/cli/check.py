@@ -4,43 +4,53 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from typer import Argument, Option
 
 from cryospin.cli.progress import progress_display
+from cryospin.cli.threads import configure_threads
 from cryospin.errors import BadDataError
-
-if TYPE_CHECKING:
-    from cryospin.types import ParticleStack
 
 
 def check(
-    particles: Annotated[Path, Argument(help="A STAR file of particles.")],
+    particles: Annotated[Path, Argument(help="RELION .star or cryoSPARC .cs of particles.")],
     images: Annotated[
         bool, Option("--images/--table-only", help="Also read every image, once.")
     ] = True,
     as_json: Annotated[bool, Option("--json", help="Print one JSON object.")] = False,
+    threads: Annotated[int | None, Option(help="Default: all cores available.")] = None,
 ) -> None:
-    """Audit a particle table and its images; exit code 3 names what is wrong, where and the fix."""
-    from cryospin.io.relion import read_particles
-    from cryospin.particles.audit import audit_images, audit_table
+    """Audit a particle table and its images; exit code 3 names what is wrong, where and the fix.
 
+    Exit code 0: reconstruct would take them, with the warnings that are printed.
+    """
+    cores = configure_threads(threads)
+    from cryospin.io.formats import read_particles_of_any_kind
+    from cryospin.particles.audit import audit_table
+    from cryospin.particles.findings import image_findings, table_findings
+    from cryospin.particles.rejection import sound_particles
+
+    found: dict[str, Any] = {}
     try:
-        stack = read_particles(particles)
+        stack = read_particles_of_any_kind(particles)
         audit_table(stack)
+        found = table_findings(stack, cores)
         if images:
             with progress_display() as progress:
-                audit_images(stack, lambda done, total: progress("reading images", done, total))
+                seen, audit = image_findings(
+                    stack, lambda done, total: progress("read images", done, total)
+                )
+            found = found | seen | {"warnings": found["warnings"] + seen["warnings"]}
+            sound_particles(stack, audit)
     except BadDataError as error:
         if as_json:
-            print(json.dumps(refusal(error), indent=2))
+            print(json.dumps(refusal(error) | found, indent=2))
         raise
-    summary = summary_of(stack)
     if as_json:
-        print(json.dumps({"ok": True, "images_read": images, **summary}, indent=2))
+        print(json.dumps({"ok": True, "images_read": images, **found}, indent=2))
     else:
-        print_summary(particles, summary, images)
+        print_findings(particles, found, images)
 
 
 def refusal(error: BadDataError) -> dict[str, Any]:
@@ -54,53 +64,37 @@ def refusal(error: BadDataError) -> dict[str, Any]:
     }
 
 
-def summary_of(stack: ParticleStack) -> dict[str, Any]:
-    """What the table says, in numbers one can compare with what one expects."""
-    ctf = stack.ctf
-    defocus = 0.5 * (ctf.defocus_u_angstrom + ctf.defocus_v_angstrom)
-    return {
-        "particles": len(stack),
-        "box": stack.box,
-        "pixel_size_angstrom": stack.pixel_size_angstrom,
-        "box_angstrom": stack.box * stack.pixel_size_angstrom,
-        "image_stacks": len(stack.files),
-        "micrographs": None if stack.micrographs is None else len(set(stack.micrographs)),
-        "optics_groups": [
-            {
-                "name": optics.name,
-                "particles": int((stack.optics_group == number).sum()),
-                "voltage_kv": optics.voltage_kv,
-                "spherical_aberration_mm": optics.spherical_aberration_mm,
-                "amplitude_contrast": optics.amplitude_contrast,
-            }
-            for number, optics in enumerate(stack.optics)
-        ],
-        "defocus_angstrom": {
-            "min": float(defocus.min()),
-            "median": float(defocus.median()),
-            "max": float(defocus.max()),
-        },
-        "has_poses": stack.poses is not None,
-        "has_half_sets": stack.half_set is not None,
-    }
-
-
-def print_summary(path: Path, summary: dict[str, Any], images: bool) -> None:
-    """The summary as a table for a reader."""
+def print_findings(path: Path, found: dict[str, Any], images: bool) -> None:
+    """The findings as a table for a reader, warnings last."""
     from rich.console import Console
     from rich.table import Table
 
-    defocus = summary["defocus_angstrom"]
-    micrographs = summary["micrographs"]
+    table = Table.grid(padding=(0, 2))
+    rows = table_rows(found) | (image_rows(found) if images else {})
+    for label, value in rows.items():
+        table.add_row(f"[bold]{label}[/bold]", value)
+    console = Console()
+    console.print(
+        f"[green]{path} is fit to be reconstructed[/green]", highlight=False, soft_wrap=True
+    )
+    console.print(table)
+    for warning in found["warnings"]:
+        console.print(f"[yellow]warning: {warning}[/yellow]", highlight=False, soft_wrap=True)
+    if not images:
+        console.print("[yellow]The images themselves were not read.[/yellow]")
+
+
+def table_rows(found: dict[str, Any]) -> dict[str, str]:
+    defocus, plan, micrographs = found["defocus_angstrom"], found["plan"], found["micrographs"]
     rows = {
-        "particles": f"{summary['particles']:,} in {summary['image_stacks']:,} stack(s)",
-        "box": f"{summary['box']} px of {summary['pixel_size_angstrom']:.4g} Å"
-        f" = {summary['box_angstrom']:.0f} Å",
+        "particles": f"{found['particles']:,} in {found['image_stacks']:,} stack(s)",
+        "box": f"{found['box']} px of {found['pixel_size_angstrom']:.4g} Å"
+        f" = {found['box_angstrom']:.0f} Å",
         "micrographs": "not named" if micrographs is None else f"{micrographs:,}",
         "defocus": f"{defocus['min']:,.0f} to {defocus['max']:,.0f} Å"
         f" (median {defocus['median']:,.0f} Å)",
     }
-    for group in summary["optics_groups"]:
+    for group in found["optics_groups"]:
         rows[f"optics {group['name']}"] = (
             f"{group['particles']:,} particles, {group['voltage_kv']:g} kV, "
             f"Cs {group['spherical_aberration_mm']:g} mm, "
@@ -109,16 +103,27 @@ def print_summary(path: Path, summary: dict[str, Any], images: bool) -> None:
     carried = [
         word
         for word, there in (("poses", "has_poses"), ("half-sets", "has_half_sets"))
-        if summary[there]
+        if found[there]
     ]
     rows["carries"] = ", ".join(carried) if carried else "no poses yet"
-    table = Table.grid(padding=(0, 2))
-    for label, value in rows.items():
-        table.add_row(f"[bold]{label}[/bold]", value)
-    console = Console()
-    console.print(
-        f"[green]{path} is fit to be reconstructed[/green]", highlight=False, soft_wrap=True
+    rows["plan"] = (
+        f"about {plan['memory_bytes'] / 1e9:.1f} GB of memory and "
+        f"{max(1, round(plan['seconds'] / 60))} min on {plan['cores']} core(s)"
     )
-    console.print(table)
-    if not images:
-        console.print("[yellow]The images themselves were not read.[/yellow]")
+    return rows
+
+
+def image_rows(found: dict[str, Any]) -> dict[str, str]:
+    bad, fit, contrast = found["bad_images"], found["ctf_fit"], found["contrast"]
+    by_reason = (f"{count} {reason}" for reason, count in bad["by_reason"].items() if count)
+    mean, deviation = found["background_mean"], found["background_deviation"]
+    flipped = {None: "", False: ", not phase-flipped", True: ", phase-flipped"}
+    return {
+        "bad images": "; ".join(by_reason) or "none",
+        "background": f"mean {mean['median'] or 0:.3g}, deviation {deviation['median'] or 0:.3g}",
+        "CTF": f"{fit['verdict']} by the Thon rings (correlation {fit['correlation']:.2f}"
+        f" to {fit['finest_angstrom']:.0f} Å){flipped[fit['phase_flipped']]}",
+        "protein": f"{contrast['protein']} (discs of the mean image at "
+        + ", ".join(f"{sigma:.0f}" for sigma in contrast["sigmas"])
+        + " standard errors)",
+    }

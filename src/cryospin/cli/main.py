@@ -19,7 +19,23 @@ import typer
 from cryospin import __version__
 from cryospin.errors import CryospinError, ResourceError
 
-COMMANDS = ("demo", "simulate", "reconstruct", "evaluate", "fsc", "check", "convert", "report")
+COMMANDS = (
+    "demo",
+    "simulate",
+    "reconstruct",
+    "evaluate",
+    "fsc",
+    "check",
+    "convert",
+    "report",
+    "flip_hand",
+    "mask",
+    "postprocess",
+    "lowpass",
+    "crop",
+    "posterior",
+    "bench",
+)
 INTERRUPTED = 130
 # what the operating system says when the user's disk or rights are at fault, not the program
 RESOURCE_ERRNO = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EFBIG}
@@ -60,7 +76,11 @@ def build_app() -> typer.Typer:
     app.callback()(options)
     for name in COMMANDS:
         if importlib.util.find_spec(f"cryospin.cli.{name}") is not None:
-            app.command(name)(getattr(importlib.import_module(f"cryospin.cli.{name}"), name))
+            command = getattr(importlib.import_module(f"cryospin.cli.{name}"), name)
+            if isinstance(command, typer.Typer):  # a group of sub-commands
+                app.add_typer(command, name=name.replace("_", "-"))
+            else:
+                app.command(name.replace("_", "-"))(command)
     return app
 
 

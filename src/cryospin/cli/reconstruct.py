@@ -6,7 +6,7 @@ import json
 import time
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from typer import Argument, Option
@@ -22,8 +22,14 @@ class Device(StrEnum):
     cuda = "cuda"
 
 
+class Invert(StrEnum):
+    auto = "auto"
+    yes = "yes"
+    no = "no"
+
+
 def reconstruct(
-    particles: Annotated[Path, Argument(help="RELION particles.star (3.0, 3.1 or later).")],
+    particles: Annotated[Path, Argument(help="RELION .star (3.0, 3.1 or later) or cryoSPARC .cs.")],
     out: Annotated[Path, Option(help="Folder to write into.")],
     recipe: Annotated[str, Option(help="Method; 'exhaustive' is the one there is.")] = "exhaustive",
     seed: Annotated[int, Option(help="Same seed, same result.")] = 0,
@@ -48,6 +54,12 @@ def reconstruct(
     resume: Annotated[
         bool, Option("--resume", help="Leave a finished run as it is; others start over.")
     ] = False,
+    invert_contrast: Annotated[
+        Invert, Option(help="Turn the images' sign; auto: if protein is clearly dark.")
+    ] = Invert.auto,
+    allow_bad: Annotated[
+        bool, Option("--allow-bad", help="Go on although more than a tenth of the images is bad.")
+    ] = False,
     batch_size: Annotated[
         int, Option(min=1, help="Images held in work at once; memory, not the result.")
     ] = 500,
@@ -65,13 +77,14 @@ def reconstruct(
     configure_threads(threads)
     from cryospin.errors import UsageError
     from cryospin.io.atomic import check_output_directory
+    from cryospin.io.formats import read_particles_of_any_kind
     from cryospin.io.mrc import read_map
-    from cryospin.io.relion import read_particles
-    from cryospin.particles.audit import audit_images, audit_table
+    from cryospin.particles.audit import audit_table
     from cryospin.recipes import find_recipe
     from cryospin.reconstruct.monitor import Monitor
     from cryospin.reconstruct.outputs import clear_finished, needed_bytes, write_result
     from cryospin.reconstruct.request import Request
+    from cryospin.reconstruct.screening import screened
     from cryospin.report import write_report
     from cryospin.rotations.symmetry import symmetry_group
 
@@ -89,11 +102,11 @@ def reconstruct(
         initial_lowpass_angstrom=initial_lowpass,
         batch_size=batch_size,
     )
-    stack = read_particles(particles)
+    stack = read_particles_of_any_kind(particles)
     audit_table(stack)
     check_output_directory(out, needed_bytes(stack))
     clear_finished(out)
-    settings = {
+    settings: dict[str, Any] = {
         "particles": str(particles),
         "recipe": recipe,
         "seed": seed,
@@ -105,12 +118,21 @@ def reconstruct(
         "initial_lowpass_angstrom": None if initial_map is None else initial_lowpass,
         "threads": threads,
         "batch_size": batch_size,
+        "invert_contrast": invert_contrast.value,
+        "allow_bad": allow_bad,
     }
     with progress_display() as progress:
         monitor = Monitor(progress, out / "log.jsonl")
         monitor.seconds["start"] = time.perf_counter() - began
         with monitor.stage("audit"):
-            audit_images(stack, lambda done, total: progress("check images", done, total))
+            stack, settings["screening"] = screened(
+                stack,
+                out,
+                invert_contrast.value,
+                allow_bad,
+                lambda done, total: progress("check images", done, total),
+            )
+            _say_screening(settings["screening"], out)
         result = method.run(stack, request, monitor)
         with monitor.stage("write"):
             write_result(result, stack, out, monitor.seconds, settings)
@@ -118,6 +140,13 @@ def reconstruct(
     _say(result, page, time.perf_counter() - began)
     if not result.verdict.converged:
         raise typer.Exit(NOT_CONVERGED_CODE)
+
+
+def _say_screening(told: dict[str, Any], out: Path) -> None:
+    if told["rejected"]:
+        print(f"{told['rejected']} bad particles set aside: {out / 'rejected.star'}")
+    if told["contrast_inverted"]:
+        print(f"the images' contrast is inverted (protein looks {told['protein_looks']})")
 
 
 def _say(result, page: Path, seconds: float) -> None:  # type: ignore[no-untyped-def]

@@ -1,23 +1,23 @@
 """Refuse particles that cannot be reconstructed, before any compute, naming place and cure.
 
-What can be seen in the table and the stacks' headers (`audit_table`, at once) and what
-needs every pixel (`audit_images`, one pass). Grammar and column types are io's business.
+What can be seen in the table and the stacks' headers. What needs every pixel is for
+particles.image_audit; grammar and column types are io's business.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from cryospin.errors import BadDataError
-from cryospin.io.mrc import read_images
 from cryospin.io.mrc_header import MrcHeader, check_complete, read_header
 from cryospin.types import ParticleStack
 
-_BATCH_BYTES = 2**25
+_TOO_CLOSE = 0.2  # of the box: two particles cannot sit there
 
 
 @dataclass(frozen=True)
@@ -71,45 +71,46 @@ def audit_table(stack: ParticleStack, min_particles: int = 100) -> None:
         )
 
 
-def audit_images(stack: ParticleStack, progress: Callable[[int, int], None] | None = None) -> None:
-    """Read every image once and refuse NaN, infinite and constant ones.
+@dataclass(frozen=True)
+class StackFile:
+    """A file of images as its header tells it; `used`: particles of the table in it."""
 
-    Parameters
-    ----------
-    progress: called with the number of images read and of all.
-
-    Raises
-    ------
-    BadDataError: names the first such image of the table and how many there are.
-    """
-    not_finite, constant = [], []
-    done = 0
-    for index in _batches_in_disk_order(stack):
-        images = read_images(stack, index).numpy()
-        # the sum of an image is finite only if its pixels are: half the time of isfinite
-        with np.errstate(invalid="ignore"):
-            sums = images.sum(axis=(1, 2), dtype=np.float64)
-        not_finite.append(index[~np.isfinite(sums)])
-        constant.append(index[images.min(axis=(1, 2)) == images.max(axis=(1, 2))])
-        done += len(index)
-        if progress is not None:
-            progress(done, len(stack))
-    for found, problem in (
-        (np.concatenate(not_finite), "NaN or infinite pixels"),
-        (np.concatenate(constant), "the same value in every pixel"),
-    ):
-        if len(found):
-            first = int(found.min())
-            raise BadDataError(
-                f"image {stack.uids[first]} has {problem} ({len(found)} of {len(stack)})",
-                file=stack.source,
-                row=_row(stack, first),
-                column="rlnImageName",
-                fix="remove these rows, or extract the particles again",
-            )
+    path: Path
+    images: int
+    used: int
+    box: int
+    voxel_size_angstrom: float
+    data_type: str
 
 
-def _row(stack: ParticleStack, particle: int) -> int:
+def stack_files(stack: ParticleStack) -> list[StackFile]:
+    """The files that hold the particles, from their headers; the table has passed the audit."""
+    used = np.bincount(stack.file_index, minlength=len(stack.files))
+    files = []
+    for path, count in zip(stack.files, used.tolist(), strict=True):
+        if count:
+            header = read_header(path)
+            images, box = header.shape[0], header.shape[2]
+            voxel = header.voxel_size_angstrom[0]
+            files.append(StackFile(path, images, count, box, voxel, header.dtype.name))
+    return files
+
+
+def particles_too_close(stack: ParticleStack) -> tuple[int, float] | None:
+    """How many particles have another on their micrograph within a fifth of the box, and that
+    distance in Angstrom: the same molecule picked twice. None: no coordinates in the table."""
+    if stack.coordinates_pixel is None or stack.micrographs is None:
+        return None
+    distance = _TOO_CLOSE * stack.box * stack.pixel_size_angstrom
+    _, micrograph = np.unique(stack.micrographs, return_inverse=True)
+    positions = stack.coordinates_pixel * stack.pixel_size_angstrom
+    # micrographs are laid far apart along a third axis, so one tree serves them all
+    separated = np.column_stack([positions, micrograph * 10.0 * distance])
+    pairs = cKDTree(separated).query_pairs(distance, output_type="ndarray")
+    return len(np.unique(pairs)), distance
+
+
+def row_of(stack: ParticleStack, particle: int) -> int:
     """The row of the original table, counted from 1."""
     return int(stack.table.row_of[stack.uids[particle]]) + 1
 
@@ -142,7 +143,7 @@ def _audit_optics(stack: ParticleStack) -> None:
         raise BadDataError(
             f"the largest defocus is {np.abs(defocus).max():g} Angstrom; is it in micrometres?",
             file=stack.source,
-            row=_row(stack, int(np.abs(defocus).argmax())),
+            row=row_of(stack, int(np.abs(defocus).argmax())),
             column="rlnDefocusU",
             fix=_DEFOCUS_FIX,
         )
@@ -157,7 +158,7 @@ def _audit_range(stack: ParticleStack, values: np.ndarray, allowed: _Range) -> N
             f"{value} is outside {allowed.lowest:g} to {allowed.highest:g}"
             f" ({len(bad)} of {len(values)} particles)",
             file=stack.source,
-            row=_row(stack, int(bad[0])),
+            row=row_of(stack, int(bad[0])),
             column=allowed.column,
             fix=allowed.fix,
         )
@@ -171,7 +172,7 @@ def _audited_header(stack: ParticleStack, number: int) -> MrcHeader | None:
     path = stack.files[number]
 
     def refusal(problem: str, fix: str) -> BadDataError:
-        row, column = _row(stack, int(users[0])), "rlnImageName"
+        row, column = row_of(stack, int(users[0])), "rlnImageName"
         return BadDataError(problem, file=stack.source, row=row, column=column, fix=fix)
 
     if not os.path.exists(path):
@@ -196,14 +197,7 @@ def _audit_indices(stack: ParticleStack, headers: list[MrcHeader | None]) -> Non
             f"image {stack.slice_index[first] + 1} of {stack.files[file]},"
             f" which holds {lengths[file]} ({len(beyond)} such rows)",
             file=stack.source,
-            row=_row(stack, first),
+            row=row_of(stack, first),
             column="rlnImageName",
             fix="use the stack that belongs to this table; images are counted from 1",
         )
-
-
-def _batches_in_disk_order(stack: ParticleStack) -> Iterator[np.ndarray]:
-    order = np.lexsort((stack.slice_index, stack.file_index))
-    size = max(1, _BATCH_BYTES // (4 * stack.box**2))
-    for start in range(0, len(order), size):
-        yield order[start : start + size]

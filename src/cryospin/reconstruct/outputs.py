@@ -12,8 +12,8 @@ from typing import Any
 
 from cryospin import __version__
 from cryospin.io.atomic import atomic_path
+from cryospin.io.formats import write_beside
 from cryospin.io.mrc import write_map
-from cryospin.io.relion import write_particles
 from cryospin.io.star import StarBlock, StarFile, write_star
 from cryospin.reconstruct.result import Result
 from cryospin.types import ParticleStack
@@ -32,7 +32,7 @@ def needed_bytes(stack: ParticleStack) -> int:
 
 def clear_finished(directory: Path) -> None:
     """Take away an earlier run's results, so that an interrupted run cannot pass for it."""
-    for name in (*_FINISHED, "particles.star", "fsc.star", "log.jsonl"):
+    for name in (*_FINISHED, "particles.star", "particles.cs", "fsc.star", "log.jsonl"):
         (directory / name).unlink(missing_ok=True)
         (directory / NOT_CONVERGED / name).unlink(missing_ok=True)
 
@@ -54,7 +54,7 @@ def write_result(
     place.mkdir(parents=True, exist_ok=True)
     for name in ("map", "half1", "half2", "mask"):
         write_map(place / f"{name}.mrc", getattr(result, name))
-    write_particles(place / "particles.star", stack, result.poses, result.half_set)
+    write_beside(place, stack, result.poses, result.half_set)
     write_fsc(place / "fsc.star", result.resolution)
     with atomic_path(directory / "result.json") as temporary:
         temporary.write_text(json.dumps(summary(result, stack, seconds, settings), indent=1))

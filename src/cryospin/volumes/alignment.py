@@ -19,7 +19,7 @@ from torch import Tensor
 from cryospin.errors import BadDataError
 from cryospin.rotations.align import MIRROR, mirror_rotations
 from cryospin.types import DensityMap, Poses
-from cryospin.volumes.alignment_search import search
+from cryospin.volumes.alignment_search import BOTH_HANDS, search
 from cryospin.volumes.resample import sample_on_grid
 from cryospin.volumes.spectrum_pair import correlation, spectrum_pair
 
@@ -39,13 +39,17 @@ class MapAlignment:
 
 
 def align_maps(
-    moving: DensityMap, reference: DensityMap, max_resolution_angstrom: float | None = None
+    moving: DensityMap,
+    reference: DensityMap,
+    max_resolution_angstrom: float | None = None,
+    hands: tuple[bool, ...] = BOTH_HANDS,
 ) -> MapAlignment:
     """The rotation, shift and hand that bring `moving` onto `reference`, over all of SO(3).
 
     Deterministic. Coarse exhaustive search on the lowest shells, then refinement to ever
     higher ones, up to `max_resolution_angstrom` (default: Nyquist); the shells that do not
     agree weigh nothing. Maps that agree nowhere give some placement: look at the FSC.
+    hands: values of `flipped` that are tried.
 
     Raises BadDataError for maps of unequal box or voxel size, and for odd boxes.
     """
@@ -57,7 +61,7 @@ def align_maps(
     if max_resolution_angstrom is not None:
         largest = max(1, min(largest, int(box * pixel / max_resolution_angstrom)))
     pair = spectrum_pair(moving.values, reference.values, largest)
-    placement = search(pair, largest)
+    placement = search(pair, largest, hands)
     return MapAlignment(
         rotation=placement.rotation,
         shift_angstrom=placement.shift_pixel * pixel,

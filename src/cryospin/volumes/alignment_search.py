@@ -32,11 +32,16 @@ _RADIUS_GROWTH = 1.4
 _NOISE = 0.05
 
 
-def search(pair: SpectrumPair, largest_radius: int) -> Placement:
-    """The best placement over all of SO(3), both hands, and shifts up to a quarter box."""
+BOTH_HANDS = (False, True)
+
+
+def search(
+    pair: SpectrumPair, largest_radius: int, hands: tuple[bool, ...] = BOTH_HANDS
+) -> Placement:
+    """The best placement over all of SO(3), the hands given, and shifts up to a quarter box."""
     radius = min(COARSE_RADIUS, largest_radius)
     shells = pair.within(radius)
-    placements = [_refined(shells, p, steps=4) for p in coarse_placements(shells)]
+    placements = [_refined(shells, p, steps=4) for p in coarse_placements(shells, hands)]
     kept = 6
     while radius < largest_radius:
         inner, radius = radius, min(int(_RADIUS_GROWTH * radius) + 1, largest_radius)
@@ -51,15 +56,15 @@ def search(pair: SpectrumPair, largest_radius: int) -> Placement:
     return _refined(shells, _best_distinct(placements)[0], steps=12)
 
 
-def coarse_placements(pair: SpectrumPair) -> list[Placement]:
-    """The best grid orientations of either hand, at least `_DISTINCT_DEGREES` apart.
+def coarse_placements(pair: SpectrumPair, hands: tuple[bool, ...] = BOTH_HANDS) -> list[Placement]:
+    """The best grid orientations of each hand, at least `_DISTINCT_DEGREES` apart.
 
     For each orientation the correlation at all shifts is one small inverse transform.
     """
     grid = OrientationGrid.of(_COARSE_NSIDE, _COARSE_IN_PLANE).base
     rotations = (VIEW_HALF_TURNS[:, None] @ grid).flatten(0, 1).double()
     found = []
-    for flipped in (False, True):
+    for flipped in hands:
         matrices = MIRROR @ rotations.mT if flipped else rotations.mT
         scores, shifts = [], []
         for chunk in matrices.split(_CHUNK):

@@ -1,0 +1,181 @@
+"""The whole audit as numbers for JSON and sentences for a reader.
+
+Nothing is measured here: table, images, rings and contrast each have a module of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from cryospin.particles.audit import particles_too_close, row_of, stack_files
+from cryospin.particles.contrast import DARK, DISCS, UNCERTAIN, contrast_sign
+from cryospin.particles.image_audit import ImageAudit, audit_images
+from cryospin.particles.plan import reconstruction_plan
+from cryospin.particles.rejection import reasons_of
+from cryospin.particles.thon_rings import (
+    OTHER_FITS,
+    SILENT,
+    UNEXPLAINED,
+    ThonRings,
+    compare_thon_rings,
+)
+from cryospin.types import ParticleStack
+
+_TOLD = 20  # bad images listed by name
+_VOXEL_TOLERANCE = 0.01
+_BACKGROUND_SPREAD = 0.5
+
+
+def table_findings(stack: ParticleStack, cores: int) -> dict[str, Any]:
+    """What table and headers say; the table has passed `audit_table`."""
+    ctf = stack.ctf
+    defocus = 0.5 * (ctf.defocus_u_angstrom + ctf.defocus_v_angstrom)
+    close = particles_too_close(stack)
+    found = {
+        "particles": len(stack),
+        "box": stack.box,
+        "pixel_size_angstrom": stack.pixel_size_angstrom,
+        "box_angstrom": stack.box * stack.pixel_size_angstrom,
+        "image_stacks": len(stack.files),
+        "files": [asdict(file) | {"path": str(file.path)} for file in stack_files(stack)],
+        "micrographs": None if stack.micrographs is None else len(set(stack.micrographs)),
+        "optics_groups": [
+            {
+                "name": optics.name,
+                "particles": int((stack.optics_group == number).sum()),
+                "voltage_kv": optics.voltage_kv,
+                "spherical_aberration_mm": optics.spherical_aberration_mm,
+                "amplitude_contrast": optics.amplitude_contrast,
+            }
+            for number, optics in enumerate(stack.optics)
+        ],
+        "defocus_angstrom": _spread(defocus.double().numpy()),
+        "astigmatism_angstrom": _spread(
+            (ctf.defocus_u_angstrom - ctf.defocus_v_angstrom).abs().double().numpy()
+        ),
+        "too_close": None
+        if close is None
+        else {"particles": close[0], "within_angstrom": close[1]},
+        "has_poses": stack.poses is not None,
+        "has_half_sets": stack.half_set is not None,
+        "plan": asdict(reconstruction_plan(len(stack), stack.box, cores)),
+    }
+    return found | {"warnings": _table_warnings(found)}
+
+
+def image_findings(
+    stack: ParticleStack, progress: Callable[[int, int], None]
+) -> tuple[dict[str, Any], ImageAudit]:
+    """What the pixels say, from one pass over them, and the pass's own record."""
+    audit = audit_images(stack, progress)
+    rings = compare_thon_rings(stack, audit.rings)
+    contrast = contrast_sign(audit.rings)
+    bad = reasons_of(stack, audit)
+    deviation = _spread(audit.background_deviation)
+    found = {
+        "bad_images": {
+            "count": len(bad),
+            "by_reason": {reason: len(index) for reason, index in audit.bad.items()},
+            "first": [
+                {"uid": stack.uids[i], "row": row_of(stack, i), "reason": reason}
+                for i, reason in bad[:_TOLD]
+            ],
+        },
+        "background_mean": _spread(audit.background_mean),
+        "background_deviation": deviation,
+        "ctf_fit": asdict(rings),
+        "contrast": asdict(contrast) | {"disc_radii": list(DISCS)},
+    }
+    warnings = _ring_warnings(rings) + _contrast_warnings(contrast.protein)
+    if bad:
+        warnings.append(
+            f"{len(bad)} bad images: reconstruct sets them aside in rejected.star"
+            f" (first: {stack.uids[bad[0][0]]}, {bad[0][1]})"
+        )
+    if _uneven(deviation):
+        warnings.append(
+            "images differ much in their background's deviation: they were not normalised"
+            " (reconstruct does that itself)"
+        )
+    return found | {"warnings": warnings}, audit
+
+
+def _contrast_warnings(protein: str) -> list[str]:
+    if protein == DARK:
+        return ["protein is dark: reconstruct inverts the images unless --invert-contrast no"]
+    if protein == UNCERTAIN:
+        return [
+            "the images do not tell whether protein is bright or dark: bright is assumed;"
+            " if it is dark say --invert-contrast yes"
+        ]
+    return []
+
+
+def _spread(values: np.ndarray) -> dict[str, float | None]:
+    known = values[np.isfinite(values)]
+    if not len(known):
+        return {"min": None, "median": None, "max": None}
+    return {
+        "min": float(known.min()),
+        "median": float(np.median(known)),
+        "max": float(known.max()),
+    }
+
+
+def _uneven(spread: dict[str, float | None]) -> bool:
+    low, middle, high = (spread[name] for name in ("min", "median", "max"))
+    if low is None or middle is None or high is None or middle <= 0:
+        return False
+    return (high - low) > _BACKGROUND_SPREAD * middle
+
+
+def _table_warnings(found: dict[str, Any]) -> list[str]:
+    warnings = []
+    pixel = found["pixel_size_angstrom"]
+    wrong = [
+        file
+        for file in found["files"]
+        # many programs leave 0 or 1 in the header of a stack
+        if file["voxel_size_angstrom"] not in (0.0, 1.0)
+        and abs(file["voxel_size_angstrom"] - pixel) > _VOXEL_TOLERANCE * pixel
+    ]
+    if wrong:
+        warnings.append(
+            f"{wrong[0]['path']} says {wrong[0]['voxel_size_angstrom']:.4g} Angstrom per pixel,"
+            f" the table {pixel:.4g} ({len(wrong)} such files)"
+        )
+    close = found["too_close"]
+    if close is not None and close["particles"]:
+        warnings.append(
+            f"{close['particles']} particles lie within {close['within_angstrom']:.0f} Angstrom of"
+            " another on their micrograph: one molecule picked twice"
+        )
+    return warnings
+
+
+def _ring_warnings(rings: ThonRings) -> list[str]:
+    if rings.verdict == OTHER_FITS:
+        return [
+            f"the CTF does not fit the Thon rings (correlation {rings.correlation:.2f}, with a"
+            f" defocus phase {rings.best_factor:.3g} times as large {rings.best_correlation:.2f}):"
+            " it is as if the truth were " + ", or ".join(rings.explanations)
+        ]
+    if rings.verdict == UNEXPLAINED:
+        return [
+            f"the images have no Thon rings where the CTF says (correlation"
+            f" {rings.correlation:.2f}): are the defocus values those of other particles?"
+        ]
+    if rings.verdict == SILENT:
+        return [
+            "the images do not tell whether the CTF is right: too little signal, or rings too"
+            " wide for this pixel size"
+        ]
+    if rings.phase_flipped:
+        return [
+            "the images look phase-flipped (their mean follows |CTF|): extract them again unflipped"
+        ]
+    return []

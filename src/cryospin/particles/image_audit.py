@@ -1,0 +1,218 @@
+"""Every pixel of a stack, once: what is wrong with images, and the sums that judge their CTF.
+
+One streaming pass of bounded memory. What the sums say about CTF and contrast is for
+particles.thon_rings and particles.contrast; what to do about bad images for
+particles.rejection.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from cryospin.io.mrc import read_images
+from cryospin.parallel import in_blocks, single_threaded_torch
+from cryospin.particles.prepare import radius_grid
+from cryospin.particles.ring_sums import BlockRings, RingSampler, RingSums
+from cryospin.types import ParticleStack
+
+NOT_FINITE = "NaN or infinite pixels"
+CONSTANT = "the same value in every pixel"
+OVER_BRIGHT = "a pixel far outside its image"
+DUPLICATE = "the same pixels as an earlier image"
+REASONS = (NOT_FINITE, CONSTANT, OVER_BRIGHT, DUPLICATE)
+
+_BLOCK_BYTES = 2**23
+_RIM_PIXEL = 4
+# of the image's own deviation: noise reaches 6 in 10^9 pixels
+_BRIGHT_SIGMAS = 15.0
+# and of the stack's spread of such extremes, for noiseless images are all extremes
+_BRIGHT_SPREADS = 10.0
+
+
+@dataclass(frozen=True)
+class ImageAudit:
+    """What one pass over n images found.
+
+    bad: for each of `REASONS`, the particles (indices, ascending) it holds for; a particle
+        has one reason.
+    original_of: the particle that each duplicate repeats.
+    background_mean, background_deviation: of the pixels outside the box's inscribed circle,
+        (n,); NaN where the image is not finite.
+    extreme: largest |pixel - mean| over the image's deviation, (n,).
+    rings: the sums over a sample of the sound images.
+    """
+
+    bad: dict[str, np.ndarray]
+    original_of: dict[int, int]
+    background_mean: np.ndarray
+    background_deviation: np.ndarray
+    extreme: np.ndarray
+    rings: RingSums
+
+    @property
+    def rejected(self) -> np.ndarray:
+        """The particles to be set aside, ascending."""
+        return np.sort(np.concatenate([self.bad[reason] for reason in REASONS]))
+
+
+@dataclass(frozen=True)
+class _Block:
+    index: np.ndarray
+    finite: np.ndarray
+    constant: np.ndarray
+    background_mean: np.ndarray
+    background_deviation: np.ndarray
+    extreme: np.ndarray
+    digests: list[tuple[float, ...]]
+    rings: BlockRings | None
+
+
+def audit_images(
+    stack: ParticleStack,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    seed: int = 0,
+) -> ImageAudit:
+    """Read every image once, in the order of the disk.
+
+    Bad images are told, not raised. An image is over-bright when a pixel lies 15 of its own
+    standard deviations from its mean and that is far more than in the stack's other images
+    (hot pixels, gold, a failed normalisation).
+
+    Parameters
+    ----------
+    progress: called with the number of images read and of all.
+    seed: of the sample that is transformed.
+
+    Raises
+    ------
+    BadDataError: a stack that went missing or was cut since its header was read.
+    """
+    order = np.lexsort((stack.slice_index, stack.file_index))
+    block = max(1, _BLOCK_BYTES // (4 * stack.box**2))
+    sampler = RingSampler.of(stack, seed)
+    outside = (radius_grid(stack.box) > 0.5 * stack.box - _RIM_PIXEL).float().flatten()
+
+    def look(rows: slice) -> _Block:
+        return _look_at(stack, order[rows], outside, sampler)
+
+    blocks: list[_Block] = []
+    sums = sampler.empty()
+    done = 0
+    with single_threaded_torch():
+        for seen in in_blocks(look, len(stack), block):
+            if seen.rings is not None:
+                sums.add(seen.rings)
+            blocks.append(seen)
+            done += len(seen.index)
+            progress(done, len(stack))
+    return _gathered(blocks, len(stack), sums.finished())
+
+
+def _look_at(
+    stack: ParticleStack, index: np.ndarray, outside: Float[Tensor, " p"], sampler: RingSampler
+) -> _Block:
+    """`outside`: 1 for the background's pixels, else 0."""
+    images = read_images(stack, index)
+    flat = images.flatten(1)
+    # NaN and infinity show in the sums; products with two columns are read at memory's speed
+    mean, rim_mean, deviation, rim_deviation = _moments(flat, outside)
+    finite = torch.isfinite(deviation) & torch.isfinite(mean)
+    pixels = flat.numpy()
+    low, high = (torch.from_numpy(edge(axis=1)) for edge in (pixels.min, pixels.max))
+    varied = high > low
+    extreme = torch.maximum(high - mean, mean - low) / deviation.clamp_min(1e-30)
+    # the checksum alone has twins among 10^5 images; with these sums it has not
+    numbers = torch.stack([mean, deviation, low, high], dim=1).tolist()
+    digests = [
+        (float(zlib.crc32(image.data)), *row) for image, row in zip(pixels, numbers, strict=True)
+    ]
+    chosen = torch.as_tensor(sampler.is_sampled[index]) & finite & varied
+    rings = None
+    if chosen.any():
+        sampled = images if chosen.all() else images[chosen]
+        # a noiseless image has an empty background
+        scale = torch.maximum(rim_deviation, 1e-3 * deviation)[chosen]
+        rings = sampler.sums_of(stack, index[chosen.numpy()], sampled, rim_mean[chosen], scale)
+    return _Block(
+        index,
+        finite.numpy(),
+        (finite & ~varied).numpy(),
+        rim_mean.numpy(),
+        rim_deviation.numpy(),
+        extreme.numpy(),
+        digests,
+        rings,
+    )
+
+
+def _moments(
+    flat: Float[Tensor, "b p"], outside: Float[Tensor, " p"]
+) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"], Float[Tensor, " b"], Float[Tensor, " b"]]:
+    """Means of all pixels and of those outside, and their deviations."""
+    weights = torch.stack([torch.full_like(outside, 1 / len(outside)), outside / outside.sum()], 1)
+    # squares about a value near the mean, or an offset of 10^4 would leave no digits
+    near = flat[:, :1]
+    centred = flat - near
+    mean, rim_mean = (centred @ weights).unbind(1)
+    square, rim_square = (centred.square() @ weights).unbind(1)
+    deviation = (square - mean.square()).clamp_min(0.0).sqrt()
+    rim_deviation = (rim_square - rim_mean.square()).clamp_min(0.0).sqrt()
+    return mean + near[:, 0], rim_mean + near[:, 0], deviation, rim_deviation
+
+
+def _gathered(blocks: list[_Block], count: int, rings: RingSums) -> ImageAudit:
+    index = np.concatenate([block.index for block in blocks])
+
+    def column(name: str) -> np.ndarray:
+        values = np.concatenate([getattr(block, name) for block in blocks])
+        result = np.empty(count, dtype=values.dtype)
+        result[index] = values
+        return result
+
+    finite, constant, extreme = column("finite"), column("constant"), column("extreme")
+    sound = finite & ~constant
+    bright = sound & _far_out(extreme, sound)
+    digests = dict(zip(index.tolist(), (d for b in blocks for d in b.digests), strict=True))
+    original_of = _duplicates(digests, np.flatnonzero(sound & ~bright))
+    return ImageAudit(
+        bad={
+            NOT_FINITE: np.flatnonzero(~finite),
+            CONSTANT: np.flatnonzero(constant),
+            OVER_BRIGHT: np.flatnonzero(bright),
+            DUPLICATE: np.array(sorted(original_of), dtype=np.int64),
+        },
+        original_of=original_of,
+        background_mean=np.where(finite, column("background_mean"), np.nan),
+        background_deviation=np.where(finite, column("background_deviation"), np.nan),
+        extreme=np.where(finite, extreme, np.nan),
+        rings=rings,
+    )
+
+
+def _far_out(extreme: np.ndarray, sound: np.ndarray) -> np.ndarray:
+    if not sound.any():
+        return np.zeros_like(sound)
+    middle = np.median(extreme[sound])
+    spread = 1.48 * np.median(np.abs(extreme[sound] - middle))
+    # constant stacks have no spread: a hundredth of the middle then
+    limit = middle + _BRIGHT_SPREADS * max(float(spread), 0.01 * float(middle))
+    with np.errstate(invalid="ignore"):
+        return extreme > max(_BRIGHT_SIGMAS, limit)
+
+
+def _duplicates(digests: dict[int, tuple[float, ...]], candidates: np.ndarray) -> dict[int, int]:
+    """Of images with the same pixels, all but the first of the table, and that first one."""
+    first: dict[tuple[float, ...], int] = {}
+    repeated = {}
+    for particle in candidates.tolist():
+        original = first.setdefault(digests[particle], particle)
+        if original != particle:
+            repeated[particle] = original
+    return repeated

@@ -1,0 +1,40 @@
+"""What a reconstruction will take, before it is begun: memory from the layout, time roughly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+_BASE_BYTES = 800e6  # libraries, compiled kernels and the explorer's own tables
+_BYTES_PER_COEFFICIENT = 12  # complex64 and its CTF
+_VOLUMES = 12  # oversampled numerators, denominators and maps alive at once
+# measured at 5,000 images of 64 x 64 on two cores (docs/benchmarks.md); rounds over all
+# particles grow with their coefficients
+_BASE_SECONDS = 12.0
+_CORE_SECONDS_PER_COEFFICIENT = 7e-6
+
+
+@dataclass(frozen=True)
+class ReconstructionPlan:
+    """seconds: on `cores`, good to a factor of two at SNR 0.1, four times too short at 0.01."""
+
+    image_bytes: int
+    memory_bytes: int
+    disk_bytes: int
+    seconds: float
+    cores: int
+
+
+def reconstruction_plan(particles: int, box: int, cores: int) -> ReconstructionPlan:
+    """Of `cryospin reconstruct` with its defaults."""
+    coefficients = int(np.pi / 2 * (box // 2 - 1) ** 2)
+    work = particles * coefficients
+    volumes = _VOLUMES * 8 * 2 * box**3
+    return ReconstructionPlan(
+        4 * particles * box**2,
+        int(_BASE_BYTES + _BYTES_PER_COEFFICIENT * 2 * work + volumes),
+        5 * 4 * box**3 + 500 * particles + 20_000_000,
+        _BASE_SECONDS + _CORE_SECONDS_PER_COEFFICIENT * work / cores,
+        cores,
+    )
