@@ -31,6 +31,7 @@ LAYERS = (
     ("reconstruct",),
     ("recipes",),
     ("simulate", "evaluate", "report"),
+    ("bench",),
     ("cli",),
 )
 DEPTH = {name: depth for depth, names in enumerate(LAYERS) for name in names}

@@ -9,7 +9,7 @@ results do not depend on how many there are. The compiled kernels do the same by
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
@@ -53,3 +53,39 @@ def in_blocks(
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
+
+
+def together(jobs: Sequence[Callable[[], _Result]]) -> list[_Result]:
+    """Results of computations that have nothing to share out, each on a thread of its own.
+
+    One after the other where numba's threads cannot be entered from several of Python's.
+    """
+    threads = min(len(jobs), numba.get_num_threads())
+    if threads > 1 and not _numba_takes_several():
+        threads = 1
+
+    def alone(rows: slice) -> _Result:
+        before = numba.get_num_threads()
+        # numba keeps this number per thread of Python's
+        numba.set_num_threads(max(1, before // threads))
+        try:
+            return jobs[rows.start]()
+        finally:
+            numba.set_num_threads(before)
+
+    return list(in_blocks(alone, len(jobs), 1, threads))
+
+
+def _numba_takes_several() -> bool:
+    """Its own pool, the last resort where neither OpenMP nor TBB is found, aborts the process."""
+    _woken()
+    return bool(numba.threading_layer() != "workqueue")
+
+
+@numba.njit(parallel=True)
+def _woken() -> int:
+    """Numba chooses its pool at the first parallel loop."""
+    total = 0
+    for i in numba.prange(2):
+        total += i
+    return total

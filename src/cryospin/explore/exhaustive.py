@@ -7,47 +7,24 @@ goes on. What was tried and is absent is told in docs/method.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Complex, Float
+from jaxtyping import Float
 from torch import Tensor
 
+from cryospin.explore.exploration import Exploration, ExplorerProgress
 from cryospin.explore.posterior import GridPosterior, grid_posterior
+from cryospin.explore.running_map import RunningMap
 from cryospin.fourier.parity import ParityFold
-from cryospin.kernels import margin_for, slice_volume
+from cryospin.kernels import slice_volume
 from cryospin.particles.draws import generator_for, particle_keys
 from cryospin.particles.prepare import PreparedParticles
-from cryospin.particles.spectrum import information_per_image, signal_power
+from cryospin.particles.spectrum import information_per_image
 from cryospin.rotations.grid import OrientationGrid
 from cryospin.rotations.sampling import random_rotations
-from cryospin.volumes.gridded import (
-    SliceSums,
-    map_to_volume,
-    spherical_support,
-    volume_to_map,
-    wiener_volume,
-)
-
-
-@dataclass(frozen=True)
-class Exploration:
-    """A half-set's map after exploration, as sums, and how the race of starts went.
-
-    scores: mean log evidence of held-out images under each start's map when the race ended.
-    uncertainty: standard error of the best of them, as a mean over so few images.
-    """
-
-    sums: SliceSums
-    radius: float
-    scores: tuple[float, ...]
-    uncertainty: float
-
-    @property
-    def score(self) -> float:
-        return max(self.scores)
+from cryospin.volumes.gridded import SliceSums
 
 
 @dataclass(frozen=True)
@@ -78,6 +55,7 @@ class ExhaustiveSearch:
     held_out: int = 300
     shifts_per_axis: int = 3
     support_radius: float = 0.42
+    one_thread: bool = False
 
     def run(
         self,
@@ -86,7 +64,7 @@ class ExhaustiveSearch:
         shift_range_pixel: float,
         seed: int,
         held_out_seed: int,
-        progress: Callable[[str, int, int], None] = lambda label, done, total: None,
+        progress: ExplorerProgress = lambda label, done, total: None,
     ) -> Exploration:
         """Explore one half-set from random starts.
 
@@ -134,14 +112,8 @@ class _Setting:
         held_out = min(search.held_out, len(particles) // 10)
         self.held_out, self.racing = order[:held_out], order[held_out:]
         self.coarse, self.fine = OrientationGrid.of(3, 18), OrientationGrid.of(4, 24)
-        self.margin = margin_for(search.last_radius)
         self.shift_range_pixel = shift_range_pixel
-        # real-space grid: twice what the radius needs, so that the support mask is smooth
-        self.grid = 4 * int(np.ceil(search.last_radius / 2 + 2))
-        self.support = spherical_support(
-            self.grid, search.support_radius * self.grid, 0.08 * self.grid
-        )
-        self.precision = 1.0 / signal_power(particles)
+        self.map = RunningMap.of(particles, search.last_radius, search.support_radius)
         nats = max(information_per_image(particles, search.first_radius), 1e-3)
 
         def scaled(times_nats: float, lowest: float, highest: float) -> float:
@@ -183,7 +155,7 @@ class _Setting:
         ctf = self.particles.ctf[rows][:, : len(disk)]
         rotations = random_rotations(len(rows), rng)
         return SliceSums.inserted(
-            images * ctf, ctf.square(), rotations, disk, self.margin, self.operators
+            images * ctf, ctf.square(), rotations, disk, self.map.margin, self.operators
         )
 
     def iterate(
@@ -201,7 +173,7 @@ class _Setting:
             posterior.denominator,
             grid.base,
             self.particles.disk.prefix(radius),
-            self.margin,
+            self.map.margin,
             self.operators,
         )
         scale = len(self.particles) / len(rows)
@@ -227,7 +199,7 @@ class _Setting:
         axis = (torch.arange(count) - (count - 1) / 2) * step
         shifts = torch.cartesian_prod(axis, axis) + offset * step
         return grid_posterior(
-            slice_volume(self.volume(sums, radius), grid.base, disk),
+            slice_volume(self.map.volume(sums, radius), grid.base, disk),
             self.particles.coefficients[rows][:, : len(disk)],
             self.particles.ctf[rows][:, : len(disk)],
             shifts,
@@ -236,12 +208,6 @@ class _Setting:
             ParityFold.of(disk),
             temperature,
         )
-
-    def volume(self, sums: SliceSums, radius: float) -> Complex[Tensor, "z y x"]:
-        box = self.particles.disk.box
-        volume = wiener_volume(sums.numerator, sums.denominator, self.precision, radius)
-        density = volume_to_map(volume, box, self.grid) * self.support
-        return map_to_volume(density, box, self.search.last_radius)
 
     def score(self, sums: SliceSums) -> tuple[float, float]:
         """Mean log evidence per held-out image at the race's last radius, and its error."""

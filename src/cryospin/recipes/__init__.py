@@ -8,7 +8,16 @@ from importlib import import_module
 from cryospin.errors import UsageError
 from cryospin.reconstruct.abinitio import AbInitio
 
-RECIPES = ("exhaustive",)
+RECIPES = (
+    "exhaustive",
+    "cryospin",
+    "cryospin-paper",
+    "amortized",
+    "cryoai",
+    "cryoai-explicit",
+    "cryoposenet",
+    "branch-and-bound",
+)
 
 
 def find_recipe(name: str) -> AbInitio:
@@ -16,4 +25,4 @@ def find_recipe(name: str) -> AbInitio:
     if name not in RECIPES:
         near = get_close_matches(name, RECIPES, n=1) or [RECIPES[0]]
         raise UsageError(f"no recipe is called {name!r}\n  fix: --recipe {near[0]}")
-    return import_module(f"cryospin.recipes.{name}").recipe()
+    return import_module(f"cryospin.recipes.{name.replace('-', '_')}").recipe()

@@ -7,6 +7,7 @@ right; where they do not agree, the half that explains its images worse is explo
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,17 +15,18 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cryospin.explore.exhaustive import ExhaustiveSearch, Exploration
+from cryospin.explore.exploration import Exploration, Explorer
 from cryospin.fourier.fsc import fourier_shell_correlation
 from cryospin.kernels import OVERSAMPLING
+from cryospin.parallel import together
 from cryospin.particles.prepare import PreparedParticles
 from cryospin.particles.spectrum import signal_power
 from cryospin.reconstruct.monitor import Monitor
 from cryospin.reconstruct.refinement import Halves, agreement_radius, unfiltered_map
 from cryospin.reconstruct.request import Request
-from cryospin.refine.assign import GlobalAssignment
+from cryospin.refine.assign import GlobalAssignment, PolishedHypotheses
 from cryospin.refine.halves import HalfSet, map_of, sums_of
-from cryospin.types import DensityMap, Poses
+from cryospin.types import DensityMap, PoseHypotheses, Poses
 from cryospin.volumes.alignment import align_maps, apply_alignment, poses_after_alignment
 from cryospin.volumes.gridded import map_to_volume, support_sphere
 from cryospin.volumes.initial import initial_volume
@@ -34,6 +36,8 @@ from cryospin.volumes.initial import initial_volume
 class IndependentStarts:
     """How the half-sets are explored, and how often they may start over.
 
+    assignment: finds poses in a map, where an explorer leaves all of them open.
+    choice: finds them among an explorer's hypotheses.
     attempts: explorations before giving up: both halves, then always the half whose map
         explains its images worse.
     agreement_radius: Fourier pixels to which independent maps must share FSC 0.5.
@@ -41,8 +45,9 @@ class IndependentStarts:
         a start may end near the solution with part of the particles in wrong places.
     """
 
-    search: ExhaustiveSearch
+    search: Explorer
     assignment: GlobalAssignment
+    choice: PolishedHypotheses = PolishedHypotheses()
     attempts: int = 4
     agreement_radius: float = 8.0
     alike: float = 4.0
@@ -78,16 +83,14 @@ class _Run:
         with self.monitor.stage("assign"):
             lowpass = self.request.initial_lowpass_angstrom
             volume = initial_volume(density, lowpass, prepared[0])
-            first, second = (self._assigned(p, volume, i) for i, p in enumerate(prepared, 1))
+            first, second = (self._assigned(p, volume, None, i) for i, p in enumerate(prepared, 1))
         return (first, second), {"initial_map": True, "agreed": True}
 
     def from_nothing(
         self, prepared: tuple[PreparedParticles, PreparedParticles]
     ) -> tuple[Halves, dict[str, Any]]:
         told: dict[str, Any] = {"half1": [], "half2": []}
-        kept = [
-            self._explored(particles, half, 0, told) for half, particles in enumerate(prepared, 1)
-        ]
+        kept = self._both_explored(prepared, told)
         halves, agreement = self._joined((kept[0][1], kept[1][1]))
         for attempt in range(1, self.method.attempts):
             one, other = (exploration for exploration, _ in kept)
@@ -109,20 +112,45 @@ class _Run:
         told["agreed"] = agreement >= self.method.agreement_radius
         return halves, told
 
+    def _both_explored(
+        self, prepared: tuple[PreparedParticles, PreparedParticles], told: dict[str, Any]
+    ) -> list[tuple[Exploration, HalfSet]]:
+        jobs = [partial(self._explore, p, half, 0) for half, p in enumerate(prepared, 1)]
+        with self.monitor.stage("explore"):
+            if self.method.search.one_thread:
+                explorations = together(jobs)
+            else:
+                explorations = [job() for job in jobs]
+        return [
+            (exploration, self._settled(exploration, prepared[half - 1], half, 0, told))
+            for half, exploration in enumerate(explorations, 1)
+        ]
+
     def _explored(
         self, particles: PreparedParticles, half: int, attempt: int, told: dict[str, Any]
     ) -> tuple[Exploration, HalfSet]:
-        """How exploring went, and the half-set with poses from the best start's map."""
+        """How exploring went, and the half-set with its poses."""
         with self.monitor.stage("explore"):
             exploration = self._explore(particles, half, attempt)
+        return exploration, self._settled(exploration, particles, half, attempt, told)
+
+    def _settled(
+        self,
+        exploration: Exploration,
+        particles: PreparedParticles,
+        half: int,
+        attempt: int,
+        told: dict[str, Any],
+    ) -> HalfSet:
+        """The half-set with poses from the best start's map."""
         told[f"half{half}"] += [
             {"attempt": attempt + 1, "start": i + 1, "score": score}
             for i, score in enumerate(exploration.scores)
         ]
         self.monitor.log(event="explored", half=half, scores=exploration.scores)
         with self.monitor.stage("assign"):
-            assigned = self._assigned(particles, self._volume(exploration, particles), half)
-        return exploration, assigned
+            volume = self._volume(exploration, particles)
+            return self._assigned(particles, volume, exploration.hypotheses, half)
 
     def _explore(self, particles: PreparedParticles, half: int, attempt: int) -> Exploration:
         seed = self.request.seed * 1000 + attempt * 10 + half
@@ -146,15 +174,27 @@ class _Run:
         density = map_of(sums, precision, radius, particles.disk.box, support)
         return map_to_volume(density, particles.disk.box, radius)
 
-    def _assigned(self, particles: PreparedParticles, volume: Tensor, half: int) -> HalfSet:
-        poses, weight = self.method.assignment.run(
-            volume,
-            particles,
-            (volume.shape[-1] - 2) / OVERSAMPLING,
-            self.operators,
-            self.shift_range_pixel,
-            lambda done, total: self.monitor.progress(f"assign half-set {half}", done, total),
-        )
+    def _assigned(
+        self,
+        particles: PreparedParticles,
+        volume: Tensor,
+        hypotheses: PoseHypotheses | None,
+        half: int,
+    ) -> HalfSet:
+        radius = (volume.shape[-1] - 2) / OVERSAMPLING
+        operators = self.operators
+
+        def progress(done: int, total: int) -> None:
+            self.monitor.progress(f"assign half-set {half}", done, total)
+
+        if hypotheses is None:
+            poses, weight = self.method.assignment.run(
+                volume, particles, radius, operators, self.shift_range_pixel, progress
+            )
+        else:
+            poses, weight = self.method.choice.run(
+                volume, particles, radius, operators, hypotheses, progress
+            )
         return HalfSet(particles, poses.rotations, poses.shifts_pixel, weight)
 
     def _joined(self, halves: Halves) -> tuple[Halves, float]:
@@ -167,7 +207,7 @@ class _Run:
     def _superimposed(self, halves: Halves) -> tuple[Halves, float]:
         particles = halves[0].particles
         box, pixel = particles.disk.box, particles.pixel_size_angstrom
-        radius = self.method.search.last_radius
+        radius = min(self.method.search.last_radius, particles.disk.radius)
         support = support_sphere(box, radius, self.method.search.support_radius)
         grid_pixel = pixel * box / support.shape[-1]
         maps = [

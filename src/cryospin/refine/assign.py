@@ -1,4 +1,6 @@
-"""A pose for every particle from a map: exhaustive peaks, each polished, the best kept.
+"""A pose for every particle from a map: a few hypotheses, each polished, the best kept.
+
+Hypotheses are the peaks of an exhaustive search, or what an explorer hands on.
 
 The grid finds the neighbourhoods, Gauss-Newton goes to their bottoms: subdividing a grid
 only where the likelihood is high, taken to its limit.
@@ -14,11 +16,13 @@ from jaxtyping import Complex, Float, Int
 from torch import Tensor
 
 from cryospin.explore.posterior import best_hypotheses
+from cryospin.fourier.disk import FourierDisk
 from cryospin.fourier.parity import ParityFold
-from cryospin.kernels import slice_volume
+from cryospin.kernels import pose_losses, slice_volume
 from cryospin.particles.prepare import PreparedParticles
 from cryospin.refine.gauss_newton import GaussNewton, RefinedPoses
 from cryospin.rotations.grid import OrientationGrid
+from cryospin.types import PoseHypotheses
 
 _BATCH = 250
 SAME_POSE_COSINE = 0.996  # 5 degrees: less than half of any grid's spacing
@@ -65,22 +69,104 @@ class GlobalAssignment:
                 fold,
                 self.hypotheses,
             )
-            polished = self.polish.refine(
+            best, weight = _best_polished(
+                self.polish,
                 volume,
-                particles.coefficients,
-                particles.ctf,
-                found.rotations.reshape(-1, 3, 3),
-                found.shifts_pixel.reshape(-1, 2),
+                particles,
+                rows,
+                PoseHypotheses(found.rotations, found.shifts_pixel),
                 disk,
-                rows.repeat_interleave(self.hypotheses),
+                operators,
             )
-            losses = polished.loss.view(len(rows), self.hypotheses)
-            chosen = losses.argmin(dim=1)
-            keep = torch.arange(len(rows)) * self.hypotheses + chosen
-            poses.append(polished.select(keep))
-            weights.append(_weight_near(polished, keep, torch.softmax(-losses, dim=1), operators))
+            poses.append(best)
+            weights.append(weight)
             progress(int(rows[-1]) + 1, len(particles))
         return RefinedPoses.joined(poses), torch.cat(weights)
+
+
+@dataclass(frozen=True)
+class PolishedHypotheses:
+    """The best of each particle's hypotheses: the `keep` of least loss are polished, one is left.
+
+    A `polish` of no steps takes the best one as it stands.
+    """
+
+    keep: int = 4
+    polish: GaussNewton = GaussNewton(steps=6)
+
+    def run(
+        self,
+        volume: Complex[Tensor, "z y x"],
+        particles: PreparedParticles,
+        radius: float,
+        operators: Float[Tensor, "s 3 3"],
+        hypotheses: PoseHypotheses,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> tuple[RefinedPoses, Float[Tensor, " n"]]:
+        """Poses within `radius` Fourier pixels, and each one's weight among its rivals."""
+        disk = particles.disk.prefix(radius)
+        poses: list[RefinedPoses] = []
+        weights: list[Tensor] = []
+        for first in range(0, len(particles), _BATCH):
+            rows = torch.arange(first, min(first + _BATCH, len(particles)))
+            likely = self._likely(volume, particles, rows, hypotheses, disk)
+            best, weight = _best_polished(
+                self.polish, volume, particles, rows, likely, disk, operators
+            )
+            poses.append(best)
+            weights.append(weight)
+            progress(int(rows[-1]) + 1, len(particles))
+        return RefinedPoses.joined(poses), torch.cat(weights)
+
+    def _likely(
+        self,
+        volume: Tensor,
+        particles: PreparedParticles,
+        rows: Tensor,
+        hypotheses: PoseHypotheses,
+        disk: FourierDisk,
+    ) -> PoseHypotheses:
+        """The few hypotheses of least loss of some particles."""
+        rotations, shifts = hypotheses.rotations[rows], hypotheses.shifts_pixel[rows]
+        count = rotations.shape[1]
+        losses = pose_losses(
+            volume,
+            particles.coefficients,
+            particles.ctf,
+            rotations.reshape(-1, 3, 3),
+            shifts.reshape(-1, 2),
+            disk,
+            rows.repeat_interleave(count),
+        ).view(len(rows), count)
+        order = losses.argsort(dim=1, stable=True)[:, : self.keep]
+        one = torch.arange(len(rows))[:, None]
+        return PoseHypotheses(rotations[one, order], shifts[one, order])
+
+
+def _best_polished(
+    polish: GaussNewton,
+    volume: Complex[Tensor, "z y x"],
+    particles: PreparedParticles,
+    rows: Int[Tensor, " b"],
+    hypotheses: PoseHypotheses,
+    disk: FourierDisk,
+    operators: Float[Tensor, "s 3 3"],
+) -> tuple[RefinedPoses, Float[Tensor, " b"]]:
+    """The best pose of the particles `rows` after polishing all their hypotheses, its weight."""
+    count = hypotheses.rotations.shape[1]
+    polished = polish.refine(
+        volume,
+        particles.coefficients,
+        particles.ctf,
+        hypotheses.rotations.reshape(-1, 3, 3),
+        hypotheses.shifts_pixel.reshape(-1, 2),
+        disk,
+        rows.repeat_interleave(count),
+    )
+    losses = polished.loss.view(len(rows), count)
+    keep = torch.arange(len(rows)) * count + losses.argmin(dim=1)
+    weights = torch.softmax(-losses, dim=1)
+    return polished.select(keep), _weight_near(polished, keep, weights, operators)
 
 
 def _weight_near(

@@ -1,0 +1,230 @@
+"""Branch and bound over poses: a coarse grid of cells, those that cannot be excluded split.
+
+Punjani et al. 2017 (Nature Methods 14:290, online methods, "branch and bound"), with the
+subdivision of poses of cryoDRGN2 (Zhong et al. 2021, section 3.2). The loss within a radius is
+the error e(c) of paper equation 3; what an image's best pose can have at most is found by a
+dive, and a cell c goes where even its lower bound is above that:
+
+    e_low(c) - D - z sqrt(2 D) + |x_high|^2 - P - z sqrt(2 P) > e_full(dive)
+
+P bounds what frequencies beyond the level's radius may yet explain: for x = C Y + n with unit
+noise, |x - C Y|^2 - |x|^2 = -|C Y|^2 - 2 Re<n, C Y>, of mean -|C Y|^2 and variance 2 |C Y|^2;
+P is the largest |C Y|^2 of a sample of orientations. D bounds what the true pose loses by
+standing for its cell's centre: the 95th percentile of |C (Y' - Y)|^2, Y' anywhere in the cell
+of Y. z is `sigmas`. (Punjani's bound is the one with D = 0 and the factor 1/2 of his error.)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import roma
+import torch
+from jaxtyping import Bool, Complex, Float
+from torch import Tensor
+
+from cryospin.explore.candidates import Candidates, Level, subdivided
+from cryospin.fourier.disk import FourierDisk, moved
+from cryospin.kernels import pose_losses, slice_volume
+from cryospin.parallel import in_blocks
+from cryospin.rotations.grid import VIEW_HALF_TURNS, OrientationGrid
+from cryospin.rotations.sampling import random_rotations
+
+_SAMPLE = 64  # orientations from which P and D are taken
+_INSIDE_CELL = 0.95
+_BLOCK = 24
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is left at the finest level, its losses within the full radius.
+
+    evaluated: coefficients of slices compared with images, altogether.
+    crowded: images of which more cells could not be excluded than were kept.
+    """
+
+    candidates: Candidates
+    evaluated: int
+    crowded: Bool[Tensor, " b"]
+
+
+@dataclass(frozen=True)
+class BoundedSearch:
+    """sigmas: z above.
+
+    most_candidates: cells kept per image where bounds keep more, at the first level; half as
+        many at each one after, 4 at the least.
+    detail: side of the finest cells, in turns that move the particle's rim by half a period of
+        the finest frequency.
+    """
+
+    nside: int = 4
+    in_plane: int = 24
+    first_radius: float = 6.0
+    sigmas: float = 3.0
+    most_candidates: int = 16
+    detail: float = 0.5
+
+    @property
+    def first_side_radians(self) -> float:
+        return float(np.radians(OrientationGrid.of(self.nside, self.in_plane).spacing_degrees))
+
+    def levels(
+        self, radius: float, support_radius: float, shift_range_pixel: float, box: int
+    ) -> tuple[Level, ...]:
+        """Sides are halved, and the radius grows as they do, until they fit `radius`.
+
+        `support_radius` is in boxes: a turn by w moves the rim by w * support_radius * box
+        pixels, and a period of radius k is box / k.
+        """
+        side, step = self.first_side_radians, self.first_step(shift_range_pixel, box)
+        fits = self.detail / (2 * support_radius * radius)
+        found = [Level(side, step, min(radius, self.first_radius))]
+        while side > fits:
+            side, step = side / 2, step / 2
+            seen = 1.0 / (2 * support_radius * side)
+            found.append(Level(side, step, min(radius, max(seen, found[-1].radius))))
+        found[-1] = Level(side, step, radius)
+        return tuple(found)
+
+    def first_step(self, shift_range_pixel: float, box: int) -> float:
+        return 2 * shift_range_pixel / self._shifts_per_axis(shift_range_pixel, box)
+
+    def _shifts_per_axis(self, shift_range_pixel: float, box: int) -> int:
+        """A quarter of a period of the first radius apart."""
+        return max(1, int(np.ceil(2 * shift_range_pixel / (box / (4 * self.first_radius)))))
+
+    def run(
+        self,
+        volume: Complex[Tensor, "z y x"],
+        images: Complex[Tensor, "b K"],
+        ctf: Float[Tensor, "b K"],
+        disk: FourierDisk,
+        levels: tuple[Level, ...],
+        operators: Float[Tensor, "s 3 3"],
+        shift_range_pixel: float,
+        rng: np.random.Generator,
+    ) -> Found:
+        """Poses of every image on `disk` (the full radius) that bounds do not exclude."""
+        images, ctf = images[:, : len(disk)].contiguous(), ctf[:, : len(disk)].contiguous()
+        problem = _Problem(volume, images, ctf, disk)
+        first = disk.prefix(levels[0].radius)
+        rotations, shifts = self._grid(operators, shift_range_pixel, disk.box, rng)
+        cells = problem.best_of_grid(rotations, shifts, first, self.most_candidates)
+        evaluated = len(images) * len(rotations) * len(shifts) * len(first)
+        lowest, cost = problem.dive(cells.best(len(images)), levels)
+        evaluated += cost
+        crowded = torch.zeros(len(images), dtype=torch.bool)
+        for number, (parent, child) in enumerate(pairwise(levels)):
+            slack = problem.slack(parent, self.sigmas, rng)
+            kept = cells.select(cells.loss <= (lowest + slack)[cells.image])
+            # the grid's best survive whatever the bound: there is nothing better to split
+            alive = torch.zeros(len(images), dtype=torch.bool)
+            alive[kept.image] = True
+            cells = Candidates.joined(kept, cells.best(len(images)).select(~alive))
+            most = max(4, self.most_candidates >> number)
+            cells, full = cells.capped(most, len(images))
+            crowded |= full
+            cells, cost = problem.scored(subdivided(cells, parent), child.radius)
+            evaluated += cost
+        return Found(cells, evaluated, crowded)
+
+    def _grid(
+        self,
+        operators: Tensor,
+        shift_range_pixel: float,
+        box: int,
+        rng: np.random.Generator,
+    ) -> tuple[Float[Tensor, "g 3 3"], Float[Tensor, "t 2"]]:
+        """Every orientation of a freshly turned grid, and every shift."""
+        grid = OrientationGrid.of(self.nside, self.in_plane).turned(random_rotations(1, rng)[0])
+        base = grid.asymmetric_unit(operators).base
+        count = self._shifts_per_axis(shift_range_pixel, box)
+        axis = torch.arange(count) - (count - 1) / 2
+        shifts = torch.cartesian_prod(axis, axis) * self.first_step(shift_range_pixel, box)
+        return (VIEW_HALF_TURNS[:, None] @ base).reshape(-1, 3, 3), shifts
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """Images against a map, at one full radius."""
+
+    volume: Complex[Tensor, "z y x"]
+    images: Complex[Tensor, "b k"]
+    ctf: Float[Tensor, "b k"]
+    disk: FourierDisk
+
+    def best_of_grid(
+        self,
+        rotations: Float[Tensor, "g 3 3"],
+        shifts: Float[Tensor, "t 2"],
+        disk: FourierDisk,
+        most: int,
+    ) -> Candidates:
+        """The lowest losses of each image over the whole grid, by two matrix products.
+
+        One more than may be kept, so that a crowd is known for one.
+        """
+        slices = slice_volume(self.volume, rotations, disk)
+        power = slices.abs().square()
+        flat = torch.view_as_real(slices.contiguous()).flatten(1)
+        images, ctf = self.images[:, : len(disk)], self.ctf[:, : len(disk)]
+        count = min(most + 1, len(rotations) * len(shifts))
+
+        def on(rows: slice) -> tuple[Tensor, Tensor]:
+            data = moved((images[rows] * ctf[rows])[:, None], -shifts, disk)
+            inner = torch.view_as_real(data).flatten(2) @ flat.T
+            norms = ctf[rows].square() @ power.T
+            total = images[rows].abs().square().sum(dim=1)
+            loss = norms[:, None] - 2 * inner + total[:, None, None]
+            return torch.topk(loss.flatten(1), count, dim=1, largest=False)
+
+        values, index = (
+            torch.cat(part) for part in zip(*in_blocks(on, len(images), _BLOCK), strict=True)
+        )
+        shift, orientation = index // len(rotations), index % len(rotations)
+        image = torch.arange(len(images)).repeat_interleave(count)
+        return Candidates(
+            rotations[orientation.flatten()], shifts[shift.flatten()], image, values.flatten()
+        )
+
+    def scored(self, cells: Candidates, radius: float) -> tuple[Candidates, int]:
+        """The same poses with their losses within `radius`, and what that cost."""
+        disk = self.disk.prefix(radius)
+        loss = pose_losses(
+            self.volume, self.images, self.ctf, cells.rotations, cells.shifts_pixel, disk,
+            cells.image,
+        )  # fmt: skip
+        return cells.with_loss(loss), len(loss) * len(disk)
+
+    def dive(self, cells: Candidates, levels: tuple[Level, ...]) -> tuple[Float[Tensor, " b"], int]:
+        """Upper bound of each image's least full loss: the best child of the best child ..."""
+        cost = 0
+        for parent, child in pairwise(levels):
+            cells, more = self.scored(subdivided(cells, parent), child.radius)
+            cells, cost = cells.best(len(self.images)), cost + more
+        cells, more = self.scored(cells, self.disk.radius)
+        return cells.loss, cost + more
+
+    def slack(self, level: Level, sigmas: float, rng: np.random.Generator) -> Float[Tensor, " b"]:
+        """D + z sqrt(2 D) + P + z sqrt(2 P) - |x_high|^2 per image: cells are excluded whose
+        loss exceeds that of the dive by more."""
+        low = self.disk.length_within(level.radius)
+        centres = random_rotations(_SAMPLE, rng)
+        turns = torch.as_tensor(rng.uniform(-0.5, 0.5, (_SAMPLE, 3)) * level.side_radians).float()
+        moves = torch.as_tensor(rng.uniform(-0.5, 0.5, (_SAMPLE, 2)) * level.side_pixel).float()
+        slices = slice_volume(self.volume, centres, self.disk)
+        near = slice_volume(self.volume, roma.rotvec_to_rotmat(turns) @ centres, self.disk)
+        away = (moved(near, moves, self.disk) - slices)[:, :low].abs().square()
+        power = self.ctf.square()
+        within = torch.quantile(power[:, :low] @ away.T, _INSIDE_CELL, dim=1)
+        beyond = (power[:, low:] @ slices[:, low:].abs().square().T).amax(dim=1)
+        unseen = self.images[:, low:].abs().square().sum(dim=1)
+        return _likely(within, sigmas) + _likely(beyond, sigmas) - unseen
+
+
+def _likely(gain: Tensor, sigmas: float) -> Tensor:
+    """A gain of that mean, and of that many of its deviations by noise."""
+    return gain + sigmas * (2 * gain).sqrt()

@@ -1,0 +1,296 @@
+"""Exploration as cryoSPARC and cryoDRGN2 do it: a stochastic-gradient map, poses by bounds.
+
+Punjani et al. 2017 (Nature Methods 14:290): mini-batches, momentum, a step preconditioned by
+the running mean of the batches' curvature; each image's poses by branch and bound within the
+present radius, which marches. Then the closed-form map of all images, each at its best pose,
+and poses searched for once more in it (cryoDRGN2: Zhong et al. 2021, section 3.2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Complex, Float
+from torch import Tensor
+
+from cryospin.explore.bounded_search import BoundedSearch, Found
+from cryospin.explore.candidates import Candidates
+from cryospin.explore.exploration import Exploration, ExplorerProgress
+from cryospin.fourier.disk import FourierDisk, moved
+from cryospin.kernels import margin_for, slice_volume
+from cryospin.particles.draws import generator_for, particle_keys
+from cryospin.particles.prepare import PreparedParticles
+from cryospin.particles.spectrum import signal_power
+from cryospin.rotations.sampling import random_rotations
+from cryospin.types import PoseHypotheses
+from cryospin.volumes.gridded import (
+    SliceSums,
+    map_to_volume,
+    support_sphere,
+    volume_to_map,
+    wiener_volume,
+)
+
+_BATCH = 200  # images whose candidates are in memory at once
+
+
+@dataclass(frozen=True)
+class BranchAndBound:
+    """Hyper-parameters. Radii are in Fourier pixels of the box.
+
+    starts: random maps that race for `race_iterations`, from `first_radius` to `race_radius`;
+        the one that explains held-out images best goes on for `iterations`, to
+        `marched_radius` by `march` of them. Closed-form maps of `passes` over all images, to
+        `last_radius`, come after.
+    batch: images of an iteration. weighed: candidates of an image that the gradient sums over,
+        by their posterior weights. memory: of the running curvature.
+    march_search, search: how poses are found while the map is made, and at the end.
+    """
+
+    starts: int = 3
+    race_iterations: int = 80
+    iterations: int = 100
+    batch: int = 100
+    weighed: int = 4
+    step: float = 0.1
+    momentum: float = 0.8
+    memory: float = 0.9
+    first_radius: float = 6.0
+    race_radius: float = 7.5
+    marched_radius: float = 14.0
+    march: float = 0.7
+    passes: int = 2
+    last_radius: float = 20.0
+    held_out: int = 200
+    march_search: BoundedSearch = BoundedSearch(most_candidates=8, detail=1.5)
+    search: BoundedSearch = BoundedSearch()
+    support_radius: float = 0.42
+    one_thread: bool = True
+
+    def run(
+        self,
+        particles: PreparedParticles,
+        operators: Float[Tensor, "s 3 3"],
+        shift_range_pixel: float,
+        seed: int,
+        held_out_seed: int,
+        progress: ExplorerProgress = lambda label, done, total: None,
+    ) -> Exploration:
+        """Explore one half-set from random starts."""
+        run = _Run(self, particles, operators, shift_range_pixel, seed, held_out_seed)
+        race = self.starts * self.race_iterations
+        total = race + self.iterations + self.passes * run.batches
+        done = 0
+
+        def step(label: str) -> None:
+            nonlocal done
+            done += 1
+            progress(label, done, total)
+
+        states: list[_State] = []
+        scores: list[tuple[float, float]] = []
+        for start in range(self.starts):
+            state = run.random_start(start)
+            for iteration in range(self.race_iterations):
+                state = run.iterate(state, start, iteration)
+                step(f"start {start + 1} of {self.starts}")
+            states.append(state)
+            scores.append(run.score(state.density))
+        winner = int(np.argmax([mean for mean, _ in scores]))
+        state = states[winner]
+        for iteration in range(self.race_iterations, self.race_iterations + self.iterations):
+            state = run.iterate(state, winner, iteration)
+            step("best start")
+        sums, best = run.settled(state.density, lambda: step("all images"))
+        hypotheses = PoseHypotheses(best.rotations[:, None], best.shifts_pixel[:, None])
+        means = tuple(mean for mean, _ in scores)
+        return Exploration(sums, run.last_radius, means, scores[winner][1], hypotheses)
+
+
+@dataclass(frozen=True)
+class _State:
+    """The map being made, its velocity (real space), and the running curvature of batches."""
+
+    density: Float[Tensor, "g g g"]
+    velocity: Float[Tensor, "g g g"]
+    curvature: Float[Tensor, "z y x"]
+
+
+class _Run:
+    """What belongs to one half-set; the state itself is passed in and out."""
+
+    def __init__(
+        self,
+        method: BranchAndBound,
+        particles: PreparedParticles,
+        operators: Tensor,
+        shift_range_pixel: float,
+        seed: int,
+        held_out_seed: int,
+    ):
+        self.method, self.particles, self.operators, self.seed = method, particles, operators, seed
+        self.shift_range_pixel = shift_range_pixel
+        order = np.argsort(particle_keys(held_out_seed, particles.uids, "held-out"), kind="stable")
+        held_out = min(method.held_out, len(particles) // 10)
+        self.held_out, self.members = order[:held_out], order[held_out:]
+        self.last_radius = min(method.last_radius, particles.disk.radius)
+        self.marched_radius = min(method.marched_radius, self.last_radius)
+        self.margin = margin_for(self.marched_radius)
+        self.support = self._support(self.marched_radius)
+        self.precision = 1.0 / signal_power(particles)
+        self.batches = -(-len(particles) // _BATCH)
+
+    def _support(self, radius: float) -> Tensor:
+        return support_sphere(self.particles.disk.box, radius, self.method.support_radius)
+
+    def radius_at(self, iteration: int) -> float:
+        """Slow in the race, faster after it, and at rest in the end."""
+        method = self.method
+        after = iteration - method.race_iterations
+        if after < 0:
+            first, last = method.first_radius, method.race_radius
+            fraction = iteration / method.race_iterations
+        else:
+            first, last = method.race_radius, self.marched_radius
+            fraction = min(1.0, after / max(1.0, method.march * method.iterations))
+        return min(first + fraction * (last - first), self.marched_radius)
+
+    def _drawn(self, *purpose: object) -> tuple[Tensor, np.random.Generator]:
+        """A batch of the images that are not held out."""
+        rng = generator_for(self.seed, *purpose)
+        count = min(self.method.batch, len(self.members))
+        return torch.as_tensor(rng.choice(self.members, count, replace=False)), rng
+
+    def random_start(self, start: int) -> _State:
+        """The map of one batch at random orientations."""
+        rows, rng = self._drawn("random start", start)
+        radius = self.radius_at(0)
+        disk = self.particles.disk.prefix(radius)
+        ctf = self.particles.ctf[rows][:, : len(disk)]
+        values = self.particles.coefficients[rows][:, : len(disk)] * ctf
+        rotations = random_rotations(len(rows), rng)
+        sums = self._inserted(values, ctf.square(), rotations, disk, len(rows))
+        volume = wiener_volume(sums.numerator, sums.denominator, self.precision, radius)
+        density = self._real(volume)
+        return _State(density, torch.zeros_like(density), sums.denominator)
+
+    def _real(self, volume: Complex[Tensor, "z y x"]) -> Float[Tensor, "g g g"]:
+        box = self.particles.disk.box
+        return volume_to_map(volume, box, len(self.support)) * self.support
+
+    def _inserted(
+        self, values: Tensor, weights: Tensor, rotations: Tensor, disk: FourierDisk, images: int
+    ) -> SliceSums:
+        """Sums of a batch, scaled to stand for all images."""
+        sums = SliceSums.inserted(values, weights, rotations, disk, self.margin, self.operators)
+        scale = len(self.particles) / images
+        return SliceSums(sums.numerator * scale, sums.denominator * scale)
+
+    def search(
+        self,
+        volume: Complex[Tensor, "z y x"],
+        rows: Tensor,
+        radius: float,
+        search: BoundedSearch,
+        rng: np.random.Generator,
+    ) -> Found:
+        disk, support_radius = self.particles.disk.prefix(radius), self.method.support_radius
+        levels = search.levels(radius, support_radius, self.shift_range_pixel, disk.box)
+        return search.run(
+            volume,
+            self.particles.coefficients[rows],
+            self.particles.ctf[rows],
+            disk,
+            levels,
+            self.operators,
+            self.shift_range_pixel,
+            rng,
+        )
+
+    def iterate(self, state: _State, start: int, iteration: int) -> _State:
+        """One batch: v' = momentum v + step P^-1 (-gradient), map' = map + v' in the support.
+
+        -gradient = sum_i sum_p w_ip C s* (x - C s P) - map / tau^2 is the residual inserted at
+        each candidate; P = sum C^2 + 1 / tau^2, the larger of its running mean and the batch's.
+        """
+        method, radius = self.method, self.radius_at(iteration)
+        rows, rng = self._drawn("iteration", start, iteration)
+        disk = self.particles.disk.prefix(radius)
+        volume = map_to_volume(state.density, disk.box, self.marched_radius)
+        found = self.search(volume, rows, radius, method.march_search, rng)
+        kept, _ = found.candidates.capped(method.weighed, len(rows))
+        weight = kept.weights(len(rows))[:, None]
+        ctf = self.particles.ctf[rows][kept.image, : len(disk)]
+        images = self.particles.coefficients[rows][kept.image, : len(disk)]
+        centred = moved(images * ctf, -kept.shifts_pixel, disk)
+        residual = centred - ctf.square() * slice_volume(volume, kept.rotations, disk)
+        sums = self._inserted(
+            weight * residual, weight * ctf.square(), kept.rotations, disk, len(rows)
+        )
+        curvature = torch.lerp(sums.denominator, state.curvature, method.memory)
+        bound = torch.maximum(curvature, sums.denominator)
+        inside = wiener_volume(sums.numerator + bound * volume, bound, self.precision, radius)
+        ahead = self._real(inside) - self._real(volume)
+        velocity = method.momentum * state.velocity + method.step * ahead
+        return _State(state.density + velocity, velocity, curvature)
+
+    def score(self, density: Float[Tensor, "g g g"]) -> tuple[float, float]:
+        """Mean log-likelihood of held-out images at their best poses, and its error."""
+        radius = min(self.method.race_radius, self.marched_radius)
+        volume = map_to_volume(density, self.particles.disk.box, self.marched_radius)
+        rows, rng = torch.as_tensor(self.held_out), generator_for(self.seed, "score")
+        found = self.search(volume, rows, radius, self.method.march_search, rng)
+        likelihood = -found.candidates.best(len(rows)).loss
+        return float(likelihood.mean()), float(likelihood.std() / len(rows) ** 0.5)
+
+    def settled(
+        self, density: Float[Tensor, "g g g"], step: Callable[[], None]
+    ) -> tuple[SliceSums, Candidates]:
+        """Poses of all images and the closed-form map of them, in turns."""
+        radius = self.marched_radius
+        for number in range(self.method.passes):
+            volume = map_to_volume(density, self.particles.disk.box, radius)
+            best = self.everyone(volume, radius, number, step)
+            # poses found within one radius show finer detail than was used
+            radius = self.last_radius
+            sums = self.closed_form(best, radius)
+            density = self.density_of(sums, radius)
+        return sums, best
+
+    def everyone(
+        self, volume: Tensor, radius: float, number: int, step: Callable[[], None]
+    ) -> Candidates:
+        """The best pose of every particle."""
+        found = []
+        for batch, first in enumerate(range(0, len(self.particles), _BATCH)):
+            rows = torch.arange(first, min(first + _BATCH, len(self.particles)))
+            rng = generator_for(self.seed, "everyone", number, batch)
+            left = self.search(volume, rows, radius, self.method.search, rng)
+            found.append(replace(left.candidates.best(len(rows)), image=rows))
+            step()
+        return Candidates.joined(*found)
+
+    def closed_form(self, best: Candidates, radius: float) -> SliceSums:
+        """Sums of every image at its best pose."""
+        disk = self.particles.disk.prefix(radius)
+        margin = margin_for(radius)
+        total: SliceSums | None = None
+        for first in range(0, len(best), _BATCH):
+            rows = slice(first, first + _BATCH)
+            ctf = self.particles.ctf[rows, : len(disk)]
+            images = self.particles.coefficients[rows, : len(disk)]
+            centred = moved(images * ctf, -best.shifts_pixel[rows], disk)
+            part = SliceSums.inserted(
+                centred, ctf.square(), best.rotations[rows], disk, margin, self.operators
+            )
+            total = part if total is None else total + part
+        assert total is not None
+        return total
+
+    def density_of(self, sums: SliceSums, radius: float) -> Float[Tensor, "g g g"]:
+        volume = wiener_volume(sums.numerator, sums.denominator, self.precision, radius)
+        support = self._support(radius)
+        return volume_to_map(volume, self.particles.disk.box, len(support)) * support

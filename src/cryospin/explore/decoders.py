@@ -1,0 +1,93 @@
+"""Volumes that are learned, behind one question: how well do these poses explain these images?
+
+Explicit and implicit volumes differ in how slices are made of them; encoders and the direct
+optimisation of poses train either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Complex, Float, Int
+from torch import Tensor, nn
+
+from cryospin.explore.heads import Likelihood
+from cryospin.fourier.disk import FourierDisk
+from cryospin.imaging import negative_log_likelihood, slices_negative_log_likelihood
+from cryospin.volumes.hartley import HartleyVolume
+from cryospin.volumes.implicit import ImplicitVolume
+
+_POINTS = 2**18  # frequencies an implicit volume is asked for at once when nothing is kept
+
+
+@runtime_checkable
+class Decoder(Protocol):
+    """A learned volume: an `nn.Module` with a likelihood."""
+
+    def likelihood(
+        self, images: Complex[Tensor, "b K"], ctf: Float[Tensor, "b K"], disk: FourierDisk
+    ) -> Likelihood:
+        """The negative log-likelihood of poses of these images under the present volume."""
+        ...
+
+    def parameters(self) -> Iterator[nn.Parameter]: ...
+
+
+class ExplicitDecoder(nn.Module):
+    """Hartley coefficients on a grid; gradients through the compiled kernels."""
+
+    def __init__(self, volume: HartleyVolume, oversampling: int):
+        super().__init__()
+        self.volume, self.oversampling = volume, oversampling
+
+    def likelihood(
+        self, images: Complex[Tensor, "b K"], ctf: Float[Tensor, "b K"], disk: FourierDisk
+    ) -> Likelihood:
+        volume = self.volume()
+
+        def of(
+            rotations: Float[Tensor, "p 3 3"],
+            shifts_pixel: Float[Tensor, "p 2"],
+            index: Int[Tensor, " p"],
+        ) -> Float[Tensor, " p"]:
+            return negative_log_likelihood(
+                volume, images, ctf, rotations, shifts_pixel, disk, index, self.oversampling
+            )
+
+        return of
+
+
+class ImplicitDecoder(nn.Module):
+    """A coordinate network; gradients through it by plain differentiation."""
+
+    def __init__(self, volume: ImplicitVolume):
+        super().__init__()
+        self.volume = volume
+
+    def likelihood(
+        self, images: Complex[Tensor, "b K"], ctf: Float[Tensor, "b K"], disk: FourierDisk
+    ) -> Likelihood:
+        def of(
+            rotations: Float[Tensor, "p 3 3"],
+            shifts_pixel: Float[Tensor, "p 2"],
+            index: Int[Tensor, " p"],
+        ) -> Float[Tensor, " p"]:
+            together = len(rotations)
+            if not torch.is_grad_enabled():
+                together = max(1, _POINTS // (2 * len(disk)))
+            parts = [
+                slices_negative_log_likelihood(
+                    self.volume(rotations[first : first + together], disk),
+                    images,
+                    ctf,
+                    shifts_pixel[first : first + together],
+                    disk,
+                    index[first : first + together],
+                )
+                for first in range(0, len(rotations), max(together, 1))
+            ]
+            return torch.cat(parts)
+
+        return of

@@ -1,0 +1,72 @@
+"""What every explorer hands on: a map of its half-set, and how sure it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+from jaxtyping import Float
+from torch import Tensor
+
+from cryospin.particles.prepare import PreparedParticles
+from cryospin.types import PoseHypotheses
+from cryospin.volumes.gridded import SliceSums
+
+ExplorerProgress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Exploration:
+    """A half-set's map after exploration, as sums out to `radius`, and how its starts went.
+
+    scores: mean log evidence of held-out images under each start's map, one per start.
+    uncertainty: standard error of the best of them, as a mean over so few images.
+    hypotheses: the poses each particle is down to; None where all are to be searched anew.
+    """
+
+    sums: SliceSums
+    radius: float
+    scores: tuple[float, ...]
+    uncertainty: float
+    hypotheses: PoseHypotheses | None = None
+
+    @property
+    def score(self) -> float:
+        return max(self.scores)
+
+
+@runtime_checkable
+class Explorer(Protocol):
+    """From one half-set to a map, from random starts. A frozen dataclass of hyper-parameters.
+
+    support_radius: of the sphere the particle lies in, in boxes.
+    last_radius: Fourier pixels out to which the map is found.
+    one_thread: whether exploring a half-set keeps one thread busy, not all: then both half-sets
+        are explored at once.
+    """
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def support_radius(self) -> float: ...
+
+    @property
+    def last_radius(self) -> float: ...
+    @property
+    def one_thread(self) -> bool: ...
+
+    def run(
+        self,
+        particles: PreparedParticles,
+        operators: Float[Tensor, "s 3 3"],
+        shift_range_pixel: float,
+        seed: int,
+        held_out_seed: int,
+        progress: ExplorerProgress = ...,
+    ) -> Exploration:
+        """Explore one half-set.
+
+        Scores of different seeds can be compared where `held_out_seed` is the same.
+        """
+        ...

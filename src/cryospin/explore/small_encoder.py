@@ -1,0 +1,112 @@
+"""An encoder for the first stage alone: it sees small band-limited images, and is fast.
+
+Exploration needs low frequencies only, so a Fourier crop to a few dozen pixels loses nothing,
+and at that size fully connected layers learn as much per image as convolutions at a twentieth
+of the price (docs/method.md has the figures). The heads are those of the paper.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Complex, Float
+from torch import Tensor, nn
+
+from cryospin.explore.heads import PoseHeads
+from cryospin.fourier.disk import FourierDisk, coefficients_to_images
+from cryospin.particles.prepare import PreparedParticles
+from cryospin.particles.spectrum import signal_power
+
+_SCALE_SAMPLE = 500
+
+
+@dataclass(frozen=True)
+class BandLimitedImages:
+    """What the encoder looks at: the best linear estimate of each projection from its image.
+
+    x C tau^2 / (C^2 tau^2 + 1) with tau^2 the particle's power on the shell: contrast reversals
+    of the CTF are undone, and shells that are noise are dark. side: pixels.
+    """
+
+    disk: FourierDisk
+    power: Float[Tensor, " k"]
+    side: int
+    scale: float = 1.0
+
+    @classmethod
+    def of(cls, particles: PreparedParticles, side: int) -> BandLimitedImages:
+        disk = particles.disk.prefix(side // 2 - 1)
+        power = signal_power(particles)[torch.as_tensor(disk.shell, dtype=torch.long)]
+        plain = cls(disk, power, side)
+        sample = slice(0, _SCALE_SAMPLE)
+        deviation = plain.images(particles.coefficients[sample], particles.ctf[sample]).std()
+        return cls(disk, power, side, float(1.0 / deviation))
+
+    def images(
+        self, coefficients: Complex[Tensor, "b K"], ctf: Float[Tensor, "b K"]
+    ) -> Float[Tensor, "b side side"]:
+        """Images of deviation 1 on the average."""
+        ctf = ctf[:, : len(self.disk)]
+        weighted = ctf * self.power
+        filtered = coefficients[:, : len(self.disk)] * (weighted / (ctf * weighted + 1.0))
+        return self.scale * coefficients_to_images(filtered, self.disk, self.side)
+
+
+def view_turns(radians: Float[Tensor, " b"]) -> Float[Tensor, "b 3 3"]:
+    """Rotations about the view axis, Rz(angle)."""
+    cosine, sine = radians.cos(), radians.sin()
+    turns = torch.zeros(len(radians), 3, 3)
+    turns[:, 0, 0] = turns[:, 1, 1] = cosine
+    turns[:, 0, 1], turns[:, 1, 0] = -sine, sine
+    turns[:, 2, 2] = 1
+    return turns
+
+
+def turned_images(
+    images: Float[Tensor, "b d d"], turns: Float[Tensor, "b 3 3"]
+) -> Float[Tensor, "b d d"]:
+    """Each image turned about its centre (pixel d // 2) by Rz: image'(x) = image(Rz^-1 x).
+
+    Of a particle at (R, t) it shows the pose (Rz R, Rz t). Bilinear, zero outside.
+    """
+    side = images.shape[-1]
+    inverse = turns.mT[:, :2, :2]
+    # grid_sample measures from the middle of the box, in half boxes
+    centre = torch.full((2,), (2 * (side // 2) + 1) / side - 1)
+    affine = torch.cat([inverse, (centre - inverse @ centre)[..., None]], dim=-1)
+    grid = nn.functional.affine_grid(affine, [len(images), 1, side, side], align_corners=False)
+    return nn.functional.grid_sample(images[:, None], grid, align_corners=False)[:, 0]
+
+
+class SmallEncoder(nn.Module):
+    """Three fully connected layers and M heads; (b, side, side) to poses."""
+
+    def __init__(
+        self,
+        side: int,
+        heads: int,
+        shift_range_pixel: float,
+        generator: torch.Generator,
+        *,
+        width: int = 512,
+        features: int = 256,
+        head_width: int = 128,
+    ):
+        super().__init__()
+        layers: list[nn.Module] = [nn.Flatten()]
+        sizes = (side**2, width, width, features)
+        for inner, outer in zip(sizes[:-1], sizes[1:], strict=True):
+            linear = nn.Linear(inner, outer)
+            for parameter in (linear.weight, linear.bias):
+                nn.init.uniform_(parameter, -(inner**-0.5), inner**-0.5, generator=generator)
+            # each image by itself: an answer must not depend on the batch it came with
+            layers += [linear, nn.LayerNorm(outer), nn.ReLU()]
+        self.backbone = nn.Sequential(*layers)
+        self.heads = PoseHeads(features, heads, shift_range_pixel, generator, widths=(head_width,))
+
+    def forward(
+        self, images: Float[Tensor, "b side side"]
+    ) -> tuple[Float[Tensor, "b m 3 3"], Float[Tensor, "b m 2"]]:
+        """Rotations and shifts in pixels, one per head."""
+        return self.heads(self.backbone(images))

@@ -1,0 +1,66 @@
+"""What a training tells of itself at the end of each epoch, and how it stops when it must."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from cryospin.errors import CryospinError
+from cryospin.explore.heads import heads_collapsed
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The state of things after an epoch.
+
+    epoch: counted from 1 over all stages. seconds: since the start, without what watching cost.
+    stage: "encoder" or "direct". rotations, shifts_pixel: the best pose of each particle of
+        the half-set. usage: share of images each head won (empty in the direct stage).
+    loss: mean negative log-likelihood of the epoch's images at their best poses.
+    held_out_loss: the same for images the volume was not trained on.
+    """
+
+    epoch: int
+    seconds: float
+    stage: str
+    rotations: Float[Tensor, "n 3 3"]
+    shifts_pixel: Float[Tensor, "n 2"]
+    usage: Float[Tensor, " m"]
+    loss: float
+    held_out_loss: float = float("nan")
+
+    @property
+    def collapsed(self) -> bool:
+        """Whether one of several heads wins nearly everything."""
+        return heads_collapsed(self.usage)
+
+
+Watch = Callable[[Snapshot], None]
+
+
+class NonFiniteLossError(CryospinError):
+    """Training met a loss that is no number; `last` is the state after the last good epoch."""
+
+    exit_code = 4
+
+    def __init__(self, stage: str, epoch: int, last: Snapshot | None):
+        self.stage, self.epoch, self.last = stage, epoch, last
+        since = (
+            "no epoch was completed" if last is None else f"epoch {last.epoch} was the last good"
+        )
+        super().__init__(
+            f"the loss became non-finite in the {stage} stage, epoch {epoch}; {since}\n"
+            "  fix: another --seed, or a recipe without learning rates: --recipe exhaustive"
+        )
+
+
+def require_finite(
+    loss: Float[Tensor, " b"], stage: str, epoch: int, last: Snapshot | None
+) -> None:
+    """Raise before the step that would write NaN into the parameters."""
+    if not bool(torch.isfinite(loss).all()):
+        raise NonFiniteLossError(stage, epoch, last)

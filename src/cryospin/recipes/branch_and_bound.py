@@ -1,0 +1,30 @@
+"""Branch and bound: how cryoSPARC and cryoDRGN2 find a first map, under our forward model.
+
+Explore: stochastic gradient descent on the map with poses by a coarse-to-fine search under
+bounds (Punjani et al. 2017, Zhong et al. 2021). The poses it ends with are final: no
+refinement follows, nothing is polished. What differs from the programs themselves is said in
+`explore.branch_and_bound` and `explore.bounded_search`: chiefly the noise model (whitened by
+spectra), the half-sets (independent), and a bound that allows for the size of a cell.
+"""
+
+from __future__ import annotations
+
+from cryospin.explore.branch_and_bound import BranchAndBound
+from cryospin.reconstruct.abinitio import AbInitio
+from cryospin.reconstruct.refinement import AlternatingRefinement
+from cryospin.reconstruct.starting import IndependentStarts
+from cryospin.refine.assign import GlobalAssignment, PolishedHypotheses
+from cryospin.refine.gauss_newton import GaussNewton
+from cryospin.rotations.grid import OrientationGrid
+
+
+def recipe() -> AbInitio:
+    return AbInitio(
+        starts=IndependentStarts(
+            search=BranchAndBound(),
+            # used only where a map is given to begin with
+            assignment=GlobalAssignment(OrientationGrid.of(4, 24), polish=GaussNewton(steps=0)),
+            choice=PolishedHypotheses(polish=GaussNewton(steps=0)),
+        ),
+        refinement=AlternatingRefinement(most_rounds=0),
+    )

@@ -1,0 +1,207 @@
+"""CryoSPIN on one half-set: an encoder explores, then each particle's pose is its own.
+
+With no second stage it is the fully amortised inference of cryoAI and cryoPoseNet, whose
+differences are fields. An explorer (`explore.exploration.Explorer`); it stands in this layer
+because its second stage is a refinement.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from cryospin.explore.amortised import AmortisedModel, EncoderTraining, EpochReport
+from cryospin.explore.decoders import Decoder, ExplicitDecoder, ImplicitDecoder
+from cryospin.explore.encoder import PoseEncoder
+from cryospin.explore.exploration import Exploration, ExplorerProgress
+from cryospin.explore.heads import head_usage
+from cryospin.explore.snapshot import Snapshot, Watch
+from cryospin.particles.draws import generator_for, particle_keys
+from cryospin.particles.prepare import PreparedParticles
+from cryospin.particles.spectrum import signal_power
+from cryospin.refine.direct import DirectOptimisation, PoseDescent
+from cryospin.refine.halves import HalfSet, sums_of
+from cryospin.types import PoseHypotheses
+from cryospin.volumes.hartley import HartleyVolume
+from cryospin.volumes.implicit import ImplicitVolume
+
+
+@dataclass(frozen=True)
+class AmortisedTraining:
+    """The method's parts and numbers.
+
+    heads: M candidate poses per image; 1 leaves nothing to win.
+    direct: the stage after the switch; None infers by the encoder to the end.
+    implicit: the volume is a coordinate network, not a grid.
+    oversampling: of the explicit volume's grid. 1 is the published grid, one voxel per Fourier
+        pixel; 2 makes its linear interpolation accurate out to the edge of the box.
+    last_radius: Fourier pixels to train on; the images' own radius where that is less.
+    held_out: images (at most a tenth) the volume never learns from, for the score.
+    watch: called after each epoch.
+    """
+
+    heads: int = 7
+    encoder: EncoderTraining = EncoderTraining()
+    direct: DirectOptimisation | None = DirectOptimisation()
+    implicit: bool = False
+    oversampling: int = 1
+    support_radius: float = 0.42
+    one_thread: bool = True
+    last_radius: float = 63.0
+    held_out: int = 300
+    watch: Watch | None = None
+
+    @property
+    def candidates(self) -> int:
+        """Poses per image: the half-turned image has as many again."""
+        return self.heads * (1 + self.encoder.symmetrised)
+
+    def run(
+        self,
+        particles: PreparedParticles,
+        operators: Float[Tensor, "s 3 3"],
+        shift_range_pixel: float,
+        seed: int,
+        held_out_seed: int,
+        progress: ExplorerProgress = lambda label, done, total: None,
+    ) -> Exploration:
+        """Train on one half-set from random weights. Raises NonFiniteLossError."""
+        training = _Training(self, particles, shift_range_pixel, seed, held_out_seed, progress)
+        hypotheses, best = training.encoder_stage()
+        rotations, shifts, losses = best.rotations, best.shifts_pixel, best.loss
+        if self.direct is not None:
+            rotations, shifts, losses = training.direct_stage(self.direct, rotations, shifts)
+            hypotheses = PoseHypotheses(rotations[:, None], shifts[:, None])
+        found = HalfSet(particles, rotations, shifts, torch.ones(len(particles)))
+        radius = training.disk.radius
+        mean, error = training.score(losses)
+        return Exploration(sums_of(found, radius, operators), radius, (mean,), error, hypotheses)
+
+
+class _Training:
+    """One run's networks and circumstances."""
+
+    def __init__(
+        self,
+        method: AmortisedTraining,
+        particles: PreparedParticles,
+        shift_range_pixel: float,
+        seed: int,
+        held_out_seed: int,
+        progress: ExplorerProgress,
+    ):
+        self.method, self.particles, self.seed, self.progress = method, particles, seed, progress
+        self.disk = particles.disk.prefix(method.last_radius)
+        order = np.argsort(particle_keys(held_out_seed, particles.uids, "held-out"), kind="stable")
+        count = min(method.held_out, len(particles) // 10)
+        self.held_out, self.members = np.sort(order[:count]), np.sort(order[count:])
+        number = int(generator_for(seed, "weights").integers(2**62))
+        generator = torch.Generator().manual_seed(number)
+        encoder = PoseEncoder.vgg(self.disk, method.heads, shift_range_pixel, generator)
+        self.model = AmortisedModel(encoder, self._decoder(generator), self.disk)
+        self.began = time.monotonic()
+        self.last: Snapshot | None = None
+
+    def _decoder(self, generator: torch.Generator) -> Decoder:
+        """Near zero, in units of the amplitude the images' power gives each shell: one learning
+        rate then means the same share of every coefficient. (Exactly zero has no gradient for
+        poses; the papers leave the units of images, and so those of the rate, open.)"""
+        power = signal_power(self.particles)
+        if self.method.implicit:
+            return ImplicitDecoder(ImplicitVolume(power, self.disk.box, generator))
+        oversampling = self.method.oversampling
+        volume = HartleyVolume.random(power, self.disk.radius, generator, oversampling=oversampling)
+        return ExplicitDecoder(volume, oversampling)
+
+    def encoder_stage(self) -> tuple[PoseHypotheses, EpochReport]:
+        """All candidates of each particle, and the best one of each."""
+        stage, count = self.method.encoder, len(self.particles)
+        optimiser = stage.optimiser(self.model)
+        predicted = partial(stage.predicted, self.model, self.particles)
+        rotations, shifts = torch.eye(3).repeat(count, 1, 1), torch.zeros(count, 2)
+        for epoch in range(1, stage.epochs + 1):
+            reports = [
+                stage.epoch(
+                    self.model,
+                    optimiser,
+                    self.particles,
+                    self.members,
+                    self.seed,
+                    epoch,
+                    self.last,
+                    partial(self._tell, "encoder", epoch),
+                )
+            ]
+            if self.method.watch is not None and len(self.held_out):
+                reports.append(predicted(self.held_out)[1])
+            for found in reports:
+                rotations[found.rows], shifts[found.rows] = found.rotations, found.shifts_pixel
+            usage = head_usage(reports[0].head, self.method.candidates)
+            losses = [float(found.loss.mean()) for found in reports]
+            self._snapshot("encoder", epoch, rotations, shifts, usage, losses)
+        return predicted(np.arange(count))
+
+    def direct_stage(
+        self, stage: DirectOptimisation, rotations: Tensor, shifts: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Poses from where they are to where this stage ends, and their losses there."""
+        poses = PoseDescent(rotations, shifts, stage.pose_rate)
+        optimiser = stage.optimiser(self.model.decoder)
+        unseen = torch.zeros(len(self.particles))
+        unseen[self.held_out] = 1
+        losses = torch.zeros(len(self.particles))
+        for number in range(1, stage.epochs + 1):
+            epoch = self.method.encoder.epochs + number
+            losses = stage.epoch(
+                poses,
+                self.model.decoder,
+                optimiser,
+                self.particles,
+                self.disk,
+                unseen,
+                self.seed,
+                epoch,
+                self.last,
+                partial(self._tell, "direct", epoch),
+            )
+            means = [float(losses[rows].mean()) for rows in (self.members, self.held_out)]
+            self._snapshot(
+                "direct", epoch, poses.rotations, poses.shifts_pixel, torch.zeros(0), means
+            )
+        return poses.rotations, poses.shifts_pixel, losses
+
+    def _tell(self, stage: str, epoch: int, done: int, count: int) -> None:
+        direct = 0 if self.method.direct is None else self.method.direct.epochs
+        total = (self.method.encoder.epochs + direct) * count
+        self.progress(f"{stage} epoch {epoch}", (epoch - 1) * count + done, total)
+
+    def _snapshot(
+        self,
+        stage: str,
+        epoch: int,
+        rotations: Tensor,
+        shifts: Tensor,
+        usage: Tensor,
+        losses: list[float],
+    ) -> None:
+        """Keep the state as the last good one, and show it to who watches."""
+        now = time.monotonic()
+        self.last = Snapshot(
+            epoch, now - self.began, stage, rotations.clone(), shifts.clone(), usage, *losses
+        )
+        if self.method.watch is not None:
+            self.method.watch(self.last)
+            self.began += time.monotonic() - now
+
+    def score(self, losses: Tensor) -> tuple[float, float]:
+        """Mean log-likelihood of held-out images over that of an empty map, and its error."""
+        rows = self.held_out if len(self.held_out) else np.arange(len(losses))
+        images = self.particles.coefficients[rows, : len(self.disk)]
+        gained = images.abs().square().sum(dim=1) - losses[rows]
+        return float(gained.mean()), float(gained.std() / len(rows) ** 0.5)

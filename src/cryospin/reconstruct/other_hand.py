@@ -1,0 +1,60 @@
+"""A finished run in the other hand: maps, half-maps, mask and poses turned together.
+
+Images cannot tell a map from its mirror image; alpha helices of the map can (right-handed
+below 7 Angstrom or so), and then everything has to be mirrored at once.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from cryospin.errors import BadDataError, UsageError
+from cryospin.io.atomic import atomic_path
+from cryospin.io.formats import read_particles_of_any_kind, write_beside
+from cryospin.io.mrc import read_map, write_map
+from cryospin.rotations.align import mirror_rotations
+from cryospin.volumes.boxes import mirrored
+
+MAPS = ("map.mrc", "half1.mrc", "half2.mrc", "mask.mrc")
+_CARRIED = ("fsc.star", "log.jsonl", "evaluation.json")
+
+
+def write_other_hand(run: Path, out: Path) -> None:
+    """The run of folder `run`, mirrored by z -> -z, into another folder.
+
+    Poses become M R M and shifts stay: projections are then the same, pixel by pixel.
+
+    Raises
+    ------
+    UsageError: no run that converged there; `out` is the run's own folder.
+    BadDataError: its table has no poses.
+    ResourceError: the disk does not take it.
+    """
+    if out.resolve() == run.resolve():
+        raise UsageError(f"{out} is the run's own folder\n  fix: give another --out")
+    if not (run / "result.json").is_file() or not (run / MAPS[0]).is_file():
+        fix = "give a folder of a run that converged (result.json, map.mrc)"
+        raise UsageError(f"no finished map in {run}\n  fix: {fix}")
+    table = run / ("particles.cs" if (run / "particles.cs").is_file() else "particles.star")
+    stack = read_particles_of_any_kind(table)
+    if stack.poses is None or stack.half_set is None:
+        missing = "rlnAngleRot" if stack.poses is None else "rlnRandomSubset"
+        fix = "give a folder that cryospin reconstruct wrote"
+        raise BadDataError("no such column", file=table, column=missing, fix=fix)
+    result = json.loads((run / "result.json").read_text())
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "result.json").unlink(missing_ok=True)
+    for name in MAPS:
+        if (run / name).is_file():
+            write_map(out / name, mirrored(read_map(run / name)))
+    poses = replace(stack.poses, rotations=mirror_rotations(stack.poses.rotations))
+    write_beside(out, stack, poses, stack.half_set)
+    for name in _CARRIED:
+        if (run / name).is_file():
+            with atomic_path(out / name) as temporary:
+                temporary.write_bytes((run / name).read_bytes())
+    result["hand_flipped_from"] = str(run)
+    with atomic_path(out / "result.json") as temporary:
+        temporary.write_text(json.dumps(result, indent=1))

@@ -1,0 +1,243 @@
+"""CryoSPIN as it is fast here: an encoder explores until images settle, then each is its own.
+
+An explorer (`explore.exploration.Explorer`); like `reconstruct.amortised`, which is the paper
+to the letter, it stands in this layer because its second stage is a refinement.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Complex, Float, Int
+from torch import Tensor
+
+from cryospin.explore.exploration import Exploration, ExplorerProgress
+from cryospin.explore.running_map import RunningMap
+from cryospin.explore.snapshot import Snapshot, Watch
+from cryospin.explore.winner_search import EncoderState, WinnerSearch
+from cryospin.kernels import pose_losses
+from cryospin.particles.draws import particle_keys
+from cryospin.particles.prepare import PreparedParticles
+from cryospin.reconstruct.switching import Check, SwitchRule, settled_share
+from cryospin.refine.assign import PolishedHypotheses
+from cryospin.refine.gauss_newton import GaussNewton, RefinedPoses
+from cryospin.refine.halves import HalfSet, sums_of
+from cryospin.types import PoseHypotheses, Poses
+from cryospin.volumes.alignment import align_maps, poses_after_alignment
+
+
+@dataclass(frozen=True)
+class DirectStage:
+    """The second stage (CryoSPIN, section 4.2) with Gauss-Newton steps and closed-form maps.
+
+    rounds: of poses, then map; the radius grows to its last over them. choosing: rounds in which
+    each particle may still change to another head's candidate.
+    """
+
+    rounds: int = 10
+    choosing: int = 6
+    first_radius: float = 6.0
+    choice: PolishedHypotheses = PolishedHypotheses(keep=4, polish=GaussNewton(steps=5))
+
+    def run(
+        self,
+        volume: Complex[Tensor, "z y x"],
+        hypotheses: PoseHypotheses,
+        particles: PreparedParticles,
+        running: RunningMap,
+        operators: Float[Tensor, "s 3 3"],
+    ) -> HalfSet:
+        """Every particle's pose out of its hypotheses, and what the map made of it."""
+        radii = np.linspace(self.first_radius, running.radius, self.rounds)
+        for number, radius in enumerate(radii):
+            poses, weight = self.choice.run(volume, particles, float(radius), operators, hypotheses)
+            half = HalfSet(particles, poses.rotations, poses.shifts_pixel, weight)
+            volume = running.volume(sums_of(half, running.radius, operators), running.radius)
+            last = number + 1 >= self.choosing
+            hypotheses = with_current(hypotheses, poses, alone=last)
+        return half
+
+
+def with_mirror_mates(hypotheses: PoseHypotheses, state: EncoderState) -> PoseHypotheses:
+    """The hypotheses, and of each the pose that looks alike where the map is its own mirror image.
+
+    A map at low frequencies nearly is, and takes in images of either hand alike: the poses of
+    half of them then belong to the other hand (the mixture is stable, every image fits). Laid
+    upon its mirror image the map shows which pose is the other one's.
+    """
+    density = state.density()
+    pixel = state.particles.pixel_size_angstrom
+    finest = state.particles.resolution_angstrom(state.radius)
+    alignment = align_maps(density, density, finest, hands=(True,))
+    shape = hypotheses.shifts_pixel.shape[:2]
+    poses = Poses(
+        hypotheses.rotations.flatten(0, 1),
+        hypotheses.shifts_pixel.flatten(0, 1) * pixel,
+        torch.ones(shape[0] * shape[1]),
+    )
+    mates = poses_after_alignment(poses, alignment)
+    rotations = mates.rotations.float().unflatten(0, shape)
+    shifts = (mates.shifts_angstrom / pixel).float().unflatten(0, shape)
+    return PoseHypotheses(
+        torch.cat([hypotheses.rotations, rotations], dim=1),
+        torch.cat([hypotheses.shifts_pixel, shifts], dim=1),
+    )
+
+
+def with_current(hypotheses: PoseHypotheses, poses: RefinedPoses, alone: bool) -> PoseHypotheses:
+    """The poses as they are now, first in the list or the only ones."""
+    rotations, shifts = poses.rotations[:, None], poses.shifts_pixel[:, None]
+    if alone:
+        return PoseHypotheses(rotations, shifts)
+    return PoseHypotheses(
+        torch.cat([rotations, hypotheses.rotations], dim=1),
+        torch.cat([shifts, hypotheses.shifts_pixel], dim=1),
+    )
+
+
+@dataclass(frozen=True)
+class SemiAmortised:
+    """support_radius in boxes; last_radius in Fourier pixels; held_out images (at most a tenth)
+    are never learnt from. watch: called at each check."""
+
+    search: WinnerSearch = WinnerSearch()
+    switch: SwitchRule = SwitchRule()
+    direct: DirectStage = DirectStage()
+    support_radius: float = 0.42
+    one_thread: bool = True
+    last_radius: float = 12.0
+    held_out: int = 300
+    watch: Watch | None = None
+
+    def run(
+        self,
+        particles: PreparedParticles,
+        operators: Float[Tensor, "s 3 3"],
+        shift_range_pixel: float,
+        seed: int,
+        held_out_seed: int,
+        progress: ExplorerProgress = lambda label, done, total: None,
+    ) -> Exploration:
+        """Explore one half-set from random weights and a random map."""
+        order = np.argsort(particle_keys(held_out_seed, particles.uids, "held-out"), kind="stable")
+        held_out, members = np.split(order, [min(self.held_out, len(order) // 10)])
+        state = EncoderState(
+            self.search,
+            particles,
+            members,
+            operators,
+            shift_range_pixel,
+            self.support_radius,
+            seed,
+        )
+        unseen = torch.as_tensor(np.sort(held_out))
+        self._encoder_stage(state, unseen, progress)
+        running = RunningMap.of(particles, self.last_radius, self.support_radius)
+        found = self.direct.run(
+            state.volume(),
+            with_mirror_mates(state.hypotheses(torch.arange(len(particles))), state),
+            particles,
+            running,
+            operators,
+        )
+        gains = self._gains_unseen(found, unseen, torch.as_tensor(members), running, operators)
+        return Exploration(
+            sums_of(found, self.last_radius, operators),
+            self.last_radius,
+            (float(gains.mean()),),
+            float(gains.std() / len(gains) ** 0.5),
+            PoseHypotheses(found.rotations[:, None], found.shifts_pixel[:, None]),
+        )
+
+    def _gains_unseen(
+        self,
+        found: HalfSet,
+        unseen: Int[Tensor, " u"],
+        members: Int[Tensor, " m"],
+        running: RunningMap,
+        operators: Float[Tensor, "s 3 3"],
+    ) -> Float[Tensor, " u"]:
+        """What held-out images gain at their final poses from a map made of all others."""
+        sums = sums_of(_members(found, members), running.radius, operators)
+        chosen = _members(found, unseen)
+        disk = found.particles.disk.prefix(running.radius)
+        losses = pose_losses(
+            running.volume(sums, running.radius),
+            chosen.particles.coefficients,
+            chosen.particles.ctf,
+            chosen.rotations,
+            chosen.shifts_pixel,
+            disk,
+        )
+        return _gains(chosen.particles.coefficients[:, : len(disk)], losses)
+
+    def _encoder_stage(
+        self, state: EncoderState, held_out: Int[Tensor, " n"], progress: ExplorerProgress
+    ) -> None:
+        """Train until the switch."""
+        began, checks = time.monotonic(), list[Check]()
+        before: RefinedPoses | None = None
+        while True:
+            for _ in range(self.switch.every):
+                state.step()
+                progress("encoder", state.steps, self.switch.most_steps)
+            now = self._polished(state, held_out)
+            disk = state.particles.disk.prefix(state.radius)
+            images = state.particles.coefficients[held_out, : len(disk)]
+            gain = float(_gains(images, now.loss).mean())
+            settled = 0.0
+            if before is not None:
+                near = self.switch.near_degrees
+                settled = settled_share(before, now, state.operators, near)
+            checks.append(Check(state.steps, gain, settled))
+            if self.watch is not None:
+                seconds = time.monotonic() - began
+                self.watch(self._snapshot(state, checks, seconds))
+                began = time.monotonic() - seconds
+            if self.switch.says(checks, self.search.march):
+                return
+            before = now
+
+    def _polished(self, state: EncoderState, rows: Int[Tensor, " n"]) -> RefinedPoses:
+        """Where images would end if the switch came now."""
+        chosen = state.particles.select(rows.numpy())
+        radius = state.radius
+        return self.direct.choice.run(
+            state.volume(), chosen, radius, state.operators, state.hypotheses(rows)
+        )[0]
+
+    def _snapshot(self, state: EncoderState, checks: list[Check], seconds: float) -> Snapshot:
+        """Each particle's winner as it stands."""
+        rows = torch.arange(len(state.particles))
+        candidates = state.hypotheses(rows)
+        radius = state.radius
+        volume = state.volume()
+        winners = state.scored(volume, rows, candidates.rotations, candidates.shifts_pixel, radius)
+        chosen = rows, winners.head
+        return Snapshot(
+            len(checks),
+            seconds,
+            "encoder",
+            candidates.rotations[chosen],
+            candidates.shifts_pixel[chosen],
+            state.wins / state.wins.sum(),
+            -checks[-1].gain,
+        )
+
+
+def _gains(images: Complex[Tensor, "n k"], losses: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+    """Log-likelihood over that of an empty map."""
+    return torch.view_as_real(images).square().sum(dim=(1, 2)) - losses
+
+
+def _members(half: HalfSet, rows: Int[Tensor, " m"]) -> HalfSet:
+    """Some particles of a half-set."""
+    return HalfSet(
+        half.particles.select(rows.numpy()),
+        half.rotations[rows],
+        half.shifts_pixel[rows],
+        half.confidence[rows],
+    )
