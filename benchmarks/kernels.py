@@ -9,15 +9,14 @@ after compilation.
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Callable
-from statistics import median
 
 import numba
-import numpy as np
 import roma
 import torch
 
+from cryospin.bench.by_autograd import by_grid_sample, loss_by_autograd
+from cryospin.bench.speed import timed
 from cryospin.explore.posterior import grid_posterior
 from cryospin.fourier.disk import FourierDisk
 from cryospin.fourier.parity import ParityFold
@@ -62,36 +61,6 @@ def main() -> None:
     scoring(options.repeats)
 
 
-def timed(contenders: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Median seconds of each, taken in turn so that the machine's drift hits all alike."""
-    took: dict[str, list[float]] = {name: [] for name in contenders}
-    for repeat in range(repeats + 1):
-        for name, run in contenders.items():
-            began = time.perf_counter()
-            run()
-            if repeat:  # the first is compilation and warm-up
-                took[name].append(time.perf_counter() - began)
-    return {name: median(values) for name, values in took.items()}
-
-
-def by_grid_sample(
-    volume: torch.Tensor, rotations: torch.Tensor, disk: FourierDisk
-) -> torch.Tensor:
-    """The same slices with torch's trilinear sampler on real and imaginary channels."""
-    margin = volume.shape[-1] - 1
-    plane = torch.as_tensor(np.stack([disk.kx, disk.ky, 0 * disk.kx], axis=-1)).float()
-    points = 2 * plane @ rotations
-    sign = torch.where(points[..., :1] < 0, -1.0, 1.0)
-    points = points * sign
-    grid = torch.stack(
-        [points[..., 0] / (0.5 * margin) - 1, points[..., 1] / margin, points[..., 2] / margin],
-        dim=-1,
-    )
-    channels = torch.view_as_real(volume).movedim(-1, 0)[None]
-    sampled = torch.nn.functional.grid_sample(channels, grid[None, None], align_corners=True)
-    return torch.complex(sampled[0, 0, 0], sampled[0, 1, 0] * sign[..., 0])
-
-
 def by_autograd(
     volume: torch.Tensor,
     images: torch.Tensor,
@@ -101,15 +70,11 @@ def by_autograd(
     disk: FourierDisk,
 ) -> torch.Tensor:
     """Loss and gradient alone (no Hessian) of every pose through grid_sample."""
-    turn = torch.zeros(len(rotations), 3, requires_grad=True)
+    turns = torch.zeros(len(rotations), 3, requires_grad=True)
     moved = shifts.clone().requires_grad_(True)
-    slices = by_grid_sample(volume, roma.rotvec_to_rotmat(turn) @ rotations, disk)
-    angle = moved @ torch.as_tensor(np.stack([disk.kx, disk.ky])).float()
-    phase = torch.polar(torch.ones_like(angle), angle * (-2 * np.pi / disk.box))
-    loss = (images - ctf * phase * slices).abs().square().sum()
-    loss.backward()
-    assert turn.grad is not None
-    return turn.grad
+    loss_by_autograd(volume, images, ctf, rotations, turns, moved, disk).backward()
+    assert turns.grad is not None
+    return turns.grad
 
 
 def scoring(repeats: int) -> None:

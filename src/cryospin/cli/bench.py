@@ -1,0 +1,158 @@
+"""`cryospin bench`: methods side by side, on the same simulated images."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer import Argument, Option
+
+from cryospin.cli.reconstruct import Device
+from cryospin.cli.threads import configure_threads
+
+bench = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Compare methods on the same simulated images, and measure their cost.",
+)
+
+
+class Scale(StrEnum):
+    small = "small"
+    paper = "paper"
+
+
+@bench.command("paper")
+def paper(
+    models: Annotated[
+        Path, Option(help="Folder of PDB or mmCIF files; what is absent is fetched into it.")
+    ],
+    out: Annotated[Path, Option(help="Folder to write into; a benchmark there goes on.")],
+    scale: Annotated[
+        Scale,
+        Option(
+            help="small: 5,000 images of 64x64, for a CPU. paper: 50,000 of 128x128, meant for a "
+            "GPU (not run on one so far)."
+        ),
+    ] = Scale.small,
+    recipes: Annotated[str | None, Option(help="a,b,...; default: all there are.")] = None,
+    structures: Annotated[
+        str | None, Option(help="NAME[:SYMMETRY],...; default: the paper's three.")
+    ] = None,
+    seeds: Annotated[str, Option(help="1,2,...; of the images and of the methods.")] = "1",
+    parts: Annotated[
+        str | None, Option(help="Of table1,table2,speed,fig2,...,fig6; default: all.")
+    ] = None,
+    max_minutes: Annotated[
+        float | None, Option(min=0.01, help="Limit for each recipe and structure.")
+    ] = None,
+    max_shift: Annotated[float, Option(min=0.0, help="Pixels; 0: centred, as in the paper.")] = 0.0,
+    particles: Annotated[int | None, Option(min=100, help="Other than the scale's.")] = None,
+    box: Annotated[int | None, Option(min=16, help="Other than the scale's.")] = None,
+    snr: Annotated[float | None, Option(min=1e-6, help="Other than the scale's.")] = None,
+    epochs: Annotated[
+        int | None, Option(min=1, help="At most so many of each explorer that is watched.")
+    ] = None,
+    device: Annotated[Device, Option(help="Where the methods compute.")] = Device.cpu,
+    threads: Annotated[int | None, Option(help="Default: all cores available.")] = None,
+) -> None:
+    """The paper's tables and figures: errors, costs, FSC curves, error against time and epochs.
+
+    Runs that finished are not run again: results.jsonl in the folder has them.
+    """
+    configure_threads(threads)
+    from dataclasses import replace
+
+    from cryospin.bench.datasets import SCALES
+    from cryospin.bench.paper import compare
+    from cryospin.bench.plan import PARTS, Plan
+    from cryospin.bench.structures import PAPER_STRUCTURES, Structure
+    from cryospin.recipes import RECIPES
+
+    setting = SCALES[scale.value]
+    setting = replace(
+        setting,
+        particles=particles or setting.particles,
+        box=box or setting.box,
+        snr=snr or setting.snr,
+        max_shift_pixel=max_shift,
+    )
+    plan = Plan(
+        setting,
+        _listed(recipes) or RECIPES,
+        tuple(Structure.parse(text) for text in _listed(structures) or PAPER_STRUCTURES),
+        _integers(seeds),
+        _listed(parts) or PARTS,
+        max_minutes,
+        epochs,
+        device.value,
+        threads,
+    )
+    if scale is Scale.paper and device is Device.cpu:
+        _say("the paper's scale on a CPU takes days; it is meant for --device cuda")
+    for path in compare(plan, models, out, _command(), _say):
+        print(path)
+
+
+@bench.command("epochs")
+def epochs(
+    particles: Annotated[Path, Argument(help="particles.star; all images are one set.")],
+    out: Annotated[Path, Option(help="File to write (.npz): poses and seconds of each epoch.")],
+    recipe: Annotated[str, Option(help="Whose explorer to watch.")],
+    seed: Annotated[int, Option(help="Same seed, same poses.")] = 0,
+    epochs: Annotated[
+        int | None, Option(min=1, help="Stop after so many; default: run out.")
+    ] = None,
+    max_minutes: Annotated[
+        float | None, Option(min=0.0, help="Stop at the end of the epoch past it.")
+    ] = None,
+    max_shift: Annotated[float, Option(min=0.0, help="Pixels in x, y; 0: centred.")] = 0.0,
+    threads: Annotated[int | None, Option(help="Default: all cores available.")] = None,
+) -> None:
+    """Watch a recipe's explorer epoch by epoch, without what comes after it.
+
+    The file is whole after each epoch, so that the command may be stopped at any time.
+    """
+    configure_threads(threads)
+    from cryospin.bench.watching import watch_stack
+
+    watched = watch_stack(
+        recipe,
+        particles,
+        out,
+        shift_range_pixel=max_shift,
+        seed=seed,
+        most_epochs=epochs,
+        limit_seconds=None if max_minutes is None else 60.0 * max_minutes,
+    )
+    print(f"{out}: {len(watched.epochs)} epochs, {watched.seconds[-1]:.1f} s")
+
+
+def _listed(text: str | None) -> tuple[str, ...]:
+    return tuple(part.strip() for part in (text or "").split(",") if part.strip())
+
+
+def _integers(text: str) -> tuple[int, ...]:
+    from cryospin.errors import UsageError
+
+    try:
+        found = tuple(int(part) for part in _listed(text))
+    except ValueError:
+        found = ()
+    if not found:
+        raise UsageError(f"--seeds must be whole numbers, got {text!r}\n  fix: --seeds 1,2")
+    return found
+
+
+def _command() -> str:
+    """What was typed, to stand above the results."""
+    import shlex
+
+    return "cryospin " + shlex.join(sys.argv[1:])
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
