@@ -10,7 +10,7 @@ from cryospin.refine.gauss_newton import RefinedPoses
 from cryospin.rotations.symmetry import symmetry_group
 from phantoms import random_turns
 
-RULE = SwitchRule(every=1, enough=0.9, patience=3, most_steps=50)
+RULE = SwitchRule(every=1, patience=3, most_steps=50)
 
 
 def switched(settled: list[float], gains: list[float] | None = None, march: int = 2) -> int:
@@ -35,12 +35,14 @@ def test_waiting_pays_while_more_images_settle_or_gain() -> None:
 
 
 def test_waiting_ends_when_nothing_gets_better() -> None:
-    # step 2 is the first that counts; three later ones without a new best end it
+    # step 2 is the first that counts; three later ones without a better one end it
     assert switched([0.5] * 20) == 5
+    creeping = [100.0 + 0.1 * i for i in range(20)]
+    assert switched([0.5] * 20, creeping) == 5
 
 
 def test_waiting_ends_at_the_last_step() -> None:
-    settled = [0.3 + 0.005 * i for i in range(60)]
+    settled = [0.3 + 0.0085 * i for i in range(60)]
     assert switched(settled) == RULE.most_steps
 
 

@@ -131,6 +131,42 @@ def epochs(
     print(f"{out}: {len(watched.epochs)} epochs, {watched.seconds[-1]:.1f} s")
 
 
+@bench.command("switch")
+def switch(
+    models: Annotated[
+        Path, Option(help="Folder of PDB or mmCIF files; what is absent is fetched into it.")
+    ],
+    out: Annotated[Path, Option(help="Folder to write into; a benchmark there goes on.")],
+    structures: Annotated[
+        str | None, Option(help="NAME[:SYMMETRY],...; default: the paper's three.")
+    ] = None,
+    snrs: Annotated[str, Option(help="Signal-to-noise ratios.")] = "0.1,0.05",
+    steps: Annotated[
+        str, Option(help="Fixed moments to switch at, in steps of the encoder.")
+    ] = "600,1000,1400,1800,2200,2600,3000",
+    particles: Annotated[int, Option(min=200, help="Of both half-sets.")] = 5000,
+    box: Annotated[int, Option(min=16)] = 64,
+    seed: Annotated[int, Option(help="Of the images and of the method.")] = 1,
+    threads: Annotated[int | None, Option(help="Default: all cores available.")] = None,
+) -> None:
+    """The automatic switch of recipe cryospin against fixed ones, on one half-set each.
+
+    Every moment branches off the same training, so that nothing else differs.
+    """
+    configure_threads(threads)
+    from cryospin.bench.datasets import Setting
+    from cryospin.bench.structures import PAPER_STRUCTURES, Structure
+    from cryospin.bench.switch import SwitchPlan, compare_switches
+
+    plan = SwitchPlan(
+        tuple(Structure.parse(text) for text in _listed(structures) or PAPER_STRUCTURES),
+        tuple(Setting(particles, box, float(snr)) for snr in _listed(snrs)),
+        _integers(steps),
+        seed,
+    )
+    print(compare_switches(plan, models, out, _command(), _say))
+
+
 def _listed(text: str | None) -> tuple[str, ...]:
     return tuple(part.strip() for part in (text or "").split(",") if part.strip())
 

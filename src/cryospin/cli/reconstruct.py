@@ -31,7 +31,9 @@ class Invert(StrEnum):
 def reconstruct(
     particles: Annotated[Path, Argument(help="RELION .star (3.0, 3.1 or later) or cryoSPARC .cs.")],
     out: Annotated[Path, Option(help="Folder to write into.")],
-    recipe: Annotated[str, Option(help="Method; 'exhaustive' is the one there is.")] = "exhaustive",
+    recipe: Annotated[
+        str, Option(help="Method: exhaustive, cryospin, ...; docs/recipes.md.")
+    ] = "exhaustive",
     seed: Annotated[int, Option(help="Same seed, same result.")] = 0,
     symmetry: Annotated[str, Option(help="Point group to impose: C1, C3, D7, T, O, I ...")] = "C1",
     particle_diameter: Annotated[

@@ -122,28 +122,10 @@ class SemiAmortised:
         progress: ExplorerProgress = lambda label, done, total: None,
     ) -> Exploration:
         """Explore one half-set from random weights and a random map."""
-        order = np.argsort(particle_keys(held_out_seed, particles.uids, "held-out"), kind="stable")
-        held_out, members = np.split(order, [min(self.held_out, len(order) // 10)])
-        state = EncoderState(
-            self.search,
-            particles,
-            members,
-            operators,
-            shift_range_pixel,
-            self.support_radius,
-            seed,
-        )
-        unseen = torch.as_tensor(np.sort(held_out))
+        state, unseen = self.begun(particles, operators, shift_range_pixel, seed, held_out_seed)
         self._encoder_stage(state, unseen, progress)
-        running = RunningMap.of(particles, self.last_radius, self.support_radius)
-        found = self.direct.run(
-            state.volume(),
-            with_mirror_mates(state.hypotheses(torch.arange(len(particles))), state),
-            particles,
-            running,
-            operators,
-        )
-        gains = self._gains_unseen(found, unseen, torch.as_tensor(members), running, operators)
+        found = self.finished(state)
+        gains = self._gains_unseen(found, unseen, state)
         return Exploration(
             sums_of(found, self.last_radius, operators),
             self.last_radius,
@@ -152,16 +134,59 @@ class SemiAmortised:
             PoseHypotheses(found.rotations[:, None], found.shifts_pixel[:, None]),
         )
 
-    def _gains_unseen(
+    def begun(
         self,
-        found: HalfSet,
-        unseen: Int[Tensor, " u"],
-        members: Int[Tensor, " m"],
-        running: RunningMap,
+        particles: PreparedParticles,
         operators: Float[Tensor, "s 3 3"],
+        shift_range_pixel: float,
+        seed: int,
+        held_out_seed: int,
+    ) -> tuple[EncoderState, Int[Tensor, " u"]]:
+        """A training at its first step, and the images it will never learn from."""
+        order = np.argsort(particle_keys(held_out_seed, particles.uids, "held-out"), kind="stable")
+        held_out, members = np.split(order, [min(self.held_out, len(order) // 10)])
+        support = self.support_radius
+        state = EncoderState(
+            self.search, particles, members, operators, shift_range_pixel, support, seed
+        )
+        return state, torch.as_tensor(np.sort(held_out))
+
+    def finished(self, state: EncoderState) -> HalfSet:
+        """The poses a switch now leads to; the training stays as it is."""
+        everyone = torch.arange(len(state.particles))
+        return self.direct.run(
+            state.volume(),
+            with_mirror_mates(state.hypotheses(everyone), state),
+            state.particles,
+            self._running(state),
+            state.operators,
+        )
+
+    def checked(
+        self, state: EncoderState, unseen: Int[Tensor, " u"], before: RefinedPoses | None
+    ) -> tuple[Check, RefinedPoses]:
+        """One look at held-out images: where each would end if the switch came now."""
+        chosen = state.particles.select(unseen.numpy())
+        now, _ = self.direct.choice.run(
+            state.volume(), chosen, state.radius, state.operators, state.hypotheses(unseen)
+        )
+        disk = state.particles.disk.prefix(state.radius)
+        gain = float(_gains(chosen.coefficients[:, : len(disk)], now.loss).mean())
+        settled = 0.0
+        if before is not None:
+            settled = settled_share(before, now, state.operators, self.switch.near_degrees)
+        return Check(state.steps, gain, settled), now
+
+    def _running(self, state: EncoderState) -> RunningMap:
+        return RunningMap.of(state.particles, self.last_radius, self.support_radius)
+
+    def _gains_unseen(
+        self, found: HalfSet, unseen: Int[Tensor, " u"], state: EncoderState
     ) -> Float[Tensor, " u"]:
         """What held-out images gain at their final poses from a map made of all others."""
-        sums = sums_of(_members(found, members), running.radius, operators)
+        running = self._running(state)
+        others = _members(found, torch.as_tensor(state.members))
+        sums = sums_of(others, running.radius, state.operators)
         chosen = _members(found, unseen)
         disk = found.particles.disk.prefix(running.radius)
         losses = pose_losses(
@@ -175,39 +200,21 @@ class SemiAmortised:
         return _gains(chosen.particles.coefficients[:, : len(disk)], losses)
 
     def _encoder_stage(
-        self, state: EncoderState, held_out: Int[Tensor, " n"], progress: ExplorerProgress
+        self, state: EncoderState, unseen: Int[Tensor, " u"], progress: ExplorerProgress
     ) -> None:
         """Train until the switch."""
         began, checks = time.monotonic(), list[Check]()
         before: RefinedPoses | None = None
-        while True:
+        while not checks or not self.switch.says(checks, self.search.march):
             for _ in range(self.switch.every):
                 state.step()
                 progress("encoder", state.steps, self.switch.most_steps)
-            now = self._polished(state, held_out)
-            disk = state.particles.disk.prefix(state.radius)
-            images = state.particles.coefficients[held_out, : len(disk)]
-            gain = float(_gains(images, now.loss).mean())
-            settled = 0.0
-            if before is not None:
-                near = self.switch.near_degrees
-                settled = settled_share(before, now, state.operators, near)
-            checks.append(Check(state.steps, gain, settled))
+            check, before = self.checked(state, unseen, before)
+            checks.append(check)
             if self.watch is not None:
                 seconds = time.monotonic() - began
                 self.watch(self._snapshot(state, checks, seconds))
                 began = time.monotonic() - seconds
-            if self.switch.says(checks, self.search.march):
-                return
-            before = now
-
-    def _polished(self, state: EncoderState, rows: Int[Tensor, " n"]) -> RefinedPoses:
-        """Where images would end if the switch came now."""
-        chosen = state.particles.select(rows.numpy())
-        radius = state.radius
-        return self.direct.choice.run(
-            state.volume(), chosen, radius, state.operators, state.hypotheses(rows)
-        )[0]
 
     def _snapshot(self, state: EncoderState, checks: list[Check], seconds: float) -> Snapshot:
         """Each particle's winner as it stands."""

@@ -35,13 +35,16 @@ class SwitchRule:
     """Switch when nearly all images have settled, or when no more of them do.
 
     every: steps between checks. enough: share of settled images that is nearly all.
-    patience: checks without a new best, in settled images and in gain, that end the wait.
+    patience, more_settled, more_gain: the wait ends when over so many checks neither the best
+        share of settled images has grown by `more_settled` nor the best gain by that fraction.
     """
 
     every: int = 100
     near_degrees: float = 10.0
     enough: float = 0.9
-    patience: int = 10
+    patience: int = 5
+    more_settled: float = 0.02
+    more_gain: float = 0.01
     most_steps: int = 4000
 
     def says(self, checks: list[Check], march: int) -> bool:
@@ -53,11 +56,12 @@ class SwitchRule:
             return True
         late = [check for check in checks if check.step >= march]
         before, recent = late[: -self.patience], late[-self.patience :]
-        return bool(before) and all(
-            max(getattr(check, what) for check in recent)
-            <= max(getattr(check, what) for check in before)
-            for what in ("settled", "gain")
-        )
+        if not before:
+            return False
+        settled = max(c.settled for c in recent) - max(c.settled for c in before)
+        best = max(c.gain for c in before)
+        gained = max(c.gain for c in recent) - best
+        return settled < self.more_settled and gained < self.more_gain * abs(best)
 
 
 def settled_share(
