@@ -54,10 +54,8 @@ class GlobalAssignment:
         count = self.shifts_per_axis
         axis = (torch.arange(count) - (count - 1) / 2) * (2 * shift_range_pixel / count)
         shifts = torch.cartesian_prod(axis, axis)
-        poses: list[RefinedPoses] = []
-        weights: list[Tensor] = []
-        for first in range(0, len(particles), _BATCH):
-            rows = torch.arange(first, min(first + _BATCH, len(particles)))
+
+        def peaks(rows: Tensor) -> PoseHypotheses:
             found = best_hypotheses(
                 grid,
                 slices,
@@ -69,19 +67,9 @@ class GlobalAssignment:
                 fold,
                 self.hypotheses,
             )
-            best, weight = _best_polished(
-                self.polish,
-                volume,
-                particles,
-                rows,
-                PoseHypotheses(found.rotations, found.shifts_pixel),
-                disk,
-                operators,
-            )
-            poses.append(best)
-            weights.append(weight)
-            progress(int(rows[-1]) + 1, len(particles))
-        return RefinedPoses.joined(poses), torch.cat(weights)
+            return PoseHypotheses(found.rotations, found.shifts_pixel)
+
+        return _best_of(peaks, self.polish, volume, particles, disk, operators, progress)
 
 
 @dataclass(frozen=True)
@@ -105,18 +93,11 @@ class PolishedHypotheses:
     ) -> tuple[RefinedPoses, Float[Tensor, " n"]]:
         """Poses within `radius` Fourier pixels, and each one's weight among its rivals."""
         disk = particles.disk.prefix(radius)
-        poses: list[RefinedPoses] = []
-        weights: list[Tensor] = []
-        for first in range(0, len(particles), _BATCH):
-            rows = torch.arange(first, min(first + _BATCH, len(particles)))
-            likely = self._likely(volume, particles, rows, hypotheses, disk)
-            best, weight = _best_polished(
-                self.polish, volume, particles, rows, likely, disk, operators
-            )
-            poses.append(best)
-            weights.append(weight)
-            progress(int(rows[-1]) + 1, len(particles))
-        return RefinedPoses.joined(poses), torch.cat(weights)
+
+        def likely(rows: Tensor) -> PoseHypotheses:
+            return self._likely(volume, particles, rows, hypotheses, disk)
+
+        return _best_of(likely, self.polish, volume, particles, disk, operators, progress)
 
     def _likely(
         self,
@@ -141,6 +122,29 @@ class PolishedHypotheses:
         order = losses.argsort(dim=1, stable=True)[:, : self.keep]
         one = torch.arange(len(rows))[:, None]
         return PoseHypotheses(rotations[one, order], shifts[one, order])
+
+
+def _best_of(
+    hypotheses_of: Callable[[Tensor], PoseHypotheses],
+    polish: GaussNewton,
+    volume: Complex[Tensor, "z y x"],
+    particles: PreparedParticles,
+    disk: FourierDisk,
+    operators: Float[Tensor, "s 3 3"],
+    progress: Callable[[int, int], None],
+) -> tuple[RefinedPoses, Float[Tensor, " n"]]:
+    """All particles, batch by batch."""
+    poses: list[RefinedPoses] = []
+    weights: list[Tensor] = []
+    for first in range(0, len(particles), _BATCH):
+        rows = torch.arange(first, min(first + _BATCH, len(particles)))
+        best, weight = _best_polished(
+            polish, volume, particles, rows, hypotheses_of(rows), disk, operators
+        )
+        poses.append(best)
+        weights.append(weight)
+        progress(int(rows[-1]) + 1, len(particles))
+    return RefinedPoses.joined(poses), torch.cat(weights)
 
 
 def _best_polished(
