@@ -22,7 +22,7 @@ PLANTED = PlantedParticles.of(BLOBS, FourierDisk.of(BOX), COUNT, 5, signal=300.0
 IDENTITY = torch.eye(3)[None]
 
 
-def test_both_stages_hand_on_one_pose_per_particle() -> None:
+def test_both_stages_hand_on_a_pose_and_its_rivals() -> None:
     seen: list[Snapshot] = []
     method = SemiAmortised(
         search=WinnerSearch(heads=3, batch=40, width=32, march=20),
@@ -33,7 +33,7 @@ def test_both_stages_hand_on_one_pose_per_particle() -> None:
     told: list[tuple[str, int, int]] = []
     found = method.run(PLANTED.particles, IDENTITY, 1.0, 1, 0, lambda *now: told.append(now))
     assert found.hypotheses is not None
-    assert found.hypotheses.rotations.shape == (COUNT, 1, 3, 3)
+    assert found.hypotheses.rotations.shape == (COUNT, 1 + 3, 3, 3)
     assert found.radius == method.last_radius and found.uncertainty > 0
     assert 2 <= len(seen) <= 3 and seen[0].rotations.shape == (COUNT, 3, 3)
     assert torch.isclose(seen[-1].usage.sum(), torch.tensor(1.0))

@@ -57,7 +57,7 @@ class DirectStage:
             half = HalfSet(particles, poses.rotations, poses.shifts_pixel, weight)
             volume = running.volume(sums_of(half, running.radius, operators), running.radius)
             last = number + 1 >= self.choosing
-            hypotheses = with_current(hypotheses, poses, alone=last)
+            hypotheses = with_current(hypotheses, half, alone=last)
         return half
 
 
@@ -87,9 +87,9 @@ def with_mirror_mates(hypotheses: PoseHypotheses, state: EncoderState) -> PoseHy
     )
 
 
-def with_current(hypotheses: PoseHypotheses, poses: RefinedPoses, alone: bool) -> PoseHypotheses:
+def with_current(hypotheses: PoseHypotheses, half: HalfSet, alone: bool) -> PoseHypotheses:
     """The poses as they are now, first in the list or the only ones."""
-    rotations, shifts = poses.rotations[:, None], poses.shifts_pixel[:, None]
+    rotations, shifts = half.rotations[:, None], half.shifts_pixel[:, None]
     if alone:
         return PoseHypotheses(rotations, shifts)
     return PoseHypotheses(
@@ -131,7 +131,8 @@ class SemiAmortised:
             self.last_radius,
             (float(gains.mean()),),
             float(gains.std() / len(gains) ** 0.5),
-            PoseHypotheses(found.rotations[:, None], found.shifts_pixel[:, None]),
+            # the heads' poses once more: what a pose's rivals weigh says how sure it is
+            with_current(state.hypotheses(torch.arange(len(particles))), found, alone=False),
         )
 
     def begun(
