@@ -1,0 +1,1 @@
+"""Methods side by side: the same images, each recipe in a process of its own, one table."""

@@ -1,0 +1,136 @@
+"""What the same images give when everything is known: the mark methods are measured against.
+
+Poses refined from the truth against the true map, the map made from the true poses, and
+the share of particles that an exhaustive search in the true map leaves beyond 10 degrees.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import roma
+import torch
+from jaxtyping import Complex
+from torch import Tensor
+
+from cryospin.bench.datasets import Dataset
+from cryospin.evaluate.poses import LOST_DEGREES
+from cryospin.evaluate.run import evaluate_run
+from cryospin.evaluate.symmetry_axis import align_about_any_axis
+from cryospin.fourier.disk import shift_phases
+from cryospin.io.atomic import atomic_path
+from cryospin.io.mrc import read_map, write_map
+from cryospin.io.relion import read_particles, write_particles
+from cryospin.kernels import slice_volume
+from cryospin.particles.prepare import PreparedParticles, prepare_particles
+from cryospin.recipes import find_recipe
+from cryospin.reconstruct.refinement import unfiltered_map
+from cryospin.refine.gauss_newton import GaussNewton
+from cryospin.refine.halves import HalfSet, sums_of
+from cryospin.types import DensityMap, ParticleStack
+from cryospin.volumes.gridded import map_to_volume
+from cryospin.volumes.masks import soft_mask
+
+_SEARCHED = 1000
+_SEARCH_RADIUS = 20.0
+
+
+@dataclass(frozen=True)
+class Oracle:
+    """Degrees, pixels, shares in [0, 1]; `map` as `evaluate.maps.map_summary` tells it."""
+
+    mean_degrees: float
+    median_degrees: float
+    beyond_10: float
+    shift_rms_pixel: float
+    lost_in_search: float
+    map: dict[str, Any]
+
+
+def oracle_of(dataset: Dataset, out: Path) -> Oracle:
+    """The oracle of a data set, computed once and kept in `out`."""
+    kept = out / "oracle.json"
+    if kept.exists():
+        return Oracle(**json.loads(kept.read_text()))
+    out.mkdir(parents=True, exist_ok=True)
+    truth = read_particles(dataset.truth)
+    particles = prepare_particles(truth)
+    _write_true_pose_map(truth, particles, out)
+    volume = _scaled_truth(dataset, truth, particles)
+    errors, moved = _refined_errors(volume, truth, particles)
+    oracle = Oracle(
+        float(errors.mean()),
+        float(errors.median()),
+        float((errors > LOST_DEGREES).double().mean()),
+        float(moved.square().mean().sqrt()),
+        _lost_in_search(volume, truth, particles, dataset),
+        evaluate_run(out, dataset.truth, dataset.true_map)["map"],
+    )
+    with atomic_path(kept) as temporary:
+        temporary.write_text(json.dumps(asdict(oracle)))
+    return oracle
+
+
+def _write_true_pose_map(truth: ParticleStack, particles: PreparedParticles, out: Path) -> None:
+    """A run's folder with the map of the true poses."""
+    box, pixel = truth.box, truth.pixel_size_angstrom
+    assert truth.poses is not None, "simulate writes the truth with poses"
+    rotations = truth.poses.rotations.float()
+    shifts = (truth.poses.shifts_angstrom / pixel).float()
+    everyone = HalfSet(particles, rotations, shifts, torch.ones(len(truth)))
+    sums = sums_of(everyone, particles.disk.radius, torch.eye(3)[None])
+    density = DensityMap(unfiltered_map(sums, particles.disk.radius, box, box), pixel)
+    write_map(out / "map.mrc", density)
+    write_map(out / "mask.mrc", soft_mask(density))
+    half_set = np.arange(len(truth)) % 2 + 1  # wanted by the table, used by nothing
+    write_particles(out / "particles.star", truth, truth.poses, half_set)
+
+
+def _scaled_truth(
+    dataset: Dataset, truth: ParticleStack, particles: PreparedParticles
+) -> Complex[Tensor, "z y x"]:
+    """The true map's Fourier volume in the units of the whitened images."""
+    assert truth.poses is not None
+    disk = particles.disk
+    volume = map_to_volume(read_map(dataset.true_map).values, truth.box, disk.radius)
+    shifts = (truth.poses.shifts_angstrom / truth.pixel_size_angstrom).float()
+    predicted = slice_volume(volume, truth.poses.rotations.float(), disk)
+    predicted *= particles.ctf * shift_phases(shifts, disk)
+    scale = (particles.coefficients * predicted.conj()).real.sum()
+    return volume * (scale / predicted.abs().square().sum())
+
+
+def _refined_errors(
+    volume: Tensor, truth: ParticleStack, particles: PreparedParticles
+) -> tuple[Tensor, Tensor]:
+    """Degrees, and pixels, by which noise alone moves the true poses."""
+    assert truth.poses is not None
+    rotations = truth.poses.rotations.float()
+    shifts = (truth.poses.shifts_angstrom / truth.pixel_size_angstrom).float()
+    found = GaussNewton(steps=8).refine(
+        volume, particles.coefficients, particles.ctf, rotations, shifts, particles.disk
+    )
+    turned = roma.rotmat_geodesic_distance(found.rotations, rotations)
+    return torch.rad2deg(turned), (found.shifts_pixel - shifts).norm(dim=1)
+
+
+def _lost_in_search(
+    volume: Tensor, truth: ParticleStack, particles: PreparedParticles, dataset: Dataset
+) -> float:
+    assert truth.poses is not None
+    sample = np.arange(0, len(truth), max(1, len(truth) // _SEARCHED))
+    radius = min(_SEARCH_RADIUS, particles.disk.radius)
+    searched, _ = find_recipe("exhaustive").starts.assignment.run(
+        volume,
+        particles.select(sample),
+        radius,
+        torch.eye(3)[None],
+        dataset.setting.max_shift_pixel,
+    )
+    true = truth.poses.rotations.float()[sample]
+    found = align_about_any_axis(searched.rotations, true, dataset.structure.symmetry)
+    return float((found.errors_degrees > LOST_DEGREES).double().mean())
