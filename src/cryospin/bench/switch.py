@@ -24,7 +24,7 @@ from cryospin.explore.winner_search import EncoderState
 from cryospin.io.relion import read_particles
 from cryospin.parallel import single_threaded_torch, together
 from cryospin.particles.extent import particle_radius_pixel
-from cryospin.particles.prepare import PreparedParticles, prepare_particles
+from cryospin.particles.prepare import prepare_particles
 from cryospin.recipes import cryospin
 from cryospin.reconstruct.semi_amortised import SemiAmortised
 from cryospin.reconstruct.switching import Check
