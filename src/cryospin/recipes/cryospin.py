@@ -33,7 +33,7 @@ def recipe() -> AbInitio:
             # where a map is given to begin with, and for the refinement's second looks
             GlobalAssignment(OrientationGrid.of(4, 24)),
             # a single start a half: one that left many images behind shows in its score
-            alike=2.5,
+            alike=1.5,
         ),
         refinement=AlternatingRefinement(),
     )
