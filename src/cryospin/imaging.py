@@ -101,8 +101,10 @@ def left_gradient(
     return torch.stack([twice[:, 2, 1], twice[:, 0, 2], twice[:, 1, 0]], dim=-1)
 
 
-def _ambient_gradient(left: Tensor, rotations: Tensor) -> Tensor:
-    """G = 1/2 [g] R, the tangent one with <G, [w] R> = g.w."""
+def ambient_gradient(
+    left: Float[Tensor, "p 3"], rotations: Float[Tensor, "p 3 3"]
+) -> Float[Tensor, "p 3 3"]:
+    """Inverse of `left_gradient`: G = 1/2 [g] R, the tangent one with <G, [w] R> = g.w."""
     columns = 0.5 * left[:, :, None].expand(-1, -1, 3)
     return torch.linalg.cross(columns, rotations, dim=1)
 
@@ -146,7 +148,7 @@ class _Likelihood(torch.autograd.Function):
             for_volume = _volume_gradient(outer, volume, images, ctf, *where)
         if gradient is not None:
             scaled = outer[:, None] * gradient
-            for_rotations = _ambient_gradient(scaled[:, :3], rotations)
+            for_rotations = ambient_gradient(scaled[:, :3], rotations)
             for_shifts = scaled[:, 3:]
         return for_volume, None, None, for_rotations, for_shifts, None, None, None
 

@@ -81,6 +81,13 @@ class PoseHypotheses:
     def __len__(self) -> int:
         return len(self.rotations)
 
+    def joined(self, other: PoseHypotheses) -> PoseHypotheses:
+        """Of each particle its own candidates, then the other's."""
+        return PoseHypotheses(
+            torch.cat([self.rotations, other.rotations], dim=1),
+            torch.cat([self.shifts_pixel, other.shifts_pixel], dim=1),
+        )
+
 
 @dataclass(frozen=True)
 class DensityMap:

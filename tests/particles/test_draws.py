@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 
-from cryospin.particles.draws import generator_for, particle_keys
+from cryospin.particles.draws import generator_for, held_out_split, particle_keys
 
 UIDS = tuple(f"{i:06d}@stack.mrcs" for i in range(2000))
 
@@ -54,3 +54,12 @@ def test_the_same_in_every_process() -> None:
     )
     here = [*particle_keys(3, ("a", "b"), "p"), generator_for(5, "q", 6).integers(2**60)]
     assert result.stdout.split() == [str(number) for number in here]
+
+
+def test_held_out_particles_are_the_same_in_any_order_of_rows() -> None:
+    uids = tuple(f"{i}@stack" for i in range(50))
+    held_out, others = held_out_split(3, uids, 20)
+    assert len(held_out) == 5  # a tenth at most
+    assert sorted([*held_out, *others]) == list(range(50))
+    again, _ = held_out_split(3, uids[::-1], 20)
+    assert [uids[i] for i in held_out] == [uids[::-1][i] for i in again]

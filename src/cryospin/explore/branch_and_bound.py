@@ -21,7 +21,7 @@ from cryospin.explore.candidates import Candidates
 from cryospin.explore.exploration import Exploration, ExplorerProgress
 from cryospin.fourier.disk import FourierDisk, moved
 from cryospin.kernels import margin_for, slice_volume
-from cryospin.particles.draws import generator_for, particle_keys
+from cryospin.particles.draws import generator_for, held_out_split
 from cryospin.particles.prepare import PreparedParticles
 from cryospin.particles.spectrum import signal_power
 from cryospin.rotations.sampling import random_rotations
@@ -133,9 +133,7 @@ class _Run:
     ):
         self.method, self.particles, self.operators, self.seed = method, particles, operators, seed
         self.shift_range_pixel = shift_range_pixel
-        order = np.argsort(particle_keys(held_out_seed, particles.uids, "held-out"), kind="stable")
-        held_out = min(method.held_out, len(particles) // 10)
-        self.held_out, self.members = order[:held_out], order[held_out:]
+        self.held_out, self.members = held_out_split(held_out_seed, particles.uids, method.held_out)
         self.last_radius = min(method.last_radius, particles.disk.radius)
         self.marched_radius = min(method.marched_radius, self.last_radius)
         self.margin = margin_for(self.marched_radius)

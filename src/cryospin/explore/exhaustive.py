@@ -19,7 +19,7 @@ from cryospin.explore.posterior import GridPosterior, grid_posterior
 from cryospin.explore.running_map import RunningMap
 from cryospin.fourier.parity import ParityFold
 from cryospin.kernels import slice_volume
-from cryospin.particles.draws import generator_for, particle_keys
+from cryospin.particles.draws import generator_for, held_out_split
 from cryospin.particles.prepare import PreparedParticles
 from cryospin.particles.spectrum import information_per_image
 from cryospin.rotations.grid import OrientationGrid
@@ -108,9 +108,7 @@ class _Setting:
         held_out_seed: int,
     ):
         self.search, self.particles, self.operators, self.seed = search, particles, operators, seed
-        order = np.argsort(particle_keys(held_out_seed, particles.uids, "held-out"), kind="stable")
-        held_out = min(search.held_out, len(particles) // 10)
-        self.held_out, self.racing = order[:held_out], order[held_out:]
+        self.held_out, self.racing = held_out_split(held_out_seed, particles.uids, search.held_out)
         self.coarse, self.fine = OrientationGrid.of(3, 18), OrientationGrid.of(4, 24)
         self.shift_range_pixel = shift_range_pixel
         self.map = RunningMap.of(particles, search.last_radius, search.support_radius)

@@ -25,7 +25,7 @@ from cryospin.explore.small_encoder import (
     view_turns,
 )
 from cryospin.fourier.disk import moved
-from cryospin.imaging import negative_log_likelihood
+from cryospin.imaging import ambient_gradient, negative_log_likelihood
 from cryospin.kernels import pose_normal_equations
 from cryospin.particles.draws import generator_for
 from cryospin.particles.prepare import PreparedParticles
@@ -225,6 +225,5 @@ def _inner_product(wanted: Tensor, rotations: Tensor, shifts: Tensor) -> Tensor:
 
     1/2 <[omega] R, dR> is omega . w for dR = [w] R, and d . tau for the shift.
     """
-    omega = wanted[:, :3, None].expand(-1, -1, 3)
-    tangent = 0.5 * torch.linalg.cross(omega, rotations.detach(), dim=1)
+    tangent = ambient_gradient(wanted[:, :3], rotations.detach())
     return ((tangent * rotations).sum() + (wanted[:, 3:] * shifts).sum()) / len(wanted)

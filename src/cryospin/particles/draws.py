@@ -18,6 +18,16 @@ def particle_keys(seed: int, uids: tuple[str, ...], purpose: str) -> np.ndarray:
     return np.frombuffer(digests, dtype="<u8")
 
 
+def held_out_split(seed: int, uids: tuple[str, ...], most: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of at most `most` particles (a tenth at most) to judge by, and of all others.
+
+    In an order of their own, the same for whoever asks with this seed.
+    """
+    order = np.argsort(particle_keys(seed, uids, "held-out"), kind="stable")
+    held_out, others = np.split(order, [min(most, len(uids) // 10)])
+    return held_out, others
+
+
 def generator_for(seed: int, *purpose: object) -> np.random.Generator:
     """A generator that depends on (seed, purpose) alone."""
     digest = hashlib.blake2b("/".join(map(str, (seed, *purpose))).encode(), digest_size=16)

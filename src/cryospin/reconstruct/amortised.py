@@ -22,7 +22,7 @@ from cryospin.explore.encoder import PoseEncoder
 from cryospin.explore.exploration import Exploration, ExplorerProgress
 from cryospin.explore.heads import head_usage
 from cryospin.explore.snapshot import Snapshot, Watch
-from cryospin.particles.draws import generator_for, particle_keys
+from cryospin.particles.draws import generator_for, held_out_split
 from cryospin.particles.prepare import PreparedParticles
 from cryospin.particles.spectrum import signal_power
 from cryospin.refine.direct import DirectOptimisation, PoseDescent
@@ -98,9 +98,8 @@ class _Training:
     ):
         self.method, self.particles, self.seed, self.progress = method, particles, seed, progress
         self.disk = particles.disk.prefix(method.last_radius)
-        order = np.argsort(particle_keys(held_out_seed, particles.uids, "held-out"), kind="stable")
-        count = min(method.held_out, len(particles) // 10)
-        self.held_out, self.members = np.sort(order[:count]), np.sort(order[count:])
+        held_out, members = held_out_split(held_out_seed, particles.uids, method.held_out)
+        self.held_out, self.members = np.sort(held_out), np.sort(members)
         number = int(generator_for(seed, "weights").integers(2**62))
         generator = torch.Generator().manual_seed(number)
         encoder = PoseEncoder.vgg(self.disk, method.heads, shift_range_pixel, generator)

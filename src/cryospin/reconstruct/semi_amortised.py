@@ -19,7 +19,7 @@ from cryospin.explore.running_map import RunningMap
 from cryospin.explore.snapshot import Snapshot, Watch
 from cryospin.explore.winner_search import EncoderState, WinnerSearch
 from cryospin.kernels import pose_losses
-from cryospin.particles.draws import particle_keys
+from cryospin.particles.draws import held_out_split
 from cryospin.particles.prepare import PreparedParticles
 from cryospin.reconstruct.switching import Check, SwitchRule, settled_share
 from cryospin.refine.assign import PolishedHypotheses
@@ -81,21 +81,13 @@ def with_mirror_mates(hypotheses: PoseHypotheses, state: EncoderState) -> PoseHy
     mates = poses_after_alignment(poses, alignment)
     rotations = mates.rotations.float().unflatten(0, shape)
     shifts = (mates.shifts_angstrom / pixel).float().unflatten(0, shape)
-    return PoseHypotheses(
-        torch.cat([hypotheses.rotations, rotations], dim=1),
-        torch.cat([hypotheses.shifts_pixel, shifts], dim=1),
-    )
+    return hypotheses.joined(PoseHypotheses(rotations, shifts))
 
 
 def with_current(hypotheses: PoseHypotheses, half: HalfSet, alone: bool) -> PoseHypotheses:
     """The poses as they are now, first in the list or the only ones."""
-    rotations, shifts = half.rotations[:, None], half.shifts_pixel[:, None]
-    if alone:
-        return PoseHypotheses(rotations, shifts)
-    return PoseHypotheses(
-        torch.cat([rotations, hypotheses.rotations], dim=1),
-        torch.cat([shifts, hypotheses.shifts_pixel], dim=1),
-    )
+    current = PoseHypotheses(half.rotations[:, None], half.shifts_pixel[:, None])
+    return current if alone else current.joined(hypotheses)
 
 
 @dataclass(frozen=True)
@@ -144,8 +136,7 @@ class SemiAmortised:
         held_out_seed: int,
     ) -> tuple[EncoderState, Int[Tensor, " u"]]:
         """A training at its first step, and the images it will never learn from."""
-        order = np.argsort(particle_keys(held_out_seed, particles.uids, "held-out"), kind="stable")
-        held_out, members = np.split(order, [min(self.held_out, len(order) // 10)])
+        held_out, members = held_out_split(held_out_seed, particles.uids, self.held_out)
         support = self.support_radius
         state = EncoderState(
             self.search, particles, members, operators, shift_range_pixel, support, seed
