@@ -19,8 +19,11 @@ def test_stages_add_up_and_are_logged(tmp_path: Path) -> None:
     assert list(monitor.seconds) == ["explore", "refine"]
     assert 0.04 <= monitor.seconds["explore"] < 2.0
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    assert [line["stage"] for line in lines] == ["explore", "explore", "refine", "refine"]
-    assert lines[2]["event"] == "round" and lines[2]["radius"] == 12.5
+    assert [(line["stage"], line["event"]) for line in lines] == [
+        *[("explore", "begin"), ("explore", "stage")] * 2,
+        *[("refine", "begin"), ("refine", "round"), ("refine", "stage")],
+    ]
+    assert lines[5]["radius"] == 12.5
     assert all(line["time"].startswith("20") and line["seconds"] >= 0 for line in lines)
     assert [line["seconds"] for line in lines] == sorted(line["seconds"] for line in lines)
 
@@ -39,7 +42,7 @@ def test_a_stage_that_fails_is_timed_and_left(tmp_path: Path) -> None:
         raise KeyError("gone")
     monitor.log(event="after")
     stages = [json.loads(line)["stage"] for line in (tmp_path / "log.jsonl").open()]
-    assert stages == ["read", "start"] and "read" in monitor.seconds
+    assert stages == ["read", "read", "start"] and "read" in monitor.seconds
 
 
 def test_progress_is_passed_on() -> None:
@@ -49,3 +52,16 @@ def test_progress_is_passed_on() -> None:
     quiet = Monitor()
     quiet.progress("read", 3, 10)
     quiet.log(event="nowhere")
+
+
+def test_agreement_is_told_in_angstrom(tmp_path: Path) -> None:
+    heard: list[dict[str, object]] = []
+    monitor = Monitor(log=tmp_path / "log.jsonl", listeners=(heard.append,))
+    monitor.log(event="joined", agreement_radius=8.0)
+    monitor.begin(64, 2.0, particles=10)
+    monitor.log(event="joined", agreement_radius=8.0)
+    monitor.log(event="round", radius=20.0, limit=16.0)
+    monitor.log(event="joined", agreement_radius=0.0)
+    told = [line.get("resolution_angstrom") for line in heard]
+    assert told == [None, None, 16.0, 8.0, None]
+    assert heard == [json.loads(line) for line in (tmp_path / "log.jsonl").open()]

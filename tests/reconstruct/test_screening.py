@@ -65,6 +65,8 @@ def test_bad_particles_are_set_aside_and_told(tmp_path: Path) -> None:
     kept, told = screened(stack, tmp_path, "auto", False, silent)
     assert (len(kept), told["rejected"]) == (COUNT - 2, 2)
     assert "cryospinReason" in (tmp_path / "rejected.star").read_text()
+    pictured = np.load(tmp_path / "rejected.npz")
+    assert pictured["name"].tolist() == ["000004@a.mrcs", "000010@a.mrcs"]
 
 
 def test_too_many_are_refused_but_listed(tmp_path: Path) -> None:

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from scipy.ndimage import distance_transform_cdt
 
+from cryospin.fourier.resize import resized
 from cryospin.report.raycast import LEAP, cast, empty_distance
 from cryospin.report.surface import (
     even_directions,
     render_surface,
-    resized,
     surface_level,
     surface_of,
     upright,

@@ -65,6 +65,9 @@ def reconstruct(
     batch_size: Annotated[
         int, Option(min=1, help="Images held in work at once; memory, not the result.")
     ] = 500,
+    tensorboard: Annotated[
+        bool, Option("--tensorboard", help="Also write scalars to OUT/tensorboard.")
+    ] = False,
 ) -> None:
     """Reconstruct a map and a pose per particle from images alone.
 
@@ -86,7 +89,9 @@ def reconstruct(
     from cryospin.reconstruct.monitor import Monitor
     from cryospin.reconstruct.outputs import clear_finished, needed_bytes, write_result
     from cryospin.reconstruct.request import Request
+    from cryospin.reconstruct.samples import SAMPLES, write_samples
     from cryospin.reconstruct.screening import screened
+    from cryospin.reconstruct.tensorboard import tensorboard_listener
     from cryospin.report import write_report
     from cryospin.rotations.symmetry import symmetry_group
 
@@ -124,7 +129,9 @@ def reconstruct(
         "allow_bad": allow_bad,
     }
     with progress_display() as progress:
-        monitor = Monitor(progress, out / "log.jsonl")
+        curves = (tensorboard_listener(out / "tensorboard"),) if tensorboard else ()
+        monitor = Monitor(progress, out / "log.jsonl", (progress.hear, *curves))
+        monitor.begin(stack.box, stack.pixel_size_angstrom, particles=len(stack), settings=settings)
         monitor.seconds["start"] = time.perf_counter() - began
         with monitor.stage("audit"):
             stack, settings["screening"] = screened(
@@ -134,9 +141,12 @@ def reconstruct(
                 allow_bad,
                 lambda done, total: progress("check images", done, total),
             )
+            monitor.log(event="screened", **settings["screening"])
             _say_screening(settings["screening"], out)
         result = method.run(stack, request, monitor)
         with monitor.stage("write"):
+            trusted = result.resolution.resolution_05_angstrom
+            write_samples(out / SAMPLES, stack, result.map, result.poses, trusted)
             write_result(result, stack, out, monitor.seconds, settings)
     page = write_report(out)
     _say(result, page, time.perf_counter() - began)

@@ -1,4 +1,7 @@
-"""What a run tells while it works: progress, seconds per stage, and a log for machines."""
+"""What a run tells while it works: progress, seconds per stage, and a log for machines.
+
+docs/outputs.md lists the events and their fields.
+"""
 
 from __future__ import annotations
 
@@ -8,24 +11,44 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 Progress = Callable[[str, int, int], None]
+Listener = Callable[[dict[str, Any]], None]
+"""Called with each line of the log as it is made."""
+
+# in Fourier pixels: to where two half-maps agree, as events name it
+_AGREEMENTS = ("agreement_radius", "limit")
 
 
 class Monitor:
-    """Seconds per stage and one JSON line per event; printing is the caller's `progress`."""
+    """Seconds per stage and one JSON line per event; printing is the caller's `progress` and
+    `listeners`."""
 
-    def __init__(self, progress: Progress | None = None, log: Path | None = None):
+    def __init__(
+        self,
+        progress: Progress | None = None,
+        log: Path | None = None,
+        listeners: tuple[Listener, ...] = (),
+    ):
         self._progress = progress or (lambda label, done, total: None)
         self._log = log
+        self._listeners = listeners
         self._began = time.perf_counter()
         self._stage = "start"
+        self._field_angstrom: float | None = None
         self.seconds: dict[str, float] = {}
+
+    def begin(self, box: int, pixel_size_angstrom: float, **fields: object) -> None:
+        """Tell what is reconstructed, first of all; resolutions can be told from then on."""
+        self._field_angstrom = box * pixel_size_angstrom
+        self.log(event="run", box=box, pixel_size_angstrom=pixel_size_angstrom, **fields)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Time what happens inside under `name`; a stage entered again adds up."""
         before, self._stage, began = self._stage, name, time.perf_counter()
+        self.log(event="begin")
         try:
             yield
         finally:
@@ -37,14 +60,19 @@ class Monitor:
     def progress(self, label: str, done: int, total: int) -> None:
         self._progress(label, done, total)
 
-    def log(self, **fields: object) -> None:
-        if self._log is None:
-            return
+    def log(self, **fields: Any) -> None:
+        """One event; where it tells how far half-maps agree, so it does in Angstrom."""
         line = {
             "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "seconds": round(time.perf_counter() - self._began, 3),
             "stage": self._stage,
             **fields,
         }
-        with open(self._log, "a") as file:
-            file.write(json.dumps(line) + "\n")
+        for name in _AGREEMENTS:
+            if self._field_angstrom is not None and fields.get(name):
+                line["resolution_angstrom"] = round(self._field_angstrom / fields[name], 3)
+        if self._log is not None:
+            with open(self._log, "a") as file:
+                file.write(json.dumps(line) + "\n")
+        for listener in self._listeners:
+            listener(line)

@@ -16,6 +16,7 @@ from cryospin.io.formats import write_beside
 from cryospin.io.mrc import write_map
 from cryospin.io.star import StarBlock, StarFile, write_star
 from cryospin.reconstruct.result import Result
+from cryospin.reconstruct.samples import REJECTED_SAMPLES, SAMPLES
 from cryospin.types import ParticleStack
 from cryospin.volumes.resolution import HalfMapResolution
 
@@ -23,6 +24,14 @@ NOT_CONVERGED = "not_converged"
 """Sub-folder for the maps of a run that failed: kept for inspection, not to be mistaken."""
 
 _FINISHED = ("result.json", "report.html", "map.mrc", "half1.mrc", "half2.mrc", "mask.mrc")
+_BESIDE = (
+    "particles.star",
+    "particles.cs",
+    "fsc.star",
+    "log.jsonl",
+    SAMPLES,
+    REJECTED_SAMPLES,
+)
 
 
 def needed_bytes(stack: ParticleStack) -> int:
@@ -32,7 +41,7 @@ def needed_bytes(stack: ParticleStack) -> int:
 
 def clear_finished(directory: Path) -> None:
     """Take away an earlier run's results, so that an interrupted run cannot pass for it."""
-    for name in (*_FINISHED, "particles.star", "particles.cs", "fsc.star", "log.jsonl"):
+    for name in (*_FINISHED, *_BESIDE):
         (directory / name).unlink(missing_ok=True)
         (directory / NOT_CONVERGED / name).unlink(missing_ok=True)
 

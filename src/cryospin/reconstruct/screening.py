@@ -9,6 +9,7 @@ from typing import Any
 from cryospin.particles.contrast import DARK, contrast_sign, inverted
 from cryospin.particles.image_audit import audit_images
 from cryospin.particles.rejection import sound_particles, write_rejected
+from cryospin.reconstruct.samples import REJECTED_SAMPLES, write_rejected_samples
 from cryospin.types import ParticleStack
 
 REJECTED = "rejected.star"
@@ -23,7 +24,8 @@ def screened(
 ) -> tuple[ParticleStack, dict[str, Any]]:
     """The stack to be reconstructed, and what was decided, for result.json.
 
-    Writes `rejected.star` where particles are set aside, also when they are too many.
+    Writes `rejected.star` where particles are set aside, also when they are too many, and
+    pictures of a few.
 
     Parameters
     ----------
@@ -35,6 +37,7 @@ def screened(
     """
     audit = audit_images(stack, progress)
     rejected = write_rejected(directory / REJECTED, stack, audit)
+    write_rejected_samples(directory / REJECTED_SAMPLES, stack, audit.bad)
     kept = sound_particles(stack, audit, allow_bad)
     contrast = contrast_sign(audit.rings)
     invert = invert_contrast == "yes" or (invert_contrast == "auto" and contrast.protein == DARK)

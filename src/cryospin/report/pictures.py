@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from cryospin.fourier.resize import resized
 from cryospin.report.figures import grey_levels, png
 from cryospin.report.inputs import RunFiles
 from cryospin.report.surface import (
     CAST_BOX,
     Surface,
     render_surface,
-    resized,
     surface_of,
     upright,
     view_rotation,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cryospin.fourier.resize import resized
 from cryospin.report.raycast import cast, empty_distance
 
 # Maps are brought to this box before rays are cast: fine enough for trilinear surfaces to
@@ -22,20 +23,6 @@ CORE_COLOUR = np.array([0.95, 0.58, 0.24])
 MIDDLE_COLOUR = np.array([0.86, 0.84, 0.80])
 RIM_COLOUR = np.array([0.20, 0.48, 0.74])
 LIGHT = np.array([-0.45, -0.60, -0.66])
-
-
-def resized(values: np.ndarray, box: int) -> np.ndarray:
-    """The (d, d, d) map on a box of another size, by cropping or padding its transform."""
-    spectrum = np.fft.fftshift(np.fft.rfftn(np.fft.ifftshift(values)), axes=(0, 1))
-    old = values.shape[0]
-    # odd corners of even boxes: frequencies -m..m are kept, Nyquist is left out
-    m = min(old, box) // 2 - 1
-    target = np.zeros((box, box, box // 2 + 1), dtype=np.complex64)
-    inner = slice(box // 2 - m, box // 2 + m + 1)
-    outer = slice(old // 2 - m, old // 2 + m + 1)
-    target[inner, inner, : m + 1] = spectrum[outer, outer, : m + 1]
-    whole = np.fft.irfftn(np.fft.ifftshift(target, axes=(0, 1)), s=(box,) * 3, axes=(0, 1, 2))
-    return np.fft.fftshift(whole) * np.float32((box / old) ** 3)
 
 
 def surface_level(values: np.ndarray) -> float:
