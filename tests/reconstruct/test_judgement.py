@@ -1,79 +1,90 @@
-"""The verdict: independent agreement beyond what two blobs share, and nothing else."""
+"""The verdict: what was found twice independently, criterion by criterion."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
-import torch
 
-from cryospin.reconstruct.judgement import directions_of_half_the_views, judge
-from cryospin.simulate.poses import draw_poses
-from cryospin.types import Poses
-from cryospin.volumes.resolution import HalfMapResolution
-from phantoms import random_turns
+from cryospin.reconstruct.cross_check import CrossCheck
+from cryospin.reconstruct.judgement import Measures, judge
 
-BOX, PIXEL = 64, 2.0
-
-
-def resolution(angstrom: float | None) -> HalfMapResolution:
-    flat = torch.full((BOX // 2 - 1,), 0.5, dtype=torch.float64)
-    return HalfMapResolution(flat, flat, flat, flat, 5, angstrom, angstrom, BOX, PIXEL)
-
-
-def poses(count: int = 2000) -> Poses:
-    return Poses(random_turns(count, 1), torch.zeros(count, 2), torch.ones(count))
-
-
-def verdict(angstrom: float | None, told: dict, views: Poses | None = None, symmetry: str = "C1"):
-    return judge(resolution(angstrom), views or poses(), told, BOX, PIXEL, symmetry)
+GOOD = Measures(
+    field_angstrom=128.0,
+    particles=2000,
+    symmetry="C1",
+    agreed=True,
+    from_a_map=False,
+    agreement_shells=12.0,
+    half_map_shells=20.0,
+    half_views=0.4,
+    sampling_compensation=0.98,
+    cones=0.9,
+    cross=CrossCheck(600, found_again=0.97, moved=0.03, carried_over=0.95),
+)
 
 
-AGREED = {"agreed": True, "agreement_radius": 12.0}
+def changed(**fields: object) -> Measures:
+    return replace(GOOD, **fields)  # type: ignore[arg-type]
+
+
+def cross(**fields: float) -> CrossCheck:
+    assert GOOD.cross is not None
+    return replace(GOOD.cross, **fields)  # type: ignore[arg-type]
 
 
 def test_agreement_that_lasts_is_convergence() -> None:
-    found = verdict(6.0, AGREED)
+    found = judge(GOOD)
     assert found.converged and found.word == "converged"
     assert len(found.reasons) == 1 and not found.warnings
+    assert all(each.passed for each in found.evidence) and len(found.evidence) == 8
 
 
 @pytest.mark.parametrize(
-    "angstrom, told",
+    "measures, word, says",
     [
-        (6.0, {"agreed": False, "agreement_radius": 4.0}),
-        (6.0, {"agreed": False, "agreement_radius": 0.0}),
-        (None, AGREED),
-        # shell 9 of the box
-        (BOX * PIXEL / 9, AGREED),
+        (changed(agreed=False, agreement_shells=4.0), "failed", "only to 32 Angstrom"),
+        (changed(agreed=False, agreement_shells=0.0), "failed", "at least one of them is wrong"),
+        (changed(half_map_shells=None), "failed", "do not agree (FSC 0.5) to 12 Angstrom"),
+        (changed(half_map_shells=9.0), "failed", "do not agree (FSC 0.5) to 12 Angstrom"),
+        (changed(half_views=0.05), "failed", "5 % of the view directions"),
+        (changed(cross=cross(found_again=0.4)), "ambiguous", "60 % of the particles"),
+        (changed(cross=cross(carried_over=0.2)), "ambiguous", "explains only 20 %"),
+        (changed(cones=0.1), "ambiguous", "conical FSC"),
+        (changed(doubts=("the CTF does not fit",)), "ambiguous", "the CTF does not fit"),
     ],
 )
-def test_anything_less_is_not(angstrom: float | None, told: dict) -> None:
-    found = verdict(angstrom, told)
-    assert not found.converged and found.word == "not converged"
-    assert found.reasons and "Angstrom" in found.reasons[0]
+def test_anything_less_is_not(measures: Measures, word: str, says: str) -> None:
+    found = judge(measures)
+    assert found.word == word and not found.converged
+    assert any(says in reason for reason in found.reasons)
+
+
+def test_failure_outweighs_doubt() -> None:
+    found = judge(changed(half_map_shells=5.0, cones=0.1))
+    assert found.word == "failed" and len(found.reasons) == 1
+    assert sum(not each.passed for each in found.evidence) == 2
+
+
+def test_what_was_not_measured_is_not_judged() -> None:
+    """A run whose halves never agreed is not looked at further."""
+    found = judge(
+        changed(agreed=False, agreement_shells=3.0, half_map_shells=None, cones=None, cross=None)
+    )
+    assert [each.name for each in found.evidence] == ["agreement of the first maps"]
 
 
 def test_a_start_from_a_map_is_said() -> None:
-    found = verdict(6.0, {"agreed": True, "initial_map": True})
+    found = judge(changed(from_a_map=True, agreement_shells=None))
     assert found.converged and "started from the map given" in found.reasons[0]
 
 
-@pytest.mark.parametrize("count", [100, 300, 600, 5000])
-def test_even_views_raise_no_warning(count: int) -> None:
-    for seed in range(5):
-        even = Poses(random_turns(count, seed), torch.zeros(count, 2), torch.ones(count))
-        assert not verdict(6.0, AGREED, even).warnings
-
-
-@pytest.mark.parametrize("count", [600, 2000])  # fewer views cannot tell
-def test_preferred_views_are_warned_of(count: int) -> None:
-    banded = draw_poses(count, max_shift_pixel=0, pixel_size_angstrom=1, views="equator", seed=1)
-    found = verdict(6.0, AGREED, banded)
+def test_preferred_views_are_warned_of() -> None:
+    found = judge(changed(half_views=0.19))
     assert found.converged and "preferred orientation" in found.warnings[0]
     # a symmetric particle's views are known only modulo its group: one copy is no preference
-    assert not verdict(6.0, AGREED, banded, symmetry="D7").warnings
+    assert not judge(changed(half_views=0.19, symmetry="D7")).warnings
 
 
-def test_share_of_directions_that_hold_half_the_views() -> None:
-    assert directions_of_half_the_views(poses(20_000)) == pytest.approx(0.48, abs=0.02)
-    one_view = Poses(torch.eye(3).expand(50, 3, 3), torch.zeros(50, 2), torch.ones(50))
-    assert directions_of_half_the_views(one_view) == pytest.approx(1 / 12)
+def test_few_views_cannot_show_degeneracy() -> None:
+    assert judge(changed(half_views=0.05, particles=500)).word == "converged"

@@ -22,7 +22,7 @@ from cryospin.reconstruct.outputs import (
     summary,
     write_result,
 )
-from cryospin.reconstruct.result import Result, Verdict
+from cryospin.reconstruct.result import CONVERGED, FAILED, Evidence, Result, Verdict
 from cryospin.types import CtfParameters, DensityMap, Optics, ParticleStack, Poses
 from cryospin.volumes.resolution import HalfMapResolution
 from phantoms import random_turns
@@ -62,12 +62,13 @@ def result(converged: bool = True, angstrom: float | None = 6.0) -> Result:
         poses,
         np.arange(COUNT) % 2 + 1,
         resolution,
-        Verdict(converged, ("a reason",), ("a warning",)),
+        Verdict(CONVERGED if converged else FAILED, ("a reason",), ("a warning",), (EVIDENCE,)),
         {"half1": [{"attempt": 1, "start": 1, "score": 12.5}], "agreed": converged},
         [{"radius": 12.0, "limit": 11.0, "median_turn_degrees": 0.5}],
     )
 
 
+EVIDENCE = Evidence("agreement", 12.5, "shells", 8.0, True, FAILED, "they do not agree")
 SECONDS = {"read": 1.234567, "explore": 2.0}
 SETTINGS = {"symmetry": "D2", "seed": 3}
 
@@ -96,7 +97,7 @@ def test_a_failed_run_keeps_its_maps_apart(tmp_path: Path, stack: ParticleStack)
     assert {path.name for path in out.iterdir()} == {NOT_CONVERGED, "result.json"}
     assert {path.name for path in (out / NOT_CONVERGED).iterdir()} == {*MAPS, *TABLES}
     told = json.loads((out / "result.json").read_text())
-    assert told["verdict"] == "not converged"
+    assert told["verdict"] == "failed"
     assert told["resolution_angstrom"] == {"fsc_0.143": None, "fsc_0.5": None}
 
 
@@ -106,6 +107,17 @@ def test_result_json_says_what_was_done(tmp_path: Path, stack: ParticleStack) ->
     assert told["program"] == "cryospin" and told["verdict"] == "converged"
     assert told["reasons"] == ["a reason"] and told["warnings"] == ["a warning"]
     assert told["resolution_angstrom"] == {"fsc_0.143": 6.0, "fsc_0.5": 9.0}
+    assert told["evidence"] == [
+        {
+            "name": "agreement",
+            "value": 12.5,
+            "unit": "shells",
+            "limit": 8.0,
+            "passed": True,
+            "counts": "failed",
+            "words": "they do not agree",
+        }
+    ]
     assert (told["particles"], told["box"], told["symmetry"]) == (COUNT, BOX, "D2")
     assert told["pixel_size_angstrom"] == pytest.approx(PIXEL)
     assert told["seconds"] == {"read": 1.23, "explore": 2.0}

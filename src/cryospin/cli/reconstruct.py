@@ -80,6 +80,8 @@ def reconstruct(
         print(f"{out} holds a finished run: {verdict}")
         raise typer.Exit(0 if verdict == "converged" else NOT_CONVERGED_CODE)
     configure_threads(threads)
+    from dataclasses import replace
+
     from cryospin.errors import UsageError
     from cryospin.io.atomic import check_output_directory
     from cryospin.io.formats import read_particles_of_any_kind
@@ -143,6 +145,7 @@ def reconstruct(
             )
             monitor.log(event="screened", **settings["screening"])
             _say_screening(settings["screening"], out)
+        request = replace(request, doubts=tuple(settings["screening"]["doubts"]))
         result = method.run(stack, request, monitor)
         with monitor.stage("write"):
             trusted = result.resolution.resolution_05_angstrom

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 class ViewChoice(StrEnum):
     uniform = "uniform"
     equator = "equator"
+    pole = "pole"
 
 
 class NoiseChoice(StrEnum):
@@ -40,7 +41,8 @@ def simulate(
     ] = "drawn",
     seed: Annotated[int, Option(help="Same seed, same images.")] = 0,
     views: Annotated[
-        ViewChoice, Option(help="'equator': 90 % of the views within 20 degrees of it.")
+        ViewChoice,
+        Option(help="90 % within 20 degrees of the equator, or within 25 of the pole."),
     ] = ViewChoice.uniform,
     noise: Annotated[NoiseChoice, Option(help="Spectrum of the noise.")] = NoiseChoice.white,
     noise_exponent: Annotated[

@@ -90,7 +90,7 @@ def image_findings(
         "ctf_fit": asdict(rings),
         "contrast": asdict(contrast) | {"disc_radii": list(DISCS)},
     }
-    warnings = _ring_warnings(rings) + _contrast_warnings(contrast.protein)
+    warnings = ring_warnings(rings) + _contrast_warnings(contrast.protein)
     if bad:
         warnings.append(
             f"{len(bad)} bad images: reconstruct sets them aside in rejected.star"
@@ -157,7 +157,8 @@ def _table_warnings(found: dict[str, Any]) -> list[str]:
     return warnings
 
 
-def _ring_warnings(rings: ThonRings) -> list[str]:
+def ring_warnings(rings: ThonRings) -> list[str]:
+    """What the Thon rings hold against the data."""
     if rings.verdict == OTHER_FITS:
         return [
             f"the CTF does not fit the Thon rings (correlation {rings.correlation:.2f}, with a"

@@ -20,6 +20,7 @@ from cryospin.particles.extent import particle_radius_pixel
 from cryospin.particles.half_sets import split_half_sets
 from cryospin.particles.prepare import PreparedParticles, prepare_particles
 from cryospin.reconstruct.judgement import judge
+from cryospin.reconstruct.measuring import measure
 from cryospin.reconstruct.monitor import Monitor
 from cryospin.reconstruct.refinement import (
     AlternatingRefinement,
@@ -68,7 +69,9 @@ class AbInitio:
                     halves, operators, sized.starts.assignment, shift_range, monitor_rounds(monitor)
                 )
         with monitor.stage("postprocess"):
-            return sized._finish(stack, halves, half_set, operators, request, reports, told)
+            return sized._finish(
+                stack, halves, half_set, operators, shift_range, request, reports, told
+            )
 
     def sized(self, stack: ParticleStack, request: Request) -> AbInitio:
         """The method with its support sphere fitted to the particle's size."""
@@ -111,6 +114,7 @@ class AbInitio:
         halves: Halves,
         half_set: np.ndarray,
         operators: Tensor,
+        shift_range: float,
         request: Request,
         reports: list[RoundReport],
         told: dict[str, Any],
@@ -124,6 +128,10 @@ class AbInitio:
         half1, half2 = (DensityMap(unfiltered_map(s, largest, box, box), pixel) for s in sums)
         support = spherical_support(box, self.refinement.support_radius * box, 0.07 * box)
         curve = half_set_fsc(sums, largest, box, support)
+        filtered = (
+            map_of(sums[0], prior_of(sums[0], curve), largest, box, support),
+            map_of(sums[1], prior_of(sums[1], curve), largest, box, support),
+        )
         joint = sums[0] + sums[1]
         # SSNR of both halves together: the prior is one half's over the doubled denominator
         prior = 0.5 * prior_of(joint, curve)
@@ -131,6 +139,18 @@ class AbInitio:
         mask = soft_mask(density)
         resolution = half_map_resolution(half1, half2, mask, seed=request.seed)
         poses = gathered_poses(halves, half_set, pixel)
+        measures = measure(
+            halves,
+            filtered,
+            (half1, half2),
+            mask,
+            resolution,
+            told,
+            self.starts.assignment,
+            operators,
+            shift_range,
+            request,
+        )
         return Result(
             density,
             half1,
@@ -139,7 +159,7 @@ class AbInitio:
             poses,
             half_set,
             resolution,
-            judge(resolution, poses, told, box, pixel, request.symmetry),
+            judge(measures),
             told,
             [vars(report) for report in reports],
         )

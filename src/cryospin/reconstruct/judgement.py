@@ -1,87 +1,167 @@
-"""Converged or not, in words. A low loss proves nothing here; independent agreement does."""
+"""Converged, ambiguous or failed, in words. A low loss proves nothing here; what was found
+twice independently does.
+
+Every criterion and its limit stands in the evidence, whatever the verdict; limits were set
+on simulated runs that succeed and fail (docs/verdicts.md).
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass
 
-import numpy as np
-import torch
+from cryospin.reconstruct.cross_check import CrossCheck
+from cryospin.reconstruct.result import AMBIGUOUS, CONVERGED, FAILED, Evidence, Verdict
 
-from cryospin.reconstruct.result import Verdict
-from cryospin.rotations.healpix import healpix_directions
-from cryospin.types import Poses
-from cryospin.volumes.resolution import HalfMapResolution
-
+# a search that ends with this few shells in common: at least one half is wrong
+_LEAST_FOUND_SHELLS = 8.0
 # A shell of one size and symmetry agrees with another by itself: from scratch, real apoferritin
 # ends in a wrong map whose halves share FSC 0.5 to shell 9.8 and 0.143 to 12.3.
 _LEAST_SHELLS = 10.5
-# 90 % of views within 20 degrees of a great circle give 0.19, even views 0.35 to 0.45
-_PREFERRED = 0.27
 # nothing can be reconstructed from views this few: it is how a wrong map explains all images
 _DEGENERATE = 0.06
+_ENOUGH_VIEWS = 1200
+# 90 % of views within 20 degrees of a great circle give 0.19, even views 0.35 to 0.45
+_PREFERRED = 0.27
+_FOUND_AGAIN = 0.75
+_CARRIED_OVER = 0.5
+_CONES_ALIKE = 0.3
 
 
-def judge(
-    resolution: HalfMapResolution,
-    poses: Poses,
-    told: dict[str, Any],
-    box: int,
-    pixel_size_angstrom: float,
-    symmetry: str,
-) -> Verdict:
-    """Two maps found independently must agree, and well beyond what any two blobs share.
+@dataclass(frozen=True)
+class Measures:
+    """What a run is judged by; None where it could not be measured.
 
-    `told` is the story of the exploration: whether the halves agreed at all, and how far.
+    agreement_shells: Fourier pixels to which the first maps of the halves share FSC 0.5.
+    half_map_shells: the same after refinement. half_views: share of the sphere that holds half
+    of the views. cones: area under the worst over that under the best conical FSC.
+    doubts: what the audit of the data holds against them, in words.
     """
-    field = box * pixel_size_angstrom
-    reached = resolution.resolution_05_angstrom
-    least = field / _LEAST_SHELLS
-    if not told["agreed"]:
-        radius = max(told["agreement_radius"], 1e-3)
-        return Verdict(
-            False,
-            (
-                f"the maps found from the two half-sets agree (FSC 0.5) only to "
-                f"{field / radius:.0f} Angstrom: at least one of them is wrong",
-            ),
-        )
-    if reached is None or reached > least:
-        return Verdict(
-            False,
-            (
-                f"after refinement the half-maps do not agree (FSC 0.5) to {least:.0f} "
-                "Angstrom, which two different particles of one size may reach",
-            ),
-        )
-    warnings = []
-    share = directions_of_half_the_views(poses)
-    if symmetry == "C1" and share < _DEGENERATE and len(poses) > 1200:
-        return Verdict(
-            False,
-            (
-                f"half of the particles were given {100 * share:.0f} % of the view directions: "
-                "a map that explains images so is not of the particle",
-            ),
-        )
-    if symmetry == "C1" and share < _PREFERRED:
-        warnings.append(
-            f"preferred orientation: half of the particles look along {100 * share:.0f} % of the "
-            "directions (about 45 % when even); expect the map to be smeared along the others"
-        )
+
+    field_angstrom: float
+    particles: int
+    symmetry: str
+    agreed: bool
+    from_a_map: bool
+    agreement_shells: float | None
+    half_map_shells: float | None
+    half_views: float | None
+    sampling_compensation: float | None = None
+    cones: float | None = None
+    cross: CrossCheck | None = None
+    doubts: tuple[str, ...] = ()
+
+
+def judge(measures: Measures) -> Verdict:
+    """Two maps found independently must agree, well beyond what any two blobs share, and each
+    must put the other's particles where they are."""
+    evidence = tuple(_evidence(measures))
+    failures = [each.words for each in evidence if each.counts == FAILED and not each.passed]
+    doubts = [each.words for each in evidence if each.counts == AMBIGUOUS and not each.passed]
+    warnings = [each.words for each in evidence if each.counts == "warning" and not each.passed]
+    doubts += measures.doubts
+    if failures:
+        return Verdict(FAILED, tuple(failures), tuple(warnings), evidence)
+    if doubts:
+        return Verdict(AMBIGUOUS, tuple(doubts), tuple(warnings), evidence)
     how = (
         "both half-sets were started from the map given, so this says less than from scratch"
-        if told.get("initial_map")
+        if measures.from_a_map
         else "two maps found from half the particles each, from random starts, agree"
     )
-    return Verdict(True, (how,), tuple(warnings))
+    return Verdict(CONVERGED, (how,), tuple(warnings), evidence)
 
 
-def directions_of_half_the_views(poses: Poses) -> float:
-    """Smallest share of the sphere that holds half of the views."""
-    views = poses.rotations[:, 2].double()
-    # pixels large enough to hold a dozen particles each: chance must not look like preference
-    nside = int(np.clip(np.sqrt(len(poses) / 150), 1, 4))
-    pixels = torch.as_tensor(healpix_directions(nside))
-    counts = torch.bincount((views @ pixels.T).argmax(dim=1), minlength=len(pixels))
-    held = counts.sort(descending=True).values.cumsum(0)
-    return (int((held < 0.5 * held[-1]).sum()) + 1) / len(pixels)
+def _evidence(m: Measures) -> Iterator[Evidence]:
+    if not m.from_a_map:
+        reached = m.agreement_shells or 0.0
+        yield Evidence(
+            "agreement of the first maps",
+            reached,
+            "shells at FSC 0.5",
+            _LEAST_FOUND_SHELLS,
+            m.agreed,
+            FAILED,
+            "the maps found from the two half-sets agree (FSC 0.5) only to "
+            f"{m.field_angstrom / max(reached, 1e-3):.0f} Angstrom: at least one of them is wrong",
+        )
+    if not m.agreed:
+        return
+    shells = m.half_map_shells or 0.0
+    yield Evidence(
+        "agreement of the half-maps",
+        shells,
+        "shells at FSC 0.5",
+        _LEAST_SHELLS,
+        shells >= _LEAST_SHELLS,
+        FAILED,
+        "after refinement the half-maps do not agree (FSC 0.5) to "
+        f"{m.field_angstrom / _LEAST_SHELLS:.0f} Angstrom, which two different particles of one "
+        "size may reach",
+    )
+    if m.half_views is not None and m.symmetry == "C1":
+        percent = f"{100 * m.half_views:.0f} %"
+        if m.particles > _ENOUGH_VIEWS:
+            yield Evidence(
+                "directions that hold half of the views",
+                m.half_views,
+                "share of the sphere",
+                _DEGENERATE,
+                m.half_views >= _DEGENERATE,
+                FAILED,
+                f"half of the particles were given {percent} of the view directions: a map that "
+                "explains images so is not of the particle",
+            )
+        yield Evidence(
+            "evenness of the views",
+            m.half_views,
+            "share of the sphere that holds half of them",
+            _PREFERRED,
+            m.half_views >= _PREFERRED,
+            "warning",
+            f"preferred orientation: half of the particles look along {percent} of the "
+            "directions (about 45 % when even); expect the map to be smeared along the others",
+        )
+    if m.sampling_compensation is not None:
+        yield Evidence(
+            "sampling compensation factor",
+            m.sampling_compensation,
+            "1 for even views",
+            None,
+            True,
+            "warning",
+            "how evenly the views measure all frequencies (Baldwin and Lyumkis 2020)",
+        )
+    if m.cones is not None:
+        yield Evidence(
+            "worst over best conical FSC",
+            m.cones,
+            "ratio of areas",
+            _CONES_ALIKE,
+            m.cones >= _CONES_ALIKE,
+            AMBIGUOUS,
+            "the half-maps agree along some directions and not along others (conical FSC, "
+            f"worst over best {m.cones:.2f}): along those the map cannot be told from noise",
+        )
+    if m.cross is not None:
+        lost = f"{100 * (1 - m.cross.found_again):.0f} %"
+        yield Evidence(
+            "poses found again in the other half's map",
+            m.cross.found_again,
+            "share",
+            _FOUND_AGAIN,
+            m.cross.found_again >= _FOUND_AGAIN,
+            AMBIGUOUS,
+            f"{lost} of the particles would be put elsewhere by the other half's map: the halves "
+            "agree on a map that is not made of right poses alone",
+        )
+        yield Evidence(
+            "what images gain in the other half's map",
+            m.cross.carried_over,
+            "of what they gain in their own",
+            _CARRIED_OVER,
+            m.cross.carried_over >= _CARRIED_OVER,
+            AMBIGUOUS,
+            f"the other half's map explains only {100 * m.cross.carried_over:.0f} % of what "
+            "their own map explains of the images: the rest is noise fitted",
+        )

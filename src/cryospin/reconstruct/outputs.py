@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import resource
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -84,6 +85,7 @@ def summary(
         "verdict": result.verdict.word,
         "reasons": list(result.verdict.reasons),
         "warnings": list(result.verdict.warnings),
+        "evidence": [asdict(each) for each in result.verdict.evidence],
         # a map that is none has no resolution
         "resolution_angstrom": {
             "fsc_0.143": result.resolution.resolution_0143_angstrom if converged else None,

@@ -10,18 +10,38 @@ import numpy as np
 from cryospin.types import DensityMap, Poses
 from cryospin.volumes.resolution import HalfMapResolution
 
+CONVERGED, AMBIGUOUS, FAILED = "converged", "ambiguous", "failed"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One number a run is judged by.
+
+    value, limit: in `unit`; a limit of None judges nothing. counts: what not passing makes of
+    the run: FAILED, AMBIGUOUS or "warning". words: what not passing means.
+    """
+
+    name: str
+    value: float
+    unit: str
+    limit: float | None
+    passed: bool
+    counts: str
+    words: str
+
 
 @dataclass(frozen=True)
 class Verdict:
-    """converged, or not, and why in words."""
+    """CONVERGED, AMBIGUOUS or FAILED, and why in words."""
 
-    converged: bool
+    word: str
     reasons: tuple[str, ...]
     warnings: tuple[str, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
 
     @property
-    def word(self) -> str:
-        return "converged" if self.converged else "not converged"
+    def converged(self) -> bool:
+        return self.word == CONVERGED
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,10 @@ from cryospin.io.conventions import euler_to_rotation
 from cryospin.particles.draws import generator_for
 from cryospin.types import Poses
 
-Views = Literal["uniform", "equator"]
-EQUATOR_FRACTION = 0.9
+Views = Literal["uniform", "equator", "pole"]
+PREFERRED_FRACTION = 0.9
 EQUATOR_LATITUDE_DEGREES = 20.0
+POLE_DISTANCE_DEGREES = 25.0
 
 
 def draw_poses(
@@ -28,12 +29,14 @@ def draw_poses(
 
     "uniform": Haar measure on SO(3). "equator": 90 % of the view directions lie within 20
     degrees of the plane normal to the molecule's z axis, uniformly there, the others
-    uniformly outside. Shifts: x and y uniform in [-max, max] pixels, written in Angstrom.
+    uniformly outside. "pole": 90 % lie within 25 degrees of that axis. Shifts: x and y uniform in [-max, max] pixels, written in Angstrom.
     """
     uniform = np.stack([generator_for(seed, "pose", i).random(6) for i in range(particles)])
     cosine_tilt = 2.0 * uniform[:, 0] - 1.0
     if views == "equator":
         cosine_tilt = _near_equator(cosine_tilt, uniform[:, 5])
+    elif views == "pole":
+        cosine_tilt = _near_pole(cosine_tilt, uniform[:, 5])
     angles = np.stack(
         [
             360.0 * uniform[:, 1] - 180.0,
@@ -52,4 +55,12 @@ def _near_equator(height: np.ndarray, chooser: np.ndarray) -> np.ndarray:
     """Heights uniform in [-1, 1] moved into the band about 0, or (for a few) outside it."""
     edge = np.sin(np.radians(EQUATOR_LATITUDE_DEGREES))
     outside = np.sign(height) * (edge + (1.0 - edge) * np.abs(height))
-    return np.where(chooser < EQUATOR_FRACTION, height * edge, outside)
+    return np.where(chooser < PREFERRED_FRACTION, height * edge, outside)
+
+
+def _near_pole(height: np.ndarray, chooser: np.ndarray) -> np.ndarray:
+    """Heights uniform in [-1, 1] moved into the cap about 1, or (for a few) outside it."""
+    edge = np.cos(np.radians(POLE_DISTANCE_DEGREES))
+    inside = 1.0 - 0.5 * (1.0 - edge) * (1.0 - height)
+    outside = -1.0 + 0.5 * (1.0 + edge) * (1.0 + height)
+    return np.where(chooser < PREFERRED_FRACTION, inside, outside)

@@ -1,0 +1,88 @@
+"""Would a half-set's particles have been put where they are by the other half's map?
+
+A map made of images at wrong poses explains these very images: in their own half's map they
+seem in place. The other half's map never saw them. Where both maps are of the particle, a search
+in it finds the same poses; where both only look alike, it prefers others, by many nats. Losses
+are compared, not angles, so that mates of a symmetry that was not imposed count as the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from cryospin.particles.draws import generator_for
+from cryospin.refine.assign import GlobalAssignment
+from cryospin.refine.gauss_newton import GaussNewton
+from cryospin.refine.halves import HalfSet
+from cryospin.volumes.gridded import map_to_volume
+
+_NATS = 6.0  # a pose less likely than another by e^6 would not have been chosen
+
+
+@dataclass(frozen=True)
+class CrossCheck:
+    """particles: of both halves, that were looked at.
+
+    found_again: share whose pose is, in the other half's map, within 6 nats of the best one.
+    moved: share whose best pose there is more than 10 degrees from theirs.
+    carried_over: what images gain over an empty map in the other half's map, over what they
+        gain in their own.
+    """
+
+    particles: int
+    found_again: float
+    moved: float
+    carried_over: float
+
+
+def cross_check(
+    halves: tuple[HalfSet, HalfSet],
+    densities: tuple[Float[Tensor, "g g g"], Float[Tensor, "g g g"]],
+    assignment: GlobalAssignment,
+    operators: Float[Tensor, "s 3 3"],
+    shift_range_pixel: float,
+    radius: float,
+    seed: int,
+    most: int = 300,
+) -> CrossCheck:
+    """Search `most` particles of each half over all poses in the other half's map.
+
+    densities: the halves' filtered maps in units of the whitened images. radius: Fourier
+    pixels to search within.
+    """
+    gaps, turned, gains = [], [], []
+    for number, half in enumerate(halves):
+        rng = generator_for(seed, "cross-check", number)
+        count = len(half.particles)
+        rows = np.sort(rng.choice(count, min(most, count), replace=False))
+        particles = half.particles.select(rows)
+        disk = particles.disk.prefix(radius)
+        own, other = (
+            map_to_volume(densities[i], disk.box, disk.radius) for i in (number, 1 - number)
+        )
+        found, _ = assignment.run(other, particles, disk.radius, operators, shift_range_pixel)
+        rotations, shifts = half.rotations[rows], half.shifts_pixel[rows]
+        images, ctf = particles.coefficients, particles.ctf
+        kept_there, kept_here = (
+            GaussNewton(steps=6).refine(volume, images, ctf, rotations, shifts, disk)
+            for volume in (other, own)
+        )
+        gaps.append(kept_there.loss - found.loss)
+        mates = rotations[:, None] @ operators
+        cosine = (torch.einsum("nsij,nij->ns", mates, found.rotations).amax(dim=1) - 1) / 2
+        turned.append(torch.rad2deg(torch.acos(cosine.clamp(-1, 1))))
+        empty = torch.view_as_real(images[:, : len(disk)]).square().sum(dim=(1, 2))
+        gains.append(torch.stack([empty - kept_there.loss, empty - kept_here.loss]).sum(dim=1))
+    gap, turn = torch.cat(gaps), torch.cat(turned)
+    there, here = torch.stack(gains).sum(dim=0).tolist()
+    return CrossCheck(
+        len(gap),
+        float((gap < _NATS).double().mean()),
+        float((turn > 10.0).double().mean()),
+        there / here if here > 0 else 0.0,
+    )

@@ -1,0 +1,72 @@
+"""What a finished run is judged by, measured on its maps, poses and images."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from cryospin.reconstruct.coverage import directions_of_half_the_views, sampling_compensation
+from cryospin.reconstruct.cross_check import cross_check
+from cryospin.reconstruct.judgement import Measures
+from cryospin.reconstruct.request import Request
+from cryospin.refine.assign import GlobalAssignment
+from cryospin.refine.halves import HalfSet
+from cryospin.types import DensityMap
+from cryospin.volumes.conical_fsc import cone_area_ratio, conical_fsc
+from cryospin.volumes.resolution import HalfMapResolution
+
+_SEARCHED_SHELLS = 15.0
+
+
+def measure(
+    halves: tuple[HalfSet, HalfSet],
+    filtered: tuple[Float[Tensor, "g g g"], Float[Tensor, "g g g"]],
+    half_maps: tuple[DensityMap, DensityMap],
+    mask: DensityMap,
+    resolution: HalfMapResolution,
+    told: dict[str, Any],
+    assignment: GlobalAssignment,
+    operators: Float[Tensor, "s 3 3"],
+    shift_range_pixel: float,
+    request: Request,
+) -> Measures:
+    """filtered: the halves' Wiener maps in units of the whitened images; half_maps: unfiltered.
+
+    told: how exploration went. A run whose halves never agreed is not looked at further.
+    """
+    field = mask.box * mask.pixel_size_angstrom
+    agreed = bool(told["agreed"])
+    reached = resolution.resolution_05_angstrom
+    shells = None if reached is None else field / reached
+    rotations = torch.cat([half.rotations for half in halves])
+    measured: dict[str, Any] = {}
+    if agreed and shells is not None:
+        one, two = (DensityMap(m.values * mask.values, m.pixel_size_angstrom) for m in half_maps)
+        measured = {
+            "sampling_compensation": sampling_compensation(rotations, operators),
+            "cones": cone_area_ratio(conical_fsc(one, two, max(1, round(shells)))),
+            "cross": cross_check(
+                halves,
+                filtered,
+                assignment,
+                operators,
+                shift_range_pixel,
+                min(shells + 1.0, _SEARCHED_SHELLS),
+                request.seed,
+            ),
+        }
+    return Measures(
+        field_angstrom=field,
+        particles=len(rotations),
+        symmetry=request.symmetry,
+        agreed=agreed,
+        from_a_map=bool(told.get("initial_map")),
+        agreement_shells=told.get("agreement_radius"),
+        half_map_shells=shells,
+        half_views=directions_of_half_the_views(rotations),
+        doubts=request.doubts,
+        **measured,
+    )

@@ -1,0 +1,59 @@
+"""Poses found again in the other half's map: all of right ones, few of wrong ones."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from cryospin.fourier.disk import FourierDisk
+from cryospin.reconstruct.cross_check import CrossCheck, cross_check
+from cryospin.reconstruct.refinement import half_set_fsc, prior_of
+from cryospin.refine.assign import GlobalAssignment
+from cryospin.refine.halves import HalfSet, map_of, sums_of
+from cryospin.rotations.grid import OrientationGrid
+from cryospin.volumes.gridded import support_sphere
+from phantoms import Blobs, PlantedParticles, random_turns
+
+BOX, RADIUS = 32, 10.0
+DISK = FourierDisk.of(BOX)
+IDENTITY = torch.eye(3)[None]
+ASSIGNMENT = GlobalAssignment(OrientationGrid.of(3, 18), hypotheses=2)
+
+
+def half(seed: int, misplaced: float = 0.0) -> HalfSet:
+    """300 particles, the first ones at random poses."""
+    found = PlantedParticles.of(
+        Blobs.random(1, spread=3.5, sigma=1.0), DISK, 300, seed, signal=60.0
+    ).half_set()
+    wrong = int(misplaced * 300)
+    rotations = found.rotations.clone()
+    rotations[:wrong] = random_turns(wrong, 100 + seed).float()
+    return replace(found, rotations=rotations)
+
+
+def checked(halves: tuple[HalfSet, HalfSet], seed: int = 1) -> CrossCheck:
+    sums = (sums_of(halves[0], RADIUS, IDENTITY), sums_of(halves[1], RADIUS, IDENTITY))
+    support = support_sphere(BOX, RADIUS, 0.42)
+    curve = half_set_fsc(sums, RADIUS, BOX, support)
+    maps = [map_of(s, prior_of(s, curve), RADIUS, BOX, support) for s in sums]
+    return cross_check(halves, (maps[0], maps[1]), ASSIGNMENT, IDENTITY, 1.0, 8.0, seed, most=100)
+
+
+def test_right_poses_are_found_again() -> None:
+    found = checked((half(1), half(2)))
+    assert found.particles == 200
+    assert found.found_again > 0.97 and found.moved < 0.03
+    assert found.carried_over == pytest.approx(1.0, abs=0.1)
+
+
+def test_wrong_poses_are_not() -> None:
+    found = checked((half(1, 0.4), half(2, 0.4)))
+    assert found.moved == pytest.approx(0.4, abs=0.1)
+    assert found.found_again == pytest.approx(0.6, abs=0.1)
+
+
+def test_the_sample_is_the_seed_s() -> None:
+    halves = half(1, 0.4), half(2, 0.4)
+    assert checked(halves, 1) == checked(halves, 1) != checked(halves, 2)
