@@ -60,19 +60,30 @@ def oracle_of(dataset: Dataset, out: Path) -> Oracle:
     truth = read_particles(dataset.truth)
     particles = prepare_particles(truth)
     _write_true_pose_map(truth, particles, out)
-    volume = _scaled_truth(dataset, truth, particles)
+    volume = _scaled_truth(dataset.true_map, truth, particles)
     errors, moved = _refined_errors(volume, truth, particles)
     oracle = Oracle(
         float(errors.mean()),
         float(errors.median()),
         float((errors > LOST_DEGREES).double().mean()),
         float(moved.square().mean().sqrt()),
-        _lost_in_search(volume, truth, particles, dataset),
+        _lost_in_search(
+            volume, truth, particles, dataset.structure.symmetry, dataset.setting.max_shift_pixel
+        ),
         evaluate_run(out, dataset.truth, dataset.true_map)["map"],
     )
     with atomic_path(kept) as temporary:
         temporary.write_text(json.dumps(asdict(oracle)))
     return oracle
+
+
+def lost_in_true_map(table: Path, true_map: Path, symmetry: str, max_shift_pixel: float) -> float:
+    """Share of the particles of a table with true poses that an exhaustive search in the true
+    map leaves beyond 10 degrees."""
+    truth = read_particles(table)
+    particles = prepare_particles(truth)
+    volume = _scaled_truth(true_map, truth, particles)
+    return _lost_in_search(volume, truth, particles, symmetry, max_shift_pixel)
 
 
 def _write_true_pose_map(truth: ParticleStack, particles: PreparedParticles, out: Path) -> None:
@@ -91,12 +102,12 @@ def _write_true_pose_map(truth: ParticleStack, particles: PreparedParticles, out
 
 
 def _scaled_truth(
-    dataset: Dataset, truth: ParticleStack, particles: PreparedParticles
+    true_map: Path, truth: ParticleStack, particles: PreparedParticles
 ) -> Complex[Tensor, "z y x"]:
     """The true map's Fourier volume in the units of the whitened images."""
     assert truth.poses is not None
     disk = particles.disk
-    volume = map_to_volume(read_map(dataset.true_map).values, truth.box, disk.radius)
+    volume = map_to_volume(read_map(true_map).values, truth.box, disk.radius)
     shifts = (truth.poses.shifts_angstrom / truth.pixel_size_angstrom).float()
     predicted = slice_volume(volume, truth.poses.rotations.float(), disk)
     predicted *= particles.ctf * shift_phases(shifts, disk)
@@ -119,7 +130,11 @@ def _refined_errors(
 
 
 def _lost_in_search(
-    volume: Tensor, truth: ParticleStack, particles: PreparedParticles, dataset: Dataset
+    volume: Tensor,
+    truth: ParticleStack,
+    particles: PreparedParticles,
+    symmetry: str,
+    max_shift_pixel: float,
 ) -> float:
     assert truth.poses is not None
     sample = np.arange(0, len(truth), max(1, len(truth) // _SEARCHED))
@@ -129,8 +144,8 @@ def _lost_in_search(
         particles.select(sample),
         radius,
         torch.eye(3)[None],
-        dataset.setting.max_shift_pixel,
+        max_shift_pixel,
     )
     true = truth.poses.rotations.float()[sample]
-    found = align_about_any_axis(searched.rotations, true, dataset.structure.symmetry)
+    found = align_about_any_axis(searched.rotations, true, symmetry)
     return float((found.errors_degrees > LOST_DEGREES).double().mean())

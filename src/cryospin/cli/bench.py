@@ -167,6 +167,25 @@ def switch(
     print(compare_switches(plan, models, out, _command(), _say))
 
 
+@bench.command("verdicts")
+def verdicts(
+    models: Annotated[
+        Path, Option(help="Folder of PDB or mmCIF files; what is absent is fetched into it.")
+    ],
+    out: Annotated[Path, Option(help="Folder to write into; a study there goes on.")],
+    kinds: Annotated[
+        str | None, Option(help="Kinds of data: plain,noise,...; default: all.")
+    ] = None,
+    jobs: Annotated[int, Option(min=1, help="Runs at once, each on one thread.")] = 2,
+) -> None:
+    """How often the verdict is right, on data that can be solved and data that cannot."""
+    configure_threads(1)
+    from cryospin.bench.verdicts import study
+
+    for path in study(models, out, _command(), _say, _listed(kinds), jobs):
+        print(path)
+
+
 def _listed(text: str | None) -> tuple[str, ...]:
     return tuple(part.strip() for part in (text or "").split(",") if part.strip())
 

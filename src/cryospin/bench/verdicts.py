@@ -1,0 +1,130 @@
+"""Can the verdict be believed? Runs that succeed, fail or cannot succeed, and what they say.
+
+A run is right when its map is as good as claimed (FSC 0.5 to the truth no coarser than 1.15
+times the half-maps' FSC 0.143) and no more particles lie beyond 10 degrees than 1.3 times what
+a search in the true map leaves there (10 % are allowed anyway). Of two molecules either
+may be found, judged by its own particles. Noise, featureless particles and a wrong pixel size
+are never right: there is nothing to be found, or it is not what is claimed.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from cryospin.bench.ledger import Ledger, Row
+from cryospin.bench.oracle import lost_in_true_map
+from cryospin.bench.page import Section, write_page
+from cryospin.bench.plan import Tell
+from cryospin.bench.processes import run_command
+from cryospin.bench.runs import CONVERGED, UNCONVERGED
+from cryospin.bench.tables import Table
+from cryospin.bench.verdict_cases import SHIFT_PIXEL, Case, Truth, cases, made
+from cryospin.errors import UsageError
+from cryospin.evaluate.run import evaluate_run
+from cryospin.io.atomic import check_output_directory
+from cryospin.io.star import read_star
+from cryospin.reconstruct.outputs import NOT_CONVERGED
+
+_HONEST = 1.15
+_ALLOWED_BEYOND_10 = 0.10
+_OVER_ORACLE = 1.3
+WORDS = ("converged", "ambiguous", "failed")
+
+
+def study(
+    models: Path, out: Path, command: str, tell: Tell, kinds: tuple[str, ...] = (), jobs: int = 1
+) -> tuple[Path, Path]:
+    """Every case once; verdicts.md and verdicts.html say how often the verdict was right.
+
+    Raises UsageError for an unknown kind, and what simulating does; a run that fails is a row.
+    jobs: runs at once, one thread each.
+    """
+    known_kinds = list(dict.fromkeys(case.kind for case in cases()))
+    for kind in kinds:
+        if kind not in known_kinds:
+            raise UsageError(f"no kind of data is called {kind!r}\n  fix: {', '.join(known_kinds)}")
+    check_output_directory(out)
+    ledger = Ledger(out / "results.jsonl")
+    wanted = [case for case in cases() if not kinds or case.kind in kinds]
+
+    def row_of(case: Case) -> Row:
+        known = ledger.rows().get(case.key)
+        if known is not None:
+            return known
+        row = _measured(case, models, out / case.key.replace(" ", "_"))
+        ledger.append(row)
+        tell(f"{case.key}: {row['verdict']}, {'right' if row['right'] else 'wrong'}")
+        return row
+
+    with ThreadPoolExecutor(jobs) as pool:
+        rows = list(pool.map(row_of, wanted))
+    return write_page(out, "Can the verdict be believed?", command, _sections(rows))
+
+
+def _measured(case: Case, models: Path, folder: Path) -> Row:
+    table, truths = made(case, models, folder)
+    run = folder / "run"
+    shutil.rmtree(run, ignore_errors=True)
+    ended = run_command("reconstruct", table, "--out", run, "--seed", case.seed, "--threads", 1)
+    row: Row = {"key": case.key, "kind": case.kind, "exit": ended.exit_code}
+    row |= {"seconds": round(ended.seconds, 1), "verdict": "refused", "right": False, "truth": []}
+    if ended.exit_code not in (CONVERGED, UNCONVERGED):
+        return row | {"complaint": ended.complaint}
+    result = json.loads((run / "result.json").read_text())
+    place = run if ended.exit_code == CONVERGED else run / NOT_CONVERGED
+    found = [_against(place, truth) for truth in truths]
+    names = ("verdict", "reasons", "warnings", "evidence", "resolution_angstrom")
+    row |= {name: result[name] for name in names} | {"truth": found}
+    return row | {"right": case.has_poses and any(each["right"] for each in found)}
+
+
+def _against(place: Path, truth: Truth) -> dict[str, Any]:
+    score = evaluate_run(place, truth.table, truth.map, truth.symmetry)
+    beyond = score["rotation_error_degrees"]["percent_beyond_10"] / 100
+    true = score["map"]["fsc_0.5_angstrom"]
+    claimed = float(read_star(place / "fsc.star").blocks["general"].pairs["rlnFinalResolution"])
+    honest = true is not None and true <= _HONEST * claimed  # nothing claimed (NaN): never
+    allowed = _ALLOWED_BEYOND_10
+    if honest and beyond > allowed:
+        lost = lost_in_true_map(truth.table, truth.map, truth.symmetry, SHIFT_PIXEL)
+        allowed = max(allowed, _OVER_ORACLE * lost)
+    return {
+        "median": score["rotation_error_degrees"]["median"],
+        "beyond_10": beyond,
+        "beyond_10_allowed": allowed,
+        "true_angstrom": true,
+        "claimed_angstrom": claimed,
+        "right": honest and beyond <= allowed,
+    }
+
+
+def _sections(rows: list[Row]) -> list[Section]:
+    counts = Counter((row["kind"], row["verdict"], row["right"]) for row in rows)
+    header = [
+        "kind of data",
+        *(f"{word}, {truth}" for word in WORDS for truth in ("right", "wrong")),
+    ]
+    kinds = list(dict.fromkeys(row["kind"] for row in rows))
+
+    def line(title: str, among: list[str]) -> list[str]:
+        cells = [
+            sum(counts[kind, word, right] for kind in among)
+            for word in WORDS
+            for right in (True, False)
+        ]
+        refused = sum(counts[kind, "refused", False] for kind in among)
+        return [title, *map(str, cells), str(refused)]
+
+    table = Table(
+        (*header, "refused"),
+        tuple(tuple(line(kind, [kind])) for kind in kinds) + (tuple(line("all", kinds)),),
+    )
+    false = sum(counts[kind, "converged", False] for kind in kinds)
+    said = sum(row["verdict"] == "converged" for row in rows)
+    words = f"{len(rows)} runs; {said} say converged, {false} of them falsely."
+    return [Section("Verdicts against the truth", (words,), (table,))]
