@@ -54,3 +54,14 @@ class ResourceError(CryospinError):
     """Disk full, output not writable, memory exhausted."""
 
     exit_code = 5
+
+
+class InterruptedRunError(CryospinError):
+    """A signal ended a run that can be resumed."""
+
+    exit_code = 130
+
+    def __init__(self, signal: str):
+        super().__init__(
+            f"stopped by {signal}\n  to go on where it was: the same command with --resume"
+        )

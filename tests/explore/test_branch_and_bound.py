@@ -10,6 +10,7 @@ from cryospin.explore.bounded_search import BoundedSearch
 from cryospin.explore.branch_and_bound import BranchAndBound, _Run, _State
 from cryospin.explore.exploration import Exploration
 from cryospin.fourier.disk import FourierDisk
+from cryospin.journal.journal import UNRECORDED
 from phantoms import Blobs, PlantedParticles, angles_degrees
 
 BOX = 32
@@ -66,7 +67,7 @@ def test_from_the_true_map_poses_are_true(planted: PlantedParticles) -> None:
     state = _State(density, torch.zeros_like(density), run.random_start(0).curvature)
     for iteration in range(6):
         state = run.iterate(state, 0, iteration)
-    _, best = run.settled(state.density, lambda: None)
+    _, best = run.settled(state.density, lambda done: None, UNRECORDED)
     apart = angles_degrees(best.rotations, planted.rotations)
     finest = SEARCH.levels(8.0, TINY.support_radius, 0.0, BOX)[-1].side_radians
     assert apart.median() < 1.5 * np.degrees(finest)

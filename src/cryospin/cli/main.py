@@ -105,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         build_app()(args=arguments, prog_name="cryospin")
     except CryospinError as error:
-        complain(f"error: {error}")
+        complain(f"{error}" if error.exit_code == INTERRUPTED else f"error: {error}")
         sys.exit(error.exit_code)
     except SystemExit as stop:
         if stop.code == INTERRUPTED:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from enum import StrEnum
 from pathlib import Path
@@ -15,6 +16,7 @@ from cryospin.cli.progress import progress_display
 from cryospin.cli.threads import configure_threads
 
 NOT_CONVERGED_CODE = 4
+CHECKPOINTS = "checkpoints"
 
 
 class Device(StrEnum):
@@ -54,7 +56,7 @@ def reconstruct(
     device: Annotated[Device, Option(help="Where to compute.")] = Device.cpu,
     threads: Annotated[int | None, Option(help="Default: all cores available.")] = None,
     resume: Annotated[
-        bool, Option("--resume", help="Leave a finished run as it is; others start over.")
+        bool, Option("--resume", help="Go on with a run that was cut off, as if it never was.")
     ] = False,
     invert_contrast: Annotated[
         Invert, Option(help="Turn the images' sign; auto: if protein is clearly dark.")
@@ -65,6 +67,9 @@ def reconstruct(
     batch_size: Annotated[
         int, Option(min=1, help="Images held in work at once; memory, not the result.")
     ] = 500,
+    checkpoint_seconds: Annotated[
+        float, Option(min=0.0, help="Work that is lost when a run is killed, at most.")
+    ] = 30.0,
     tensorboard: Annotated[
         bool, Option("--tensorboard", help="Also write scalars to OUT/tensorboard.")
     ] = False,
@@ -75,17 +80,35 @@ def reconstruct(
     did not come to agree.
     """
     began = time.perf_counter()
+    settings: dict[str, Any] = {
+        "particles": str(particles),
+        "recipe": recipe,
+        "seed": seed,
+        "symmetry": symmetry,
+        "particle_diameter_angstrom": particle_diameter,
+        "max_resolution_angstrom": max_resolution,
+        "max_shift_angstrom": max_shift,
+        "initial_map": None if initial_map is None else str(initial_map),
+        "initial_lowpass_angstrom": None if initial_map is None else initial_lowpass,
+        "threads": threads,
+        "batch_size": batch_size,
+        "invert_contrast": invert_contrast.value,
+        "allow_bad": allow_bad,
+    }
     if resume and (out / "result.json").exists():
-        verdict = json.loads((out / "result.json").read_text())["verdict"]
-        print(f"{out} holds a finished run: {verdict}")
-        raise typer.Exit(0 if verdict == "converged" else NOT_CONVERGED_CODE)
+        raise typer.Exit(_finished_before(out, settings))
     configure_threads(threads)
     from dataclasses import replace
 
     from cryospin.errors import UsageError
+    from cryospin.explore.snapshot import NonFiniteLossError
     from cryospin.io.atomic import check_output_directory
     from cryospin.io.formats import read_particles_of_any_kind
     from cryospin.io.mrc import read_map
+    from cryospin.journal.checkpoints import remove_checkpoints
+    from cryospin.journal.identity import identity
+    from cryospin.journal.journal import Journal
+    from cryospin.journal.signals import Signals
     from cryospin.particles.audit import audit_table
     from cryospin.recipes import find_recipe
     from cryospin.reconstruct.monitor import Monitor
@@ -111,29 +134,22 @@ def reconstruct(
         initial_lowpass_angstrom=initial_lowpass,
         batch_size=batch_size,
     )
-    stack = read_particles_of_any_kind(particles)
-    audit_table(stack)
-    check_output_directory(out, needed_bytes(stack))
-    clear_finished(out)
-    settings: dict[str, Any] = {
-        "particles": str(particles),
-        "recipe": recipe,
-        "seed": seed,
-        "symmetry": symmetry,
-        "particle_diameter_angstrom": particle_diameter,
-        "max_resolution_angstrom": max_resolution,
-        "max_shift_angstrom": max_shift,
-        "initial_map": None if initial_map is None else str(initial_map),
-        "initial_lowpass_angstrom": None if initial_map is None else initial_lowpass,
-        "threads": threads,
-        "batch_size": batch_size,
-        "invert_contrast": invert_contrast.value,
-        "allow_bad": allow_bad,
-    }
-    with progress_display() as progress:
+    with Signals() as signals, progress_display() as progress:
+        stack = read_particles_of_any_kind(particles)
+        audit_table(stack)
+        check_output_directory(out, needed_bytes(stack))
         curves = (tensorboard_listener(out / "tensorboard"),) if tensorboard else ()
         monitor = Monitor(progress, out / "log.jsonl", (progress.hear, *curves))
-        monitor.begin(stack.box, stack.pixel_size_angstrom, particles=len(stack), settings=settings)
+        checkpoints = _checkpoints(out, identity(stack, settings), resume, monitor)
+        journal = Journal(checkpoints, signals, every_seconds=checkpoint_seconds)
+        clear_finished(out, keep_log=resume)
+        monitor.begin(
+            stack.box,
+            stack.pixel_size_angstrom,
+            particles=len(stack),
+            settings=settings,
+            resumed=resume,
+        )
         monitor.seconds["start"] = time.perf_counter() - began
         with monitor.stage("audit"):
             stack, settings["screening"] = screened(
@@ -146,15 +162,57 @@ def reconstruct(
             monitor.log(event="screened", **settings["screening"])
             _say_screening(settings["screening"], out)
         request = replace(request, doubts=tuple(settings["screening"]["doubts"]))
-        result = method.run(stack, request, monitor)
+        try:
+            result = method.run(stack, request, monitor, journal)
+        except NonFiniteLossError:
+            print(f"the last good checkpoint stays in {out / CHECKPOINTS}", file=sys.stderr)
+            raise
         with monitor.stage("write"):
             trusted = result.resolution.resolution_05_angstrom
             write_samples(out / SAMPLES, stack, result.map, result.poses, trusted)
             write_result(result, stack, out, monitor.seconds, settings)
-    page = write_report(out)
+            remove_checkpoints(out / CHECKPOINTS)
+        page = write_report(out)
     _say(result, page, time.perf_counter() - began)
     if not result.verdict.converged:
         raise typer.Exit(NOT_CONVERGED_CODE)
+
+
+def _finished_before(out: Path, settings: dict[str, Any]) -> int:
+    """The exit code of the finished run in `out`, which is left as it is.
+
+    Only what a kill after its end left undone is done. Raises UsageError where it is another run
+    than `settings` ask for.
+    """
+    from cryospin.journal.settings import effective, refuse_difference
+
+    result = json.loads((out / "result.json").read_text())
+    now = effective(settings)
+    refuse_difference(out, {name: result["settings"].get(name) for name in now}, now)
+    if (out / CHECKPOINTS).exists():
+        from cryospin.journal.checkpoints import remove_checkpoints
+
+        remove_checkpoints(out / CHECKPOINTS)
+    if not (out / "report.html").exists():
+        from cryospin.report import write_report
+
+        write_report(out)
+    print(f"{out} holds a finished run: {result['verdict']}")
+    return 0 if result["verdict"] == "converged" else NOT_CONVERGED_CODE
+
+
+def _checkpoints(  # type: ignore[no-untyped-def]
+    out: Path, run: dict[str, Any], resume: bool, monitor
+):
+    """Those of the run to be resumed, or an empty folder."""
+    from cryospin.journal.checkpoints import Checkpoints
+
+    def warn(problem: str) -> None:
+        monitor.log(event="checkpoint", problem=problem)
+        print(f"warning: {problem}", file=sys.stderr)
+
+    begin = Checkpoints.resumed if resume else Checkpoints.begun
+    return begin(out / CHECKPOINTS, run, warn)
 
 
 def _say_screening(told: dict[str, Any], out: Path) -> None:

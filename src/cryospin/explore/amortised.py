@@ -83,11 +83,18 @@ class EncoderTraining:
         number: int,
         last: Snapshot | None,
         progress: Callable[[int, int], None],
+        begun: EpochReport | None = None,
+        keep: Callable[[list[EpochReport]], None] = lambda parts: None,
     ) -> EpochReport:
-        """One pass over `members` in a random order of its own. Raises NonFiniteLossError."""
-        order = generator_for(seed, "encoder epoch", number).permutation(members)
-        parts, done = [], 0
-        for rows in batches(torch.as_tensor(order), self.batch):
+        """One pass over `members` in a random order of its own. Raises NonFiniteLossError.
+
+        begun: what an earlier process found of it; model and optimiser are as it left them.
+        keep: called after each batch with what was found so far.
+        """
+        order = torch.as_tensor(generator_for(seed, "encoder epoch", number).permutation(members))
+        parts = [] if begun is None else [begun]
+        done = sum(len(part.rows) for part in parts)
+        for rows in batches(order, self.batch, done):
             # batch norm has no statistics of a single image to train on
             model.encoder.train(len(rows) > 1)
             hypotheses = candidates(model.encoder, particles.coefficients[rows], self.symmetrised)
@@ -99,6 +106,7 @@ class EncoderTraining:
             parts.append(report_of(rows, winners, hypotheses))
             done += len(rows)
             progress(done, len(members))
+            keep(parts)
         return EpochReport.joined(parts)
 
     def predicted(
@@ -120,12 +128,13 @@ class EncoderTraining:
         return together, EpochReport.joined(parts)
 
 
-def batches(order: Int[Tensor, " n"], size: int) -> list[Int[Tensor, " b"]]:
-    """Batches of `size`; a single image left over joins the batch before it."""
+def batches(order: Int[Tensor, " n"], size: int, done: int = 0) -> list[Int[Tensor, " b"]]:
+    """Batches of `size`, after the first `done` images; a single image left over joins the batch
+    before it."""
     parts = list(order.split(size))
     if len(parts) > 1 and len(parts[-1]) == 1:
         parts[-2:] = [torch.cat(parts[-2:])]
-    return parts
+    return parts[-(-done // size) :] if done < len(order) else []
 
 
 def candidates(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from cryospin.explore.bounded_search import BoundedSearch, Found
 from cryospin.explore.candidates import Candidates
 from cryospin.explore.exploration import Exploration, ExplorerProgress
 from cryospin.fourier.disk import FourierDisk, moved
+from cryospin.journal.journal import UNRECORDED, Journal
 from cryospin.kernels import margin_for, slice_volume
 from cryospin.particles.draws import generator_for, held_out_split
 from cryospin.particles.prepare import PreparedParticles
@@ -78,33 +80,30 @@ class BranchAndBound:
         seed: int,
         held_out_seed: int,
         progress: ExplorerProgress = lambda label, done, total: None,
+        journal: Journal = UNRECORDED,
     ) -> Exploration:
         """Explore one half-set from random starts."""
         run = _Run(self, particles, operators, shift_range_pixel, seed, held_out_seed)
-        race = self.starts * self.race_iterations
-        total = race + self.iterations + self.passes * run.batches
-        done = 0
+        race = self.race_iterations
+        total = self.starts * race + self.iterations + self.passes * run.batches
 
-        def step(label: str) -> None:
-            nonlocal done
-            done += 1
-            progress(label, done, total)
+        def tell(label: str, first: int, done: int) -> None:
+            progress(label, first + done, total)
 
-        states: list[_State] = []
+        ends: list[_State] = []
         scores: list[tuple[float, float]] = []
         for start in range(self.starts):
-            state = run.random_start(start)
-            for iteration in range(self.race_iterations):
-                state = run.iterate(state, start, iteration)
-                step(f"start {start + 1} of {self.starts}")
-            states.append(state)
-            scores.append(run.score(state.density))
+            step = partial(tell, f"start {start + 1} of {self.starts}", start * race)
+            raced = partial(run.raced, start, step, journal.part(f"race{start + 1}"))
+            state, score = journal.once(f"start{start + 1}", raced)
+            ends.append(state)
+            scores.append(score)
         winner = int(np.argmax([mean for mean, _ in scores]))
-        state = states[winner]
-        for iteration in range(self.race_iterations, self.race_iterations + self.iterations):
-            state = run.iterate(state, winner, iteration)
-            step("best start")
-        sums, best = run.settled(state.density, lambda: step("all images"))
+        step = partial(tell, "best start", (self.starts - 1) * race)
+        last = race + self.iterations
+        state = run.marched(ends[winner], winner, race, last, step, journal.part("best"))
+        step = partial(tell, "all images", self.starts * race + self.iterations)
+        sums, best = run.settled(state.density, step, journal)
         hypotheses = PoseHypotheses(best.rotations[:, None], best.shifts_pixel[:, None])
         means = tuple(mean for mean, _ in scores)
         return Exploration(sums, run.last_radius, means, scores[winner][1], hypotheses)
@@ -208,6 +207,31 @@ class _Run:
             rng,
         )
 
+    def raced(
+        self, start: int, step: Callable[[int], None], journal: Journal
+    ) -> tuple[_State, tuple[float, float]]:
+        """Where a random start ends, and its score."""
+        begin = self.random_start(start)
+        state = self.marched(begin, start, 0, self.method.race_iterations, step, journal)
+        return state, self.score(state.density)
+
+    def marched(
+        self,
+        state: _State,
+        start: int,
+        first: int,
+        last: int,
+        step: Callable[[int], None],
+        journal: Journal,
+    ) -> _State:
+        """The iterations from `first` to `last`."""
+        done, state = journal.recalled() or (first, state)
+        for iteration in range(done, last):
+            state = self.iterate(state, start, iteration)
+            step(iteration + 1)
+            journal.keep(iteration + 1, state)
+        return state
+
     def iterate(self, state: _State, start: int, iteration: int) -> _State:
         """One batch: v' = momentum v + step P^-1 (-gradient), map' = map + v' in the support.
 
@@ -245,13 +269,13 @@ class _Run:
         return float(likelihood.mean()), float(likelihood.std() / len(rows) ** 0.5)
 
     def settled(
-        self, density: Float[Tensor, "g g g"], step: Callable[[], None]
+        self, density: Float[Tensor, "g g g"], step: Callable[[int], None], journal: Journal
     ) -> tuple[SliceSums, Candidates]:
         """Poses of all images and the closed-form map of them, in turns."""
         radius = self.marched_radius
         for number in range(self.method.passes):
             volume = map_to_volume(density, self.particles.disk.box, radius)
-            best = self.everyone(volume, radius, number, step)
+            best = self.everyone(volume, radius, number, step, journal.part(f"pass{number + 1}"))
             # poses found within one radius show finer detail than was used
             radius = self.last_radius
             sums = self.closed_form(best, radius)
@@ -259,17 +283,27 @@ class _Run:
         return sums, best
 
     def everyone(
-        self, volume: Tensor, radius: float, number: int, step: Callable[[], None]
+        self,
+        volume: Tensor,
+        radius: float,
+        number: int,
+        step: Callable[[int], None],
+        journal: Journal,
     ) -> Candidates:
         """The best pose of every particle."""
-        found = []
-        for batch, first in enumerate(range(0, len(self.particles), _BATCH)):
+        found: list[Candidates] = list(journal.recalled() or ())
+        done = sum(map(len, found))
+        for first in range(done, len(self.particles), _BATCH):
             rows = torch.arange(first, min(first + _BATCH, len(self.particles)))
+            batch = first // _BATCH
             rng = generator_for(self.seed, "everyone", number, batch)
             left = self.search(volume, rows, radius, self.method.search, rng)
             found.append(replace(left.candidates.best(len(rows)), image=rows))
-            step()
-        return Candidates.joined(*found)
+            step(number * self.batches + batch + 1)
+            journal.keep(partial(Candidates.joined, *found))
+        best = Candidates.joined(*found)
+        journal.keep_now(best)
+        return best
 
     def closed_form(self, best: Candidates, radius: float) -> SliceSums:
         """Sums of every image at its best pose."""

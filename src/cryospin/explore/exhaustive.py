@@ -7,7 +7,9 @@ goes on. What was tried and is absent is told in docs/method.md.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -18,6 +20,7 @@ from cryospin.explore.exploration import Exploration, ExplorerProgress
 from cryospin.explore.posterior import GridPosterior, grid_posterior
 from cryospin.explore.running_map import RunningMap
 from cryospin.fourier.parity import ParityFold
+from cryospin.journal.journal import UNRECORDED, Journal
 from cryospin.kernels import slice_volume
 from cryospin.particles.draws import generator_for, held_out_split
 from cryospin.particles.prepare import PreparedParticles
@@ -65,6 +68,7 @@ class ExhaustiveSearch:
         seed: int,
         held_out_seed: int,
         progress: ExplorerProgress = lambda label, done, total: None,
+        journal: Journal = UNRECORDED,
     ) -> Exploration:
         """Explore one half-set from random starts.
 
@@ -73,25 +77,22 @@ class ExhaustiveSearch:
         setting = _Setting(self, particles, operators, shift_range_pixel, seed, held_out_seed)
         race = setting.race_iterations
         total = self.starts * race + self.final_iterations
-        done = 0
+
+        def tell(label: str, first: int, done: int) -> None:
+            progress(label, first + done, total)
+
         finishes: list[SliceSums] = []
         scores: list[tuple[float, float]] = []
         for start in range(self.starts):
-            sums = setting.random_start(start)
-            for iteration in range(race):
-                sums = setting.iterate(sums, start, iteration, setting.racing)
-                done += 1
-                progress(f"start {start + 1} of {self.starts}", done, total)
+            step = partial(tell, f"start {start + 1} of {self.starts}", start * race)
+            raced = partial(setting.raced, start, step, journal.part(f"race{start + 1}"))
+            sums, score = journal.once(f"start{start + 1}", raced)
             finishes.append(sums)
-            scores.append(setting.score(sums))
+            scores.append(score)
         means = tuple(mean for mean, _ in scores)
         winner = int(np.argmax(means))
-        sums = finishes[winner]
-        everyone = np.arange(len(particles))
-        for iteration in range(race, race + self.final_iterations):
-            sums = setting.iterate(sums, winner, iteration, everyone)
-            done += 1
-            progress("best start", done, total)
+        step = partial(tell, "best start", self.starts * race)
+        sums = setting.sharpened(finishes[winner], winner, step, journal.part("best"))
         return Exploration(sums, self.last_radius, means, scores[winner][1])
 
 
@@ -155,6 +156,29 @@ class _Setting:
         return SliceSums.inserted(
             images * ctf, ctf.square(), rotations, disk, self.map.margin, self.operators
         )
+
+    def raced(
+        self, start: int, step: Callable[[int], None], journal: Journal
+    ) -> tuple[SliceSums, tuple[float, float]]:
+        """Where a random start ends, and its score."""
+        done, sums = journal.recalled() or (0, self.random_start(start))
+        for iteration in range(done, self.race_iterations):
+            sums = self.iterate(sums, start, iteration, self.racing)
+            step(iteration + 1)
+            journal.keep(iteration + 1, sums)
+        return sums, self.score(sums)
+
+    def sharpened(
+        self, sums: SliceSums, start: int, step: Callable[[int], None], journal: Journal
+    ) -> SliceSums:
+        """The final iterations, over all particles."""
+        everyone = np.arange(len(self.particles))
+        done, sums = journal.recalled() or (0, sums)
+        for number in range(done, self.search.final_iterations):
+            sums = self.iterate(sums, start, self.race_iterations + number, everyone)
+            step(number + 1)
+            journal.keep(number + 1, sums)
+        return sums
 
     def iterate(
         self, sums: SliceSums, start: int, iteration: int, members: np.ndarray

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 from jaxtyping import Float
 from torch import Tensor
 
+from cryospin.journal.journal import Journal
 from cryospin.particles.prepare import PreparedParticles
 from cryospin.types import PoseHypotheses
 from cryospin.volumes.gridded import SliceSums
@@ -64,9 +65,11 @@ class Explorer(Protocol):
         seed: int,
         held_out_seed: int,
         progress: ExplorerProgress = ...,
+        journal: Journal = ...,
     ) -> Exploration:
         """Explore one half-set.
 
-        Scores of different seeds can be compared where `held_out_seed` is the same.
+        Scores of different seeds can be compared where `held_out_seed` is the same. Asked
+        again with the journal of an exploration that was cut off, it goes on to the same end.
         """
         ...

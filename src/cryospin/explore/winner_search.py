@@ -26,6 +26,8 @@ from cryospin.explore.small_encoder import (
 )
 from cryospin.fourier.disk import moved
 from cryospin.imaging import ambient_gradient, negative_log_likelihood
+from cryospin.journal.networks import recall_training, training_state
+from cryospin.journal.tree import Tree
 from cryospin.kernels import pose_normal_equations
 from cryospin.particles.draws import generator_for
 from cryospin.particles.prepare import PreparedParticles
@@ -124,6 +126,24 @@ class EncoderState:
             self.map.margin,
             self.operators,
         )
+
+    def recorded(self) -> Tree:
+        """All that steps change."""
+        return {
+            "training": training_state([self.encoder], self.optimiser),
+            "sums": self.sums,
+            "wins": self.wins,
+            "waiting": self._waiting,
+            "epoch": self._epoch,
+            "steps": self.steps,
+        }
+
+    def recall(self, recorded: Tree) -> None:
+        """Back to where `recorded` was taken, in this process or another."""
+        recall_training([self.encoder], self.optimiser, recorded["training"])
+        self.sums, self.wins = recorded["sums"], recorded["wins"]
+        self._waiting, self._epoch = recorded["waiting"], recorded["epoch"]
+        self.steps = recorded["steps"]
 
     @property
     def radius(self) -> float:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cryospin.journal.journal import UNRECORDED, Journal
 from cryospin.parallel import single_threaded_torch
 from cryospin.particles.extent import particle_radius_pixel
 from cryospin.particles.half_sets import split_half_sets
@@ -48,12 +49,23 @@ class AbInitio:
     starts: IndependentStarts
     refinement: AlternatingRefinement
 
-    def run(self, stack: ParticleStack, request: Request, monitor: Monitor) -> Result:
-        """Reconstruct a stack that has passed `particles.audit`."""
-        with single_threaded_torch():
-            return self._run(stack, request, monitor)
+    def run(
+        self,
+        stack: ParticleStack,
+        request: Request,
+        monitor: Monitor,
+        journal: Journal = UNRECORDED,
+    ) -> Result:
+        """Reconstruct a stack that has passed `particles.audit`.
 
-    def _run(self, stack: ParticleStack, request: Request, monitor: Monitor) -> Result:
+        With the journal of a run that was cut off: from there on, to the same bits.
+        """
+        with single_threaded_torch():
+            return self._run(stack, request, monitor, journal)
+
+    def _run(
+        self, stack: ParticleStack, request: Request, monitor: Monitor, journal: Journal
+    ) -> Result:
         operators = torch.as_tensor(symmetry_group(request.symmetry), dtype=torch.float32)
         with monitor.stage("read"):
             prepared, half_set = self._prepare(stack, request, monitor)
@@ -61,13 +73,21 @@ class AbInitio:
         if request.max_shift_angstrom is not None:
             shift_range = request.max_shift_angstrom / stack.pixel_size_angstrom
         sized = self.sized(stack, request)
-        halves, told = sized.starts.run(prepared, operators, shift_range, request, monitor)
         reports: list[RoundReport] = []
-        if told["agreed"]:
-            with monitor.stage("refine"):
-                halves, reports = sized.refinement.run(
-                    halves, operators, sized.starts.assignment, shift_range, monitor_rounds(monitor)
-                )
+        with journal.patience():
+            halves, told = sized.starts.run(
+                prepared, operators, shift_range, request, monitor, journal.part("start")
+            )
+            if told["agreed"]:
+                with monitor.stage("refine"):
+                    halves, reports = sized.refinement.run(
+                        halves,
+                        operators,
+                        sized.starts.assignment,
+                        shift_range,
+                        monitor_rounds(monitor),
+                        journal.part("refine"),
+                    )
         with monitor.stage("postprocess"):
             return sized._finish(
                 stack, halves, half_set, operators, shift_range, request, reports, told

@@ -22,6 +22,8 @@ from cryospin.explore.encoder import PoseEncoder
 from cryospin.explore.exploration import Exploration, ExplorerProgress
 from cryospin.explore.heads import head_usage
 from cryospin.explore.snapshot import Snapshot, Watch
+from cryospin.journal.journal import UNRECORDED, Journal
+from cryospin.journal.networks import recall_training, training_state
 from cryospin.particles.draws import generator_for, held_out_split
 from cryospin.particles.prepare import PreparedParticles
 from cryospin.particles.spectrum import signal_power
@@ -70,9 +72,12 @@ class AmortisedTraining:
         seed: int,
         held_out_seed: int,
         progress: ExplorerProgress = lambda label, done, total: None,
+        journal: Journal = UNRECORDED,
     ) -> Exploration:
         """Train on one half-set from random weights. Raises NonFiniteLossError."""
-        training = _Training(self, particles, shift_range_pixel, seed, held_out_seed, progress)
+        training = _Training(
+            self, particles, shift_range_pixel, seed, held_out_seed, progress, journal
+        )
         hypotheses, best = training.encoder_stage()
         rotations, shifts, losses = best.rotations, best.shifts_pixel, best.loss
         if self.direct is not None:
@@ -95,8 +100,10 @@ class _Training:
         seed: int,
         held_out_seed: int,
         progress: ExplorerProgress,
+        journal: Journal,
     ):
         self.method, self.particles, self.seed, self.progress = method, particles, seed, progress
+        self.journal = journal
         self.disk = particles.disk.prefix(method.last_radius)
         held_out, members = held_out_split(held_out_seed, particles.uids, method.held_out)
         self.held_out, self.members = np.sort(held_out), np.sort(members)
@@ -121,10 +128,21 @@ class _Training:
     def encoder_stage(self) -> tuple[PoseHypotheses, EpochReport]:
         """All candidates of each particle, and the best one of each."""
         stage, count = self.method.encoder, len(self.particles)
-        optimiser = stage.optimiser(self.model)
+        optimiser, journal = stage.optimiser(self.model), self.journal.part("encoder")
         predicted = partial(stage.predicted, self.model, self.particles)
         rotations, shifts = torch.eye(3).repeat(count, 1, 1), torch.zeros(count, 2)
-        for epoch in range(1, stage.epochs + 1):
+        networks = self.model.encoder, self.model.decoder
+        done, begun = 0, None
+        if recalled := journal.recalled():
+            trained, done, rotations, shifts, self.last, begun = recalled
+            recall_training(networks, optimiser, trained)
+        trained = partial(training_state, networks, optimiser)
+        for epoch in range(done + 1, stage.epochs + 1):
+
+            def keep(parts: list[EpochReport], epoch: int = epoch) -> None:
+                found = partial(EpochReport.joined, parts)
+                journal.keep(trained, epoch - 1, rotations, shifts, self.last, found)
+
             reports = [
                 stage.epoch(
                     self.model,
@@ -135,8 +153,11 @@ class _Training:
                     epoch,
                     self.last,
                     partial(self._tell, "encoder", epoch),
+                    begun,
+                    keep,
                 )
             ]
+            begun = None
             if self.method.watch is not None and len(self.held_out):
                 reports.append(predicted(self.held_out)[1])
             for found in reports:
@@ -144,22 +165,33 @@ class _Training:
             usage = head_usage(reports[0].head, self.method.candidates)
             losses = [float(found.loss.mean()) for found in reports]
             self._snapshot("encoder", epoch, rotations, shifts, usage, losses)
+        journal.keep_now(trained, stage.epochs, rotations, shifts, self.last, None)
         return predicted(np.arange(count))
 
     def direct_stage(
         self, stage: DirectOptimisation, rotations: Tensor, shifts: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Poses from where they are to where this stage ends, and their losses there."""
-        poses = PoseDescent(rotations, shifts, stage.pose_rate)
-        optimiser = stage.optimiser(self.model.decoder)
+        poses, decoder = PoseDescent(rotations, shifts, stage.pose_rate), self.model.decoder
+        optimiser, journal = stage.optimiser(decoder), self.journal.part("direct")
         unseen = torch.zeros(len(self.particles))
         unseen[self.held_out] = 1
         losses = torch.zeros(len(self.particles))
-        for number in range(1, stage.epochs + 1):
+        epochs, done = 0, 0
+        if recalled := journal.recalled():
+            trained, descended, epochs, self.last, done, losses = recalled
+            recall_training([decoder], optimiser, trained)
+            poses.recall(descended)
+        trained = partial(training_state, [decoder], optimiser)
+        for number in range(epochs + 1, stage.epochs + 1):
+
+            def keep(done: int, losses: Tensor, number: int = number) -> None:
+                journal.keep(trained, poses.recorded, number - 1, self.last, done, losses)
+
             epoch = self.method.encoder.epochs + number
             losses = stage.epoch(
                 poses,
-                self.model.decoder,
+                decoder,
                 optimiser,
                 self.particles,
                 self.disk,
@@ -168,7 +200,11 @@ class _Training:
                 epoch,
                 self.last,
                 partial(self._tell, "direct", epoch),
+                done,
+                losses if done else None,
+                keep,
             )
+            done = 0
             means = [float(losses[rows].mean()) for rows in (self.members, self.held_out)]
             self._snapshot(
                 "direct", epoch, poses.rotations, poses.shifts_pixel, torch.zeros(0), means

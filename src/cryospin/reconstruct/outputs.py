@@ -40,11 +40,17 @@ def needed_bytes(stack: ParticleStack) -> int:
     return 5 * 4 * stack.box**3 + 500 * len(stack) + 20_000_000
 
 
-def clear_finished(directory: Path) -> None:
-    """Take away an earlier run's results, so that an interrupted run cannot pass for it."""
+def clear_finished(directory: Path, *, keep_log: bool = False) -> None:
+    """Take away an earlier run's results, so that an interrupted run cannot pass for it.
+
+    Also what it was writing when it was killed.
+    """
     for name in (*_FINISHED, *_BESIDE):
-        (directory / name).unlink(missing_ok=True)
-        (directory / NOT_CONVERGED / name).unlink(missing_ok=True)
+        for place in (directory, directory / NOT_CONVERGED):
+            if not (keep_log and name == "log.jsonl"):
+                (place / name).unlink(missing_ok=True)
+            for unfinished in place.glob(f".{name}.*.tmp"):
+                unfinished.unlink()
 
 
 def write_result(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -15,7 +16,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cryospin.fourier.fsc import fourier_shell_correlation
+from cryospin.journal.journal import UNRECORDED, Journal
+from cryospin.journal.tree import Tree
 from cryospin.kernels import pose_losses
+from cryospin.particles.prepare import rewhiten
 from cryospin.refine.assign import SAME_POSE_COSINE, GlobalAssignment
 from cryospin.refine.gauss_newton import GaussNewton
 from cryospin.refine.halves import (
@@ -83,13 +87,19 @@ class AlternatingRefinement:
         assignment: GlobalAssignment,
         shift_range_pixel: float,
         report: Callable[[int, int, RoundReport], None] = lambda done, total, round_: None,
+        journal: Journal = UNRECORDED,
     ) -> tuple[Halves, list[RoundReport]]:
         """Alternate maps and poses until poses settle or rounds run out."""
         largest = halves[0].particles.disk.radius
         radius = min(self.first_radius, largest)
         reports: list[RoundReport] = []
-        moving = 1.0
-        for number in range(self.most_rounds):
+        whitened: list[tuple[Tensor, Tensor]] = []
+        moving, settled = 1.0, False
+        if recalled := journal.recalled():
+            poses, whitened, radius, reports, moving, settled = recalled
+            halves = _recalled(halves, poses, whitened)
+        while len(reports) < self.most_rounds and not settled:
+            number = len(reports)
             outer = min(radius * self.growth + 4, largest)
             sums = (sums_of(halves[0], outer, operators), sums_of(halves[1], outer, operators))
             support = support_sphere(halves[0].particles.disk.box, outer, self.support_radius)
@@ -106,9 +116,17 @@ class AlternatingRefinement:
                 refine_half(halves[1], densities[1], radius, self.method),
             )
             if number in self._rounds_of_looks() and moving > self.few:
+                again = journal.part(f"look{number + 1}")
                 looks = [
-                    self._looked_again(half, density, operators, assignment, shift_range_pixel)
-                    for half, density in zip(halves, densities, strict=True)
+                    self._looked_again(
+                        halves[i],
+                        densities[i],
+                        operators,
+                        assignment,
+                        shift_range_pixel,
+                        again.part(f"half{i + 1}"),
+                    )
+                    for i in (0, 1)
                 ]
                 halves = (looks[0][0], looks[1][0])
                 moving = sum(moved for _, moved in looks) / sum(len(h.particles) for h in halves)
@@ -118,12 +136,14 @@ class AlternatingRefinement:
                     + residual_noise(halves[1], densities[1], outer)
                 ) / 2
                 halves = (rewhitened(halves[0], factor), rewhitened(halves[1], factor))
+                whitened.append((halves[0].particles.noise_power, halves[1].particles.noise_power))
             reports.append(RoundReport(radius, limit, median_turn_degrees(before, halves)))
             report(number + 1, self.most_rounds, reports[-1])
             at_the_end = radius >= min(limit, largest) - 0.5
-            if at_the_end and reports[-1].median_turn_degrees < self.settled_degrees:
-                break
+            settled = at_the_end and reports[-1].median_turn_degrees < self.settled_degrees
             radius = min(radius * self.growth, largest)
+            journal.keep(partial(_poses, halves), whitened, radius, reports, moving, settled)
+        journal.keep_now(partial(_poses, halves), whitened, radius, reports, moving, settled)
         return halves, reports
 
     def _rounds_of_looks(self) -> range:
@@ -136,6 +156,7 @@ class AlternatingRefinement:
         operators: Float[Tensor, "s 3 3"],
         assignment: GlobalAssignment,
         shift_range_pixel: float,
+        journal: Journal,
     ) -> tuple[HalfSet, int]:
         """Unsure particles searched for over all poses; each keeps the better of two. And how
         many went elsewhere.
@@ -154,7 +175,9 @@ class AlternatingRefinement:
         if len(rows) == 0:
             return half, 0
         particles = data.select(rows.numpy())
-        found, weight = assignment.run(volume, particles, disk.radius, operators, shift_range_pixel)
+        found, weight = assignment.run(
+            volume, particles, disk.radius, operators, shift_range_pixel, journal=journal
+        )
         current = losses[rows]
         better = found.loss < current
         rotations, shifts = half.rotations.clone(), half.shifts_pixel.clone()
@@ -167,6 +190,23 @@ class AlternatingRefinement:
         return replace(
             half, rotations=rotations, shifts_pixel=shifts, confidence=confidence
         ), elsewhere
+
+
+def _poses(halves: Halves) -> Tree:
+    return [(half.rotations, half.shifts_pixel, half.confidence) for half in halves]
+
+
+def _recalled(halves: Halves, poses: Tree, whitened: list[tuple[Tensor, Tensor]]) -> Halves:
+    """The halves at these poses, whitened by one noise spectrum after the other, as they were:
+    each division is rounded."""
+
+    def one(which: int) -> HalfSet:
+        particles = halves[which].particles
+        for powers in whitened:
+            particles = rewhiten(particles, powers[which])
+        return HalfSet(particles, *poses[which])
+
+    return one(0), one(1)
 
 
 def half_set_fsc(

@@ -18,6 +18,7 @@ from cryospin.explore.exploration import Exploration, ExplorerProgress
 from cryospin.explore.running_map import RunningMap
 from cryospin.explore.snapshot import Snapshot, Watch
 from cryospin.explore.winner_search import EncoderState, WinnerSearch
+from cryospin.journal.journal import UNRECORDED, Journal
 from cryospin.kernels import pose_losses
 from cryospin.particles.draws import held_out_split
 from cryospin.particles.prepare import PreparedParticles
@@ -49,16 +50,28 @@ class DirectStage:
         particles: PreparedParticles,
         running: RunningMap,
         operators: Float[Tensor, "s 3 3"],
+        journal: Journal = UNRECORDED,
     ) -> HalfSet:
         """Every particle's pose out of its hypotheses, and what the map made of it."""
         radii = np.linspace(self.first_radius, running.radius, self.rounds)
-        for number, radius in enumerate(radii):
-            poses, weight = self.choice.run(volume, particles, float(radius), operators, hypotheses)
-            half = HalfSet(particles, poses.rotations, poses.shifts_pixel, weight)
-            volume = running.volume(sums_of(half, running.radius, operators), running.radius)
+        done, found, hypotheses = journal.recalled() or (0, None, hypotheses)
+        for number in range(done, self.rounds):
+            if found is not None:
+                sums = sums_of(HalfSet(particles, *found), running.radius, operators)
+                volume = running.volume(sums, running.radius)
+            poses, weight = self.choice.run(
+                volume,
+                particles,
+                float(radii[number]),
+                operators,
+                hypotheses,
+                journal=journal.part(f"round{number + 1}"),
+            )
+            found = poses.rotations, poses.shifts_pixel, weight
             last = number + 1 >= self.choosing
-            hypotheses = with_current(hypotheses, half, alone=last)
-        return half
+            hypotheses = with_current(hypotheses, HalfSet(particles, *found), alone=last)
+            journal.keep(number + 1, found, hypotheses)
+        return HalfSet(particles, *found)
 
 
 def with_mirror_mates(hypotheses: PoseHypotheses, state: EncoderState) -> PoseHypotheses:
@@ -112,11 +125,12 @@ class SemiAmortised:
         seed: int,
         held_out_seed: int,
         progress: ExplorerProgress = lambda label, done, total: None,
+        journal: Journal = UNRECORDED,
     ) -> Exploration:
         """Explore one half-set from random weights and a random map."""
         state, unseen = self.begun(particles, operators, shift_range_pixel, seed, held_out_seed)
-        self._encoder_stage(state, unseen, progress)
-        found = self.finished(state)
+        self._encoder_stage(state, unseen, progress, journal.part("encoder"))
+        found = self.finished(state, journal.part("direct"))
         gains = self._gains_unseen(found, unseen, state)
         return Exploration(
             sums_of(found, self.last_radius, operators),
@@ -143,7 +157,7 @@ class SemiAmortised:
         )
         return state, torch.as_tensor(np.sort(held_out))
 
-    def finished(self, state: EncoderState) -> HalfSet:
+    def finished(self, state: EncoderState, journal: Journal = UNRECORDED) -> HalfSet:
         """The poses a switch now leads to; the training stays as it is."""
         everyone = torch.arange(len(state.particles))
         return self.direct.run(
@@ -152,6 +166,7 @@ class SemiAmortised:
             state.particles,
             self._running(state),
             state.operators,
+            journal,
         )
 
     def checked(
@@ -192,21 +207,30 @@ class SemiAmortised:
         return _gains(chosen.particles.coefficients[:, : len(disk)], losses)
 
     def _encoder_stage(
-        self, state: EncoderState, unseen: Int[Tensor, " u"], progress: ExplorerProgress
+        self,
+        state: EncoderState,
+        unseen: Int[Tensor, " u"],
+        progress: ExplorerProgress,
+        journal: Journal,
     ) -> None:
         """Train until the switch."""
         began, checks = time.monotonic(), list[Check]()
         before: RefinedPoses | None = None
+        if recalled := journal.recalled():
+            recorded, checks, before = recalled
+            state.recall(recorded)
         while not checks or not self.switch.says(checks, self.search.march):
-            for _ in range(self.switch.every):
+            for _ in range(state.steps, (len(checks) + 1) * self.switch.every):
                 state.step()
                 progress("encoder", state.steps, self.switch.most_steps)
+                journal.keep(state.recorded, checks, before)
             check, before = self.checked(state, unseen, before)
             checks.append(check)
             if self.watch is not None:
                 seconds = time.monotonic() - began
                 self.watch(self._snapshot(state, checks, seconds))
                 began = time.monotonic() - seconds
+        journal.keep_now(state.recorded, checks, before)
 
     def _snapshot(self, state: EncoderState, checks: list[Check], seconds: float) -> Snapshot:
         """Each particle's winner as it stands."""

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from cryospin.explore.exploration import Exploration, Explorer
 from cryospin.fourier.fsc import fourier_shell_correlation
+from cryospin.journal.journal import UNRECORDED, Journal
 from cryospin.kernels import OVERSAMPLING
 from cryospin.parallel import together
 from cryospin.particles.prepare import PreparedParticles
@@ -59,9 +60,10 @@ class IndependentStarts:
         shift_range_pixel: float,
         request: Request,
         monitor: Monitor,
+        journal: Journal = UNRECORDED,
     ) -> tuple[Halves, dict[str, Any]]:
         """Both halves with poses in one frame, and how exploration went."""
-        run = _Run(self, request, monitor, operators, shift_range_pixel)
+        run = _Run(self, request, monitor, operators, shift_range_pixel, journal)
         if request.initial_map is not None:
             return run.from_map(request.initial_map, prepared)
         return run.from_nothing(prepared)
@@ -76,6 +78,7 @@ class _Run:
     monitor: Monitor
     operators: Float[Tensor, "s 3 3"]
     shift_range_pixel: float
+    journal: Journal
 
     def from_map(
         self, density: DensityMap, prepared: tuple[PreparedParticles, PreparedParticles]
@@ -83,7 +86,10 @@ class _Run:
         with self.monitor.stage("assign"):
             lowpass = self.request.initial_lowpass_angstrom
             volume = initial_volume(density, lowpass, prepared[0])
-            first, second = (self._assigned(p, volume, None, i) for i, p in enumerate(prepared, 1))
+            first, second = (
+                self._assigned(p, volume, None, i, self.journal.part(f"half{i}"))
+                for i, p in enumerate(prepared, 1)
+            )
         return (first, second), {"initial_map": True, "agreed": True}
 
     def from_nothing(
@@ -91,7 +97,7 @@ class _Run:
     ) -> tuple[Halves, dict[str, Any]]:
         told: dict[str, Any] = {"half1": [], "half2": []}
         kept = self._both_explored(prepared, told)
-        halves, agreement = self._joined((kept[0][1], kept[1][1]))
+        halves, agreement = self._joined((kept[0][1], kept[1][1]), 0)
         for attempt in range(1, self.method.attempts):
             one, other = (exploration for exploration, _ in kept)
             lower = int(other.score < one.score)
@@ -104,7 +110,7 @@ class _Run:
                 continue
             tried = [*kept]
             tried[lower] = again
-            found, agrees = self._joined((tried[0][1], tried[1][1]))
+            found, agrees = self._joined((tried[0][1], tried[1][1]), attempt)
             # a pair that agrees is not given up for one that agrees less
             if agrees >= min(agreement, self.method.agreement_radius):
                 kept, halves, agreement = tried, found, agrees
@@ -150,11 +156,17 @@ class _Run:
         self.monitor.log(event="explored", half=half, scores=exploration.scores)
         with self.monitor.stage("assign"):
             volume = self._volume(exploration, particles)
-            return self._assigned(particles, volume, exploration.hypotheses, half)
+            journal = self._journal(half, attempt)
+            return self._assigned(particles, volume, exploration.hypotheses, half, journal)
+
+    def _journal(self, half: int, attempt: int) -> Journal:
+        return self.journal.part(f"half{half}").part(f"attempt{attempt + 1}")
 
     def _explore(self, particles: PreparedParticles, half: int, attempt: int) -> Exploration:
         seed = self.request.seed * 1000 + attempt * 10 + half
-        return self.method.search.run(
+        journal = self._journal(half, attempt)
+        explore = partial(
+            self.method.search.run,
             particles,
             self.operators,
             self.shift_range_pixel,
@@ -165,7 +177,9 @@ class _Run:
                 done,
                 total,
             ),
+            journal.part("explore"),
         )
+        return journal.once("explored", explore)
 
     def _volume(self, exploration: Exploration, particles: PreparedParticles) -> Tensor:
         sums, radius = exploration.sums, exploration.radius
@@ -180,29 +194,36 @@ class _Run:
         volume: Tensor,
         hypotheses: PoseHypotheses | None,
         half: int,
+        journal: Journal,
     ) -> HalfSet:
         radius = (volume.shape[-1] - 2) / OVERSAMPLING
-        operators = self.operators
+        method, operators = self.method, self.operators
 
         def progress(done: int, total: int) -> None:
             self.monitor.progress(f"assign half-set {half}", done, total)
 
-        if hypotheses is None:
-            poses, weight = self.method.assignment.run(
-                volume, particles, radius, operators, self.shift_range_pixel, progress
-            )
-        else:
-            poses, weight = self.method.choice.run(
-                volume, particles, radius, operators, hypotheses, progress
-            )
-        return HalfSet(particles, poses.rotations, poses.shifts_pixel, weight)
+        def assign() -> tuple[Tensor, Tensor, Tensor]:
+            given, told = (volume, particles, radius, operators), (progress, journal.part("assign"))
+            if hypotheses is None:
+                poses, weight = method.assignment.run(*given, self.shift_range_pixel, *told)
+            else:
+                poses, weight = method.choice.run(*given, hypotheses, *told)
+            return poses.rotations, poses.shifts_pixel, weight
 
-    def _joined(self, halves: Halves) -> tuple[Halves, float]:
+        return HalfSet(particles, *journal.once("assigned", assign))
+
+    def _joined(self, halves: Halves, attempt: int) -> tuple[Halves, float]:
         """Half 2 moved into the frame of half 1, and the radius to which the maps agree."""
+
+        def join() -> tuple[Tensor, Tensor, float]:
+            (_, second), agreement = self._superimposed(halves)
+            return second.rotations, second.shifts_pixel, agreement
+
         with self.monitor.stage("join"):
-            joined, agreement = self._superimposed(halves)
+            rotations, shifts, agreement = self.journal.once(f"joined{attempt + 1}", join)
             self.monitor.log(event="joined", agreement_radius=agreement)
-        return joined, agreement
+        second = replace(halves[1], rotations=rotations, shifts_pixel=shifts)
+        return (halves[0], second), agreement
 
     def _superimposed(self, halves: Halves) -> tuple[Halves, float]:
         particles = halves[0].particles

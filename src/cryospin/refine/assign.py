@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Complex, Float, Int
@@ -18,6 +19,7 @@ from torch import Tensor
 from cryospin.explore.posterior import best_hypotheses
 from cryospin.fourier.disk import FourierDisk
 from cryospin.fourier.parity import ParityFold
+from cryospin.journal.journal import UNRECORDED, Journal
 from cryospin.kernels import pose_losses, slice_volume
 from cryospin.particles.prepare import PreparedParticles
 from cryospin.refine.gauss_newton import GaussNewton, RefinedPoses
@@ -45,6 +47,7 @@ class GlobalAssignment:
         operators: Float[Tensor, "s 3 3"],
         shift_range_pixel: float,
         progress: Callable[[int, int], None] = lambda done, total: None,
+        journal: Journal = UNRECORDED,
     ) -> tuple[RefinedPoses, Float[Tensor, " n"]]:
         """Poses within `radius` Fourier pixels, and each one's weight among its rivals."""
         disk = particles.disk.prefix(radius)
@@ -69,7 +72,7 @@ class GlobalAssignment:
             )
             return PoseHypotheses(found.rotations, found.shifts_pixel)
 
-        return _best_of(peaks, self.polish, volume, particles, disk, operators, progress)
+        return _best_of(peaks, self.polish, volume, particles, disk, operators, progress, journal)
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,7 @@ class PolishedHypotheses:
         operators: Float[Tensor, "s 3 3"],
         hypotheses: PoseHypotheses,
         progress: Callable[[int, int], None] = lambda done, total: None,
+        journal: Journal = UNRECORDED,
     ) -> tuple[RefinedPoses, Float[Tensor, " n"]]:
         """Poses within `radius` Fourier pixels, and each one's weight among its rivals."""
         disk = particles.disk.prefix(radius)
@@ -97,7 +101,7 @@ class PolishedHypotheses:
         def likely(rows: Tensor) -> PoseHypotheses:
             return self._likely(volume, particles, rows, hypotheses, disk)
 
-        return _best_of(likely, self.polish, volume, particles, disk, operators, progress)
+        return _best_of(likely, self.polish, volume, particles, disk, operators, progress, journal)
 
     def _likely(
         self,
@@ -132,11 +136,14 @@ def _best_of(
     disk: FourierDisk,
     operators: Float[Tensor, "s 3 3"],
     progress: Callable[[int, int], None],
+    journal: Journal,
 ) -> tuple[RefinedPoses, Float[Tensor, " n"]]:
     """All particles, batch by batch."""
     poses: list[RefinedPoses] = []
     weights: list[Tensor] = []
-    for first in range(0, len(particles), _BATCH):
+    if recalled := journal.recalled():
+        poses, weights = [recalled[0]], [recalled[1]]
+    for first in range(sum(map(len, weights)), len(particles), _BATCH):
         rows = torch.arange(first, min(first + _BATCH, len(particles)))
         best, weight = _best_polished(
             polish, volume, particles, rows, hypotheses_of(rows), disk, operators
@@ -144,6 +151,7 @@ def _best_of(
         poses.append(best)
         weights.append(weight)
         progress(int(rows[-1]) + 1, len(particles))
+        journal.keep(partial(RefinedPoses.joined, poses), partial(torch.cat, weights))
     return RefinedPoses.joined(poses), torch.cat(weights)
 
 

@@ -20,6 +20,7 @@ from cryospin.explore.heads import Likelihood
 from cryospin.explore.snapshot import Snapshot, require_finite
 from cryospin.fourier.disk import FourierDisk
 from cryospin.imaging import left_gradient
+from cryospin.journal.tree import Tree
 from cryospin.particles.draws import generator_for
 from cryospin.particles.prepare import PreparedParticles
 
@@ -33,6 +34,8 @@ class PoseDescent:
     epoch costs what its particles cost: a dense optimiser walks over all n at every batch.
     """
 
+    _NAMES = ("rotations", "shifts_pixel", "_first", "_second", "_steps")
+
     def __init__(
         self, rotations: Float[Tensor, "n 3 3"], shifts_pixel: Float[Tensor, "n 2"], rate: float
     ):
@@ -41,6 +44,13 @@ class PoseDescent:
         self._first = rotations.new_zeros(len(rotations), 5)
         self._second = rotations.new_zeros(len(rotations), 5)
         self._steps = rotations.new_zeros(len(rotations), 1)
+
+    def recorded(self) -> Tree:
+        return [getattr(self, name) for name in self._NAMES]
+
+    def recall(self, recorded: Tree) -> None:
+        for name, value in zip(self._NAMES, recorded, strict=True):
+            setattr(self, name, value)
 
     def step(self, rows: Int[Tensor, " b"], gradient: Float[Tensor, "b 5"]) -> None:
         """R <- exp([omega]) R (CryoSPIN Eq. 9) and t <- t + tau, with Adam's step (omega, tau).
@@ -83,15 +93,22 @@ class DirectOptimisation:
         number: int,
         last: Snapshot | None,
         progress: Callable[[int, int], None],
+        done: int = 0,
+        losses: Float[Tensor, " n"] | None = None,
+        keep: Callable[[int, Float[Tensor, " n"]], None] = lambda done, losses: None,
     ) -> Float[Tensor, " n"]:
         """One pass over all particles; their losses before the volume's step.
 
         held_out: 1 for particles whose poses are optimised but whose images the volume does
             not learn from, else 0. Raises NonFiniteLossError.
+        done, losses: particles that an earlier process has been through, and theirs.
+        keep: called after each batch with these two.
         """
-        order = generator_for(seed, "direct epoch", number).permutation(len(particles))
-        losses, done = torch.empty(len(particles), device=held_out.device), 0
-        for rows in batches(torch.as_tensor(order), self.batch):
+        order = torch.as_tensor(
+            generator_for(seed, "direct epoch", number).permutation(len(particles))
+        )
+        losses = torch.zeros_like(held_out) if losses is None else losses
+        for rows in batches(order, self.batch, done):
             images = particles.coefficients[rows, : len(disk)]
             ctf = particles.ctf[rows, : len(disk)]
             with torch.no_grad():
@@ -112,6 +129,7 @@ class DirectOptimisation:
             losses[rows] = loss.detach()
             done += len(rows)
             progress(done, len(particles))
+            keep(done, losses)
         return losses
 
 
