@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 
 from cryospin.bench import verdict_cases, verdicts
 from cryospin.bench.processes import Ended
-from cryospin.bench.verdict_cases import BALL, SHELL, SHIFT_PIXEL, Case, cases, made
+from cryospin.bench.verdict_cases import BALL, SHELL, SHIFT_PIXEL, Case, Truth, cases, made
 from cryospin.errors import UsageError
 from cryospin.io.mrc import read_map, write_map
 from cryospin.io.relion import read_particles
@@ -104,13 +105,21 @@ def test_kinds_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         asked.append(case.key)
         right = case.kind == "plain"
         verdict = "ambiguous" if case.claimed > 1 else "converged"
-        return {"key": case.key, "kind": case.kind, "verdict": verdict, "right": right}
+        return {
+            "key": case.key,
+            "kind": case.kind,
+            "verdict": verdict,
+            "right": right,
+            "poses": right,
+        }
 
     monkeypatch.setattr(verdicts, "_measured", measured)
     kinds = ("plain", "wrong pixel size")
     markdown, _ = verdicts.study(tmp_path, tmp_path / "out", "the command", print, kinds)
     text = markdown.read_text()
-    assert "12 runs; 9 say converged, 3 of them falsely." in text and "the command" in text
+    assert (
+        "12 runs. 9 say converged: 3 of them falsely, and 0 with" in text and "the command" in text
+    )
     assert "| plain | 6 | 0 | 0 | 0 | 0 | 0 | 0 |" in text
     assert "| wrong pixel size | 0 | 3 | 0 | 3 | 0 | 0 | 0 |" in text
     verdicts.study(tmp_path, tmp_path / "out", "the command", print, kinds)
@@ -120,14 +129,14 @@ def test_kinds_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize(
-    "true, claimed, beyond, right",
+    "true, claimed, beyond, right, poses",
     [
-        (10.0, 9.0, 0.05, True),
-        (11.0, 9.0, 0.05, False),  # claims too much
-        (10.0, math.nan, 0.0, False),  # claims nothing
-        (None, 9.0, 0.0, False),
-        (10.0, 9.0, 0.5, True),  # as many as a search in the true map leaves
-        (10.0, 9.0, 0.6, False),
+        (10.0, 9.0, 0.05, True, True),
+        (11.0, 9.0, 0.05, False, True),  # claims too much
+        (10.0, math.nan, 0.0, False, True),  # claims nothing
+        (None, 9.0, 0.0, False, True),
+        (10.0, 9.0, 0.5, True, True),  # as many as a search in the true map leaves
+        (10.0, 9.0, 0.6, True, False),
     ],
 )
 def test_what_is_right(
@@ -135,6 +144,7 @@ def test_what_is_right(
     claimed: float,
     beyond: float,
     right: bool,
+    poses: bool,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -142,8 +152,21 @@ def test_what_is_right(
         "rotation_error_degrees": {"median": 1.0, "percent_beyond_10": 100 * beyond},
         "map": {"fsc_0.5_angstrom": true},
     }
+
+    def reconstructed(*words: Any) -> Ended:
+        run = tmp_path / "run"
+        run.mkdir()
+        told = dict.fromkeys(("reasons", "warnings", "evidence", "resolution_angstrom"))
+        (run / "result.json").write_text(json.dumps({"verdict": "converged", **told}))
+        (run / "fsc.star").write_text(f"data_general\n\n_rlnFinalResolution {claimed}\n")
+        return Ended(0, 1.0, 1, "")
+
+    truth = Truth(tmp_path, tmp_path, "C1")
+    monkeypatch.setattr(verdicts, "made", lambda *told: (tmp_path, (truth,)))
+    monkeypatch.setattr(verdicts, "run_command", reconstructed)
     monkeypatch.setattr(verdicts, "evaluate_run", lambda *told: score)
     monkeypatch.setattr(verdicts, "lost_in_true_map", lambda *told: 0.4)
-    (tmp_path / "fsc.star").write_text(f"data_general\n\n_rlnFinalResolution {claimed}\n")
-    truth = verdict_cases.Truth(tmp_path, tmp_path, "C1")
-    assert verdicts._against(tmp_path, truth)["right"] is right
+    row = verdicts._measured(Case("plain", ("3jb9",)), tmp_path, tmp_path)
+    assert (row["right"], row["poses"]) == (right, poses)
+    row = verdicts._measured(Case("noise", ("3jb9",), snr=1e-6), tmp_path, tmp_path)
+    assert (row["right"], row["poses"]) == (False, False)
