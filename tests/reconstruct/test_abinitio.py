@@ -16,6 +16,7 @@ import torch
 from cryospin.fourier.fsc import fourier_shell_correlation
 from cryospin.io.mrc import StackWriter, read_map
 from cryospin.io.relion import read_particles, write_particles
+from cryospin.particles.contrast import inverted
 from cryospin.recipes import find_recipe
 from cryospin.reconstruct.abinitio import AbInitio
 from cryospin.reconstruct.monitor import Monitor
@@ -139,6 +140,16 @@ def test_another_attempt_does_not_trade_a_right_half_for_a_wrong_one(
     twice = replace(usual, starts=replace(usual.starts, attempts=2))
     found = twice.run(simulation.stack, asked, Monitor())
     assert found.verdict.converged
+
+
+def test_the_other_contrast_gives_the_same_map(simulation: Simulation, result: Result) -> None:
+    """The model is linear: with dark protein every map is the negative, every pose the same."""
+    dark = reconstructed(inverted(simulation.stack), either_contrast=True)
+    assert dark.turned and not result.turned
+    assert torch.equal(dark.map.values, result.map.values)
+    assert torch.equal(dark.half1.values, result.half1.values)
+    assert torch.equal(dark.poses.rotations, result.poses.rotations)
+    assert dark.verdict == result.verdict
 
 
 def test_torchs_threads_do_not_matter(simulation: Simulation, result: Result) -> None:

@@ -59,7 +59,7 @@ def reconstruct(
         bool, Option("--resume", help="Go on with a run that was cut off, as if it never was.")
     ] = False,
     invert_contrast: Annotated[
-        Invert, Option(help="Turn the images' sign; auto: if protein is clearly dark.")
+        Invert, Option(help="Turn the images' sign; auto: if images or map show protein dark.")
     ] = Invert.auto,
     allow_bad: Annotated[
         bool, Option("--allow-bad", help="Go on although more than a tenth of the images is bad.")
@@ -110,6 +110,7 @@ def reconstruct(
     from cryospin.journal.journal import Journal
     from cryospin.journal.signals import Signals
     from cryospin.particles.audit import audit_table
+    from cryospin.particles.contrast import inverted
     from cryospin.recipes import find_recipe
     from cryospin.reconstruct.monitor import Monitor
     from cryospin.reconstruct.outputs import clear_finished, needed_bytes, write_result
@@ -161,12 +162,19 @@ def reconstruct(
             )
             monitor.log(event="screened", **settings["screening"])
             _say_screening(settings["screening"], out)
-        request = replace(request, doubts=tuple(settings["screening"]["doubts"]))
+        request = replace(
+            request,
+            doubts=tuple(settings["screening"]["doubts"]),
+            either_contrast=invert_contrast is Invert.auto,
+        )
         try:
             result = method.run(stack, request, monitor, journal)
         except NonFiniteLossError:
             print(f"the last good checkpoint stays in {out / CHECKPOINTS}", file=sys.stderr)
             raise
+        if result.turned:
+            stack = inverted(stack)
+            settings["screening"]["contrast_inverted"] ^= True
         with monitor.stage("write"):
             trusted = result.resolution.resolution_05_angstrom
             write_samples(out / SAMPLES, stack, result.map, result.poses, trusted)

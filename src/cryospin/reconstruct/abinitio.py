@@ -38,6 +38,7 @@ from cryospin.refine.halves import HalfSet, map_of, sums_of
 from cryospin.rotations.symmetry import symmetry_group
 from cryospin.types import DensityMap, ParticleStack, Poses
 from cryospin.volumes.gridded import SliceSums, spherical_support
+from cryospin.volumes.map_sign import looks_dark
 from cryospin.volumes.masks import soft_mask
 from cryospin.volumes.resolution import half_map_resolution
 
@@ -156,6 +157,9 @@ class AbInitio:
         # SSNR of both halves together: the prior is one half's over the doubled denominator
         prior = 0.5 * prior_of(joint, curve)
         density = DensityMap(map_of(joint, prior, largest, box, torch.ones_like(support)), pixel)
+        turned = request.either_contrast and looks_dark(density.values, support)
+        if turned:
+            density, half1, half2 = (DensityMap(-m.values, pixel) for m in (density, half1, half2))
         mask = soft_mask(density)
         resolution = half_map_resolution(half1, half2, mask, seed=request.seed)
         poses = gathered_poses(halves, half_set, pixel)
@@ -182,6 +186,7 @@ class AbInitio:
             judge(measures),
             told,
             [vars(report) for report in reports],
+            turned,
         )
 
     def _unmasked_sums(

@@ -12,7 +12,8 @@ class Request:
     """What the user asks of a run. Lengths in Angstrom.
 
     max_shift_angstrom: how far particles may lie from the box centre, per axis; default 5 %
-        of the box. doubts: what an audit holds against the data, in words: a run that has any
+        of the box. either_contrast: a map in which the particle is dark is turned to its
+        negative. doubts: what an audit holds against the data, in words: a run that has any
         is ambiguous at best. initial_map: skips exploration, low-passed to
         `initial_lowpass_angstrom`.
     """
@@ -26,3 +27,4 @@ class Request:
     initial_lowpass_angstrom: float = 30.0
     batch_size: int = 500
     doubts: tuple[str, ...] = ()
+    either_contrast: bool = False

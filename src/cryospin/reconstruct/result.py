@@ -49,6 +49,7 @@ class Result:
     """Maps on the box of the images, poses in the order of the stack, both halves in one frame.
 
     map: both halves together, Wiener-filtered by the FSC. half1, half2: unfiltered, unmasked.
+    turned: whether the maps are the negative of what the images as they are would give.
     """
 
     map: DensityMap
@@ -61,3 +62,4 @@ class Result:
     verdict: Verdict
     explore: dict[str, Any] = field(default_factory=dict)
     refine: list[dict[str, float]] = field(default_factory=list)
+    turned: bool = False
