@@ -86,5 +86,11 @@ def test_preferred_views_are_warned_of() -> None:
     assert not judge(changed(half_views=0.19, symmetry="D7")).warnings
 
 
+def test_rival_maps_are_warned_of() -> None:
+    found = judge(changed(rivals=1))
+    assert found.converged and "by another map" in found.warnings[0]
+    assert not judge(changed(rivals=0)).warnings
+
+
 def test_few_views_cannot_show_degeneracy() -> None:
     assert judge(changed(half_views=0.05, particles=500)).word == "converged"

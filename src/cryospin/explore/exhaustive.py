@@ -93,7 +93,14 @@ class ExhaustiveSearch:
         winner = int(np.argmax(means))
         step = partial(tell, "best start", self.starts * race)
         sums = setting.sharpened(finishes[winner], winner, step, journal.part("best"))
-        return Exploration(sums, self.last_radius, means, scores[winner][1])
+        return Exploration(
+            sums,
+            self.last_radius,
+            means,
+            scores[winner][1],
+            starts=tuple(finishes),
+            starts_radius=self.race_radius,
+        )
 
 
 class _Setting:

@@ -24,6 +24,7 @@ class Exploration:
     scores: mean log evidence of held-out images under each start's map, one per start.
     uncertainty: standard error of the best of them, as a mean over so few images.
     hypotheses: the poses each particle is down to; None where all are to be searched anew.
+    starts: each start's sums where several raced, out to `starts_radius`, in order of `scores`.
     """
 
     sums: SliceSums
@@ -31,6 +32,8 @@ class Exploration:
     scores: tuple[float, ...]
     uncertainty: float
     hypotheses: PoseHypotheses | None = None
+    starts: tuple[SliceSums, ...] = ()
+    starts_radius: float = 0.0
 
     @property
     def score(self) -> float:

@@ -35,6 +35,7 @@ class Measures:
     agreement_shells: Fourier pixels to which the first maps of the halves share FSC 0.5.
     half_map_shells: the same after refinement. half_views: share of the sphere that holds half
     of the views. cones: area under the worst over that under the best conical FSC.
+    rivals: random starts that explain held-out images as well as the best by another map.
     doubts: what the audit of the data holds against them, in words.
     """
 
@@ -49,6 +50,7 @@ class Measures:
     sampling_compensation: float | None = None
     cones: float | None = None
     cross: CrossCheck | None = None
+    rivals: int | None = None
     doubts: tuple[str, ...] = ()
 
 
@@ -99,6 +101,17 @@ def _evidence(m: Measures) -> Iterator[Evidence]:
         f"{m.field_angstrom / _LEAST_SHELLS:.0f} Angstrom, which two different particles of one "
         "size may reach",
     )
+    if m.rivals is not None:
+        yield Evidence(
+            "rival maps among the random starts",
+            m.rivals,
+            "starts",
+            0,
+            m.rivals == 0,
+            "warning",
+            f"{m.rivals} of the random starts explained held-out images as well as the best, by "
+            "another map",
+        )
     if m.half_views is not None and m.symmetry == "C1":
         percent = f"{100 * m.half_views:.0f} %"
         if m.particles > _ENOUGH_VIEWS:

@@ -41,6 +41,8 @@ def measure(
     agreed = bool(told["agreed"])
     reached = resolution.resolution_05_angstrom
     shells = None if reached is None else field / reached
+    starts = [start for half in ("half1", "half2") for start in told.get(half, [])]
+    compared = [start["rival"] for start in starts if "rival" in start]
     rotations = torch.cat([half.rotations for half in halves])
     measured: dict[str, Any] = {}
     if agreed and shells is not None:
@@ -67,6 +69,7 @@ def measure(
         agreement_shells=told.get("agreement_radius"),
         half_map_shells=shells,
         half_views=directions_of_half_the_views(rotations),
+        rivals=sum(compared) if compared else None,
         doubts=request.doubts,
         **measured,
     )

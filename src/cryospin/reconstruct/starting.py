@@ -25,6 +25,7 @@ from cryospin.particles.spectrum import signal_power
 from cryospin.reconstruct.monitor import Monitor
 from cryospin.reconstruct.refinement import Halves, agreement_radius, unfiltered_map
 from cryospin.reconstruct.request import Request
+from cryospin.reconstruct.rivals import starts_told
 from cryospin.refine.assign import GlobalAssignment, PolishedHypotheses
 from cryospin.refine.halves import HalfSet, map_of, sums_of
 from cryospin.types import DensityMap, PoseHypotheses, Poses
@@ -149,10 +150,8 @@ class _Run:
         told: dict[str, Any],
     ) -> HalfSet:
         """The half-set with poses from the best start's map."""
-        told[f"half{half}"] += [
-            {"attempt": attempt + 1, "start": i + 1, "score": score}
-            for i, score in enumerate(exploration.scores)
-        ]
+        support = self.method.search.support_radius
+        told[f"half{half}"] += starts_told(exploration, particles, support, attempt + 1)
         self.monitor.log(event="explored", half=half, scores=exploration.scores)
         with self.monitor.stage("assign"):
             volume = self._volume(exploration, particles)

@@ -1,0 +1,58 @@
+"""Do the random starts of a half-set tell one story? Maps that explain as much and differ are
+rivals, of which at most one is right."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from cryospin.explore.exploration import Exploration
+from cryospin.fourier.fsc import fourier_shell_correlation
+from cryospin.particles.prepare import PreparedParticles
+from cryospin.particles.spectrum import signal_power
+from cryospin.reconstruct.refinement import agreement_radius
+from cryospin.refine.halves import map_of
+from cryospin.types import DensityMap
+from cryospin.volumes.alignment import align_maps, apply_alignment
+from cryospin.volumes.gridded import SliceSums, support_sphere
+
+_AGREES = 0.7  # of the radius of a start's map: the last shells are those just reached
+_AS_GOOD_SIGMAS = 2.0
+
+
+def starts_told(
+    exploration: Exploration, particles: PreparedParticles, support_radius: float, attempt: int
+) -> list[dict[str, Any]]:
+    """For result.json: each start's score and, where the exploration kept the maps of several,
+    to which shell (FSC 0.5, best frame and hand) it agrees with the best, and whether it is a
+    rival: a map that explains held-out images as well, and differs."""
+    told: list[dict[str, Any]] = [
+        {"attempt": attempt, "start": start, "score": score}
+        for start, score in enumerate(exploration.scores, 1)
+    ]
+    if len(exploration.starts) < 2:
+        return told
+    radius = exploration.starts_radius
+    maps = [_density(sums, radius, particles, support_radius) for sums in exploration.starts]
+    best = maps[exploration.scores.index(exploration.score)]
+    as_good = exploration.score - _AS_GOOD_SIGMAS * exploration.uncertainty
+    for start, density in zip(told, maps, strict=True):
+        if density is best:
+            start |= {"agrees_to_shell": radius, "rival": False}
+            continue
+        moved = apply_alignment(density, align_maps(density, best))
+        curve = fourier_shell_correlation(moved.values, best.values)[: int(radius)]
+        reached = agreement_radius(torch.cat([torch.ones(1, dtype=curve.dtype), curve]), 0.5)
+        start["agrees_to_shell"] = reached
+        start["rival"] = start["score"] >= as_good and reached < _AGREES * radius
+    return told
+
+
+def _density(
+    sums: SliceSums, radius: float, particles: PreparedParticles, support_radius: float
+) -> DensityMap:
+    box = particles.disk.box
+    support = support_sphere(box, radius, support_radius)
+    values = map_of(sums, 1.0 / signal_power(particles), radius, box, support)
+    return DensityMap(values, particles.pixel_size_angstrom * box / len(support))
