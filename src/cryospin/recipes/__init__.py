@@ -17,6 +17,7 @@ RECIPES = (
     "cryoai-explicit",
     "cryoposenet",
     "branch-and-bound",
+    "common-lines",
 )
 
 

@@ -1,0 +1,158 @@
+"""Exploration without random starts: poses of some images from pairs of them, then a map.
+
+The poses are frozen while the first map warms up; then the images are searched for anew in it
+while the radius marches. All other images are matched to the last map by whoever asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Complex, Float
+from torch import Tensor
+
+from cryospin.explore.bounded_search import BoundedSearch, Found
+from cryospin.explore.exploration import Exploration, ExplorerProgress
+from cryospin.explore.running_map import RunningMap
+from cryospin.fourier.disk import moved
+from cryospin.journal.journal import UNRECORDED, Journal
+from cryospin.pairs.common_lines import PairPoses, PairProgress
+from cryospin.pairs.images import check_asymmetric, check_images
+from cryospin.particles.draws import generator_for, held_out_split
+from cryospin.particles.prepare import PreparedParticles
+from cryospin.particles.spectrum import signal_power
+from cryospin.volumes.gridded import SliceSums
+
+
+@runtime_checkable
+class PairSolver(Protocol):
+    """From images to poses by what pairs of them say; a frozen dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    def run(
+        self,
+        particles: PreparedParticles,
+        power: Float[Tensor, " s"],
+        shift_range_pixel: float,
+        progress: PairProgress = ...,
+    ) -> PairPoses: ...
+
+
+@dataclass(frozen=True)
+class PairwiseStart:
+    """Hyper-parameters. Radii are in Fourier pixels of the box.
+
+    images: whose pairs are compared. radii: of the maps, the first of the frozen poses.
+    """
+
+    solver: PairSolver
+    images: int = 500
+    radii: tuple[float, ...] = (7.0, 8.5, 10.0, 12.0)
+    held_out: int = 200
+    search: BoundedSearch = BoundedSearch(most_candidates=8, detail=1.0)
+    support_radius: float = 0.42
+    one_thread: bool = False
+
+    @property
+    def last_radius(self) -> float:
+        return self.radii[-1]
+
+    def run(
+        self,
+        particles: PreparedParticles,
+        operators: Float[Tensor, "s 3 3"],
+        shift_range_pixel: float,
+        seed: int,
+        held_out_seed: int,
+        progress: ExplorerProgress = lambda label, done, total: None,
+        journal: Journal = UNRECORDED,
+    ) -> Exploration:
+        """Explore one half-set; the seed draws the images.
+
+        Raises UsageError for a point group, BadDataError for images that make no pairs.
+        """
+        check_asymmetric(operators)
+        held_out, members = held_out_split(held_out_seed, particles.uids, self.held_out)
+        rng = generator_for(seed, "images of pairs")
+        drawn = rng.choice(members, min(self.images, len(members)), replace=False)
+        chosen = particles.select(np.sort(drawn))
+        check_images(chosen)
+        poses = journal.once(
+            "poses",
+            partial(self.solver.run, chosen, signal_power(particles), shift_range_pixel, progress),
+        )
+        run = _Run(self, chosen, operators, shift_range_pixel, seed)
+        sums = run.marched(poses, lambda done: progress("first map", done, len(self.radii)))
+        volume = run.map.volume(sums, self.last_radius)
+        judged = run.searched(particles.select(held_out), volume, self.last_radius, "score")
+        likelihood = -judged.candidates.best(len(held_out)).loss
+        error = float(likelihood.std() / len(likelihood) ** 0.5)
+        return Exploration(sums, self.last_radius, (float(likelihood.mean()),), error)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What belongs to one half-set's images."""
+
+    method: PairwiseStart
+    particles: PreparedParticles
+    operators: Float[Tensor, "s 3 3"]
+    shift_range_pixel: float
+    seed: int
+
+    @property
+    def map(self) -> RunningMap:
+        last = min(self.method.last_radius, self.particles.disk.radius)
+        return RunningMap.of(self.particles, last, self.method.support_radius)
+
+    def marched(self, poses: PairPoses, tell: Callable[[int], None]) -> SliceSums:
+        """Sums of the last map."""
+        # images that few others agree with stay out of the first map
+        weight = (poses.consistency / poses.consistency.median().clamp_min(1e-6)).clamp(max=1.0)
+        sums = self.sums(poses.rotations, poses.shifts_pixel, weight.square())
+        for number, radius in enumerate(self.method.radii[:-1], 1):
+            volume = self.map.volume(sums, radius)
+            found = self.searched(self.particles, volume, radius, f"pass {number}")
+            best = found.candidates.best(len(self.particles))
+            sums = self.sums(best.rotations, best.shifts_pixel, torch.ones(len(best)))
+            tell(number)
+        return sums
+
+    def sums(self, rotations: Tensor, shifts_pixel: Tensor, weight: Tensor) -> SliceSums:
+        """Of all images at their poses, out to the last radius."""
+        running = self.map
+        disk = self.particles.disk.prefix(running.radius)
+        ctf = self.particles.ctf[:, : len(disk)]
+        images = self.particles.coefficients[:, : len(disk)] * ctf * weight[:, None]
+        centred = moved(images, -shifts_pixel, disk)
+        return SliceSums.inserted(
+            centred, weight[:, None] * ctf.square(), rotations, disk, running.margin, self.operators
+        )
+
+    def searched(
+        self,
+        particles: PreparedParticles,
+        volume: Complex[Tensor, "z y x"],
+        radius: float,
+        purpose: str,
+    ) -> Found:
+        """Poses of images in the map, batch by batch."""
+        search, support = self.method.search, self.method.support_radius
+        disk = particles.disk.prefix(radius)
+        levels = search.levels(disk.radius, support, self.shift_range_pixel, disk.box)
+        return search.run(
+            volume,
+            particles.coefficients,
+            particles.ctf,
+            disk,
+            levels,
+            self.operators,
+            self.shift_range_pixel,
+            generator_for(self.seed, "pairwise start", purpose),
+        )
