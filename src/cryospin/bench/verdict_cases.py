@@ -66,13 +66,12 @@ def cases() -> tuple[Case, ...]:
     six = ("3jb9", "2cg9:C2", "1u6g", "3sn6", "7DDO", "6vxx:C3")
     found = [Case("plain", (name,), seed) for seed, name in enumerate(six, 1)]
     found += [Case("noisy", (name,), 2, particles=4000, snr=0.03) for name in six[:4]]
-    found += [Case("very noisy", (name,), 3, particles=3000, snr=0.01) for name in six[3:]]
     found += [
         Case("few", (name,), 4, particles=count)
         for count in (100, 200, 400, 800)
         for name in ("5gjv", "1igy:C2", "4zxb")
     ]
-    noise = Case("noise", ("3jb9",), particles=1000, snr=NOISE_SNR)
+    noise = Case("noise", ("3jb9",), particles=400, snr=NOISE_SNR)
     found += [replace(noise, seed=seed) for seed in range(5, 11)]
     found += [Case("featureless", (BALL,), seed) for seed in range(4)]
     found += [Case("featureless", (SHELL,), seed) for seed in range(3)]
@@ -86,6 +85,7 @@ def cases() -> tuple[Case, ...]:
     mixed = (("3jb9", "1u6g"), ("2cg9:C2", "4zxb"), ("3sn6", "7DDO"), ("5gjv", "1igy:C2"))
     found += [Case("two molecules", pair, 8) for pair in (*mixed, ("adk_open", "1e6v:C2"))]
     found += [Case("half junk", (name,), 9, junk=0.5) for name in six[1:5]]
+    found += [Case("very noisy", (name,), 3, particles=3000, snr=0.01) for name in six[3:]]
     return tuple(found)
 
 
