@@ -33,6 +33,7 @@ COMMANDS = (
     "postprocess",
     "lowpass",
     "crop",
+    "downsample",
     "posterior",
     "bench",
 )

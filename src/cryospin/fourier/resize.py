@@ -1,4 +1,4 @@
-"""A map on more or fewer voxels of the same field, for pictures and for projections.
+"""Maps and images on more or fewer voxels of the same field, by cropping or padding transforms.
 
 In numpy, for the report must not wait for torch to be imported.
 """
@@ -8,18 +8,22 @@ from __future__ import annotations
 import numpy as np
 
 
-def resized(values: np.ndarray, box: int) -> np.ndarray:
-    """The (d, d, d) map on an even box of another size, by cropping or padding its transform.
+def resized(values: np.ndarray, box: int, dimensions: int = 3) -> np.ndarray:
+    """The last `dimensions` axes, all of one length, on an even box of another size.
 
     Centre d // 2 stays on centre, and values keep their meaning. Nyquist is left out.
     """
-    spectrum = np.fft.fftshift(np.fft.rfftn(np.fft.ifftshift(values)), axes=(0, 1))
-    old = values.shape[0]
+    axes = tuple(range(-dimensions, 0))
+    spectrum = np.fft.rfftn(np.fft.ifftshift(values, axes), axes=axes)
+    spectrum = np.fft.fftshift(spectrum, axes=axes[:-1])
+    old = values.shape[-1]
     # odd corners of even boxes: frequencies -m..m are kept
     m = min(old, box) // 2 - 1
-    target = np.zeros((box, box, box // 2 + 1), dtype=np.complex64)
-    inner = slice(box // 2 - m, box // 2 + m + 1)
-    outer = slice(old // 2 - m, old // 2 + m + 1)
-    target[inner, inner, : m + 1] = spectrum[outer, outer, : m + 1]
-    whole = np.fft.irfftn(np.fft.ifftshift(target, axes=(0, 1)), s=(box,) * 3, axes=(0, 1, 2))
-    return np.fft.fftshift(whole) * np.float32((box / old) ** 3)
+    lengths = (box,) * (dimensions - 1)
+    target = np.zeros((*values.shape[:-dimensions], *lengths, box // 2 + 1), dtype=np.complex64)
+    kept = (slice(box // 2 - m, box // 2 + m + 1),) * (dimensions - 1)
+    taken = (slice(old // 2 - m, old // 2 + m + 1),) * (dimensions - 1)
+    target[..., *kept, : m + 1] = spectrum[..., *taken, : m + 1]
+    shifted = np.fft.ifftshift(target, axes=axes[:-1])
+    whole = np.fft.irfftn(shifted, s=(box,) * dimensions, axes=axes)
+    return np.fft.fftshift(whole, axes) * np.float32((box / old) ** dimensions)

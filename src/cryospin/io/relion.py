@@ -182,12 +182,22 @@ def write_new_particles(
     micrographs: list[str] | None = None,
     coordinates: np.ndarray | None = None,
     half_set: np.ndarray | None = None,
+    original_names: list[str] | None = None,
 ) -> None:
     """A fresh table in RELION 3.1's dialect; the parameters are those of `new_particles`."""
     write_star(
         path,
         new_particles(
-            image_names, optics, box, optics_group, ctf, poses, micrographs, coordinates, half_set
+            image_names,
+            optics,
+            box,
+            optics_group,
+            ctf,
+            poses,
+            micrographs,
+            coordinates,
+            half_set,
+            original_names,
         ),
     )
 
@@ -202,6 +212,7 @@ def new_particles(
     micrographs: list[str] | None = None,
     coordinates: np.ndarray | None = None,
     half_set: np.ndarray | None = None,
+    original_names: list[str] | None = None,
 ) -> StarFile:
     """The blocks of a fresh table in RELION 3.1's dialect.
 
@@ -210,8 +221,11 @@ def new_particles(
     image_names: `000001@stack.mrcs`, counted from 1.
     optics_group: index into `optics` of each particle, from 0.
     coordinates: (n, 2) x, y in pixels of the micrograph.
+    original_names: the images these were made from.
     """
     columns = {"rlnImageName": [quoted(name) for name in image_names]}
+    if original_names is not None:
+        columns["rlnImageOriginalName"] = [quoted(name) for name in original_names]
     if micrographs is not None:
         columns["rlnMicrographName"] = [quoted(name) for name in micrographs]
     if coordinates is not None:

@@ -1,0 +1,40 @@
+"""`cryospin downsample`: a particle stack on fewer pixels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option
+
+from cryospin.cli.progress import progress_display
+from cryospin.cli.threads import configure_threads
+
+
+def downsample(
+    particles: Annotated[Path, Argument(help="A .star, .cs or .txt of particles.")],
+    out: Annotated[Path, Option(help="Folder to write particles.mrcs and particles.star into.")],
+    box: Annotated[int, Option(help="Pixels, even, fewer than the images have.")],
+    threads: Annotated[int | None, Option(help="Default: all cores available.")] = None,
+) -> None:
+    """Fourier-crop particle images: the same field on fewer, larger pixels.
+
+    Angles, shifts in Angstrom and CTFs stay as they are.
+    """
+    configure_threads(threads)
+    from cryospin.errors import UsageError
+    from cryospin.io.formats import read_particles_of_any_kind
+    from cryospin.particles.downsample import downsample as write_downsampled
+
+    stack = read_particles_of_any_kind(particles)
+    if any(file.resolve() == (out / "particles.mrcs").resolve() for file in stack.files):
+        raise UsageError(f"{out} holds the images themselves\n  fix: give another folder")
+    with progress_display() as progress:
+        table = write_downsampled(
+            stack, box, out, lambda done, total: progress("downsample", done, total)
+        )
+    pixel = stack.pixel_size_angstrom
+    print(
+        f"{table}: {len(stack)} particles, {stack.box} pixels of {pixel:.4g} Angstrom ->"
+        f" {box} of {pixel * stack.box / box:.4g}"
+    )
