@@ -14,9 +14,24 @@ import torch
 from cryospin.io.mrc import write_map
 from cryospin.io.relion import write_new_particles
 from cryospin.io.star import StarBlock, StarFile, write_star
+from cryospin.report.page import write_report
 from cryospin.types import CtfParameters, DensityMap, Optics, Poses
 
 BOX, PIXEL, PARTICLES = 32, 4.0, 150
+
+
+def evidence(name: str, value: float, limit: float | None, passed: bool, counts: str):
+    """One entry of result.json's list."""
+    words = f"what it means that {name} is {value}"
+    return {
+        "name": name,
+        "value": value,
+        "unit": "shells",
+        "limit": limit,
+        "passed": passed,
+        "counts": counts,
+        "words": words,
+    }
 
 
 @pytest.fixture(scope="session")
@@ -44,7 +59,12 @@ def result() -> dict[str, Any]:
             {"radius": 8.0, "limit": 9.0, "median_turn_degrees": 2.0},
             {"radius": 10.0, "limit": 10.4, "median_turn_degrees": 0.4},
         ],
-        "settings": {"recipe": "exhaustive", "max_resolution_angstrom": None},
+        "evidence": [evidence("agreement of the half-maps", 19.25, 10.5, True, "failed")],
+        "settings": {
+            "recipe": "exhaustive",
+            "max_resolution_angstrom": None,
+            "screening": {"rejected": 2, "rejected_by_reason": {"NaN or infinite pixels": 2}},
+        },
         "versions": {"torch": "2.13.0"},
         "date": "2026-01-02T03:04:05+00:00",
     }
@@ -78,7 +98,16 @@ def whole_run(
         write_map(folder / name, DensityMap(torch.as_tensor(values, dtype=torch.float32), PIXEL))
     write_poses(folder / "particles.star", poses)
     write_fsc(folder / "fsc.star")
+    write_pictures(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def whole_page(whole_run: Path) -> Path:
+    """The complete run's report.html."""
+    path = write_report(whole_run)
+    assert path == whole_run / "report.html"
+    return path
 
 
 @pytest.fixture
@@ -108,6 +137,26 @@ def write_poses(path: Path, poses: Poses) -> None:
         ctf,
         poses,
     )
+
+
+def write_pictures(folder: Path) -> None:
+    """Samples as reconstruct.samples leaves them, of noise."""
+    pictures = np.random.default_rng(5).normal(size=(4, 3, 24, 24))
+    names = np.array(["1@a", "2@a", "3@a"])
+    np.savez(
+        folder / "samples.npz",
+        image=pictures[0],
+        reprojection=pictures[1],
+        name=names,
+        group=np.array(["sure", "middling", "unsure"]),
+        confidence=np.array([0.9, 0.5, 0.1]),
+        correlation=np.array([0.8, 0.4, 0.05]),
+        lowpass_angstrom=np.array(20.0),
+    )
+    bad = pictures[2, :2]
+    bad[0, 3, 4], bad[1] = np.nan, np.nan
+    reason = np.array(["NaN or infinite pixels"] * 2)
+    np.savez(folder / "rejected.npz", image=bad, name=names[:2], reason=reason)
 
 
 def write_fsc(path: Path) -> None:

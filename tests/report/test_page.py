@@ -14,7 +14,8 @@ from cryospin.errors import BadDataError
 from cryospin.report.page import write_report
 
 PANELS = {"verdict", "warnings", "numbers", "map", "evidence", "fsc", "halves", "directions"}
-PANELS |= {"confidence", "shifts", "search", "time", "settings"}
+PANELS |= {"confidence", "shifts", "search", "time", "settings", "evidence-table", "viewer"}
+PANELS |= {"sphere", "views", "slices", "projections", "samples", "rejected"}
 
 
 class Page(HTMLParser):
@@ -31,7 +32,7 @@ class Page(HTMLParser):
         attributes = dict(attrs)
         self.ids.add(attributes.get("id") or "")
         self.addresses += [attributes[key] or "" for key in ("src", "href") if key in attributes]
-        if tag not in ("meta", "img", "link", "br"):
+        if tag not in ("meta", "img", "link", "br", "input"):
             self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
@@ -39,11 +40,9 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def text(whole_run: Path) -> str:
+def text(whole_page: Path) -> str:
     """The page of the complete run."""
-    path = write_report(whole_run)
-    assert path == whole_run / "report.html"
-    return path.read_text()
+    return whole_page.read_text()
 
 
 def test_a_whole_run_shows_every_panel(text: str) -> None:
@@ -53,13 +52,17 @@ def test_a_whole_run_shows_every_panel(text: str) -> None:
     assert not page.open
     assert "Converged" in text
     assert "12.3 Å" in text
-    surfaces, slices, projections, halves, charts = 3, 3, 3, 2, 6
-    assert text.count("<img") == surfaces + slices + projections + halves + charts
+    surfaces, slices, projections, halves, charts, samples, rejected = 3, 3, 3, 2, 6, 6, 2
+    pictures = surfaces + slices + projections + halves + charts + samples + rejected
+    assert text.count("<img") == pictures
+    assert "confidence 0.10, correlation 0.05" in text
+    assert "2 of 152 images were set aside" in text
 
 
 def test_the_page_needs_no_network_and_is_small(text: str) -> None:
     assert all(address.startswith("data:") for address in Page(text).addresses)
-    assert not re.search(r"@import|url\(|<script|<link", text)
+    assert not re.search(r"@import|url\(|<script [^>]*src|<link|https?://", text)
+    assert "default-src 'none'" in text
     assert len(text) < 5_000_000
 
 
@@ -126,7 +129,7 @@ def test_the_maps_of_a_failed_run_are_found(run_directory: Path, result: dict[st
     (run_directory / "result.json").write_text(json.dumps({**result, "verdict": "not converged"}))
     text = write_report(run_directory).read_text()
     assert Page(text).ids >= PANELS
-    assert "Surface of not_converged/map.mrc" in text
+    assert "not_converged/map.mrc at level" in text
 
 
 def test_a_score_against_the_truth_is_shown(bare_run: Path) -> None:
@@ -135,6 +138,70 @@ def test_a_score_against_the_truth_is_shown(bare_run: Path) -> None:
     text = write_report(bare_run).read_text()
     assert "evaluation" in Page(text).ids
     assert "1.23°" in text
+
+
+def log_of(*events: dict[str, Any]) -> str:
+    """Lines of a log, one second apart."""
+    time = "2026-01-02T03:04:05+00:00"
+    lines = [{"time": time, "seconds": i, **event} for i, event in enumerate(events)]
+    return "".join(json.dumps(line) + "\n" for line in lines)
+
+
+BEGUN = (
+    {
+        "stage": "start",
+        "event": "run",
+        "box": 64,
+        "pixel_size_angstrom": 2.0,
+        "particles": 1234,
+        "settings": {"recipe": "exhaustive", "symmetry": "C3"},
+    },
+    {"stage": "audit", "event": "begin"},
+    {"stage": "audit", "event": "screened", "rejected": 3, "rejected_by_reason": {"dust": 3}},
+    {"stage": "audit", "event": "stage", "took": 2.0},
+    {"stage": "start", "event": "explored", "half": 1, "scores": [1.0, 2.0]},
+    {"stage": "refine", "event": "begin"},
+    {"stage": "refine", "event": "round", "radius": 8.0, "limit": 9.0, "resolution_angstrom": 14.2},
+    {
+        "stage": "refine",
+        "event": "round",
+        "radius": 9.0,
+        "limit": 10.0,
+        "resolution_angstrom": 12.8,
+    },
+)
+
+
+def test_an_interrupted_run_tells_how_far_it_came(tmp_path: Path) -> None:
+    # a kill may leave half a line
+    (tmp_path / "log.jsonl").write_text(log_of(*BEGUN) + '{"time": "2026')
+    text = write_report(tmp_path).read_text()
+    page = Page(text)
+    assert page.ids >= {"verdict", "numbers", "search", "time", "settings", "rejected"}
+    assert not page.ids & {"problems", "map", "fsc"} and not page.open
+    assert "Interrupted" in text and "in the stage “refine”, 7.0 s after" in text
+    for words in ("12.8 Å", "1,234", "64 px", "C3", "3 of 1,237 images", "exhaustive"):
+        assert words in text
+    # the open stage counts until the last sign of life
+    assert "refine <b>2.0 s</b>" in text and "audit <b>2.0 s</b>" in text
+
+
+def test_a_run_that_had_hardly_begun(tmp_path: Path) -> None:
+    (tmp_path / "log.jsonl").write_text(log_of(*BEGUN[:1]))
+    assert "Interrupted" in write_report(tmp_path).read_text()
+
+
+def test_a_log_of_nothing_is_no_run(tmp_path: Path) -> None:
+    (tmp_path / "log.jsonl").write_text("\n")
+    with pytest.raises(BadDataError, match="result.json"):
+        write_report(tmp_path)
+
+
+def test_spoilt_pictures_are_told(bare_run: Path) -> None:
+    (bare_run / "samples.npz").write_bytes(b"no zip")
+    text = write_report(bare_run).read_text()
+    assert "samples.npz cannot be shown" in text
+    assert "samples" not in Page(text).ids
 
 
 @pytest.mark.parametrize("content", [None, "not json", "[1, 2]"])

@@ -6,11 +6,14 @@ import pytest
 
 from cryospin.report.words import (
     evaluation_tiles,
+    evidence_rows,
     label_and_value,
     number_tiles,
+    screening_in_words,
     seconds_in_words,
     verdict_in_words,
 )
+from report.conftest import evidence
 
 
 @pytest.mark.parametrize(
@@ -50,6 +53,36 @@ def test_moods() -> None:
     bad = verdict_in_words({"verdict": "not converged"})
     assert bad["mood"] == "bad" and "Do not interpret" in bad["sentence"]
     assert verdict_in_words({})["mood"] == "plain"
+    assert verdict_in_words({"verdict": "failed"})["mood"] == "bad"
+    doubt = verdict_in_words({"verdict": "ambiguous", "resolution_angstrom": {"fsc_0.143": None}})
+    assert (doubt["title"], doubt["mood"]) == ("Ambiguous", "doubt")
+    assert "no resolution" not in doubt["sentence"]
+
+
+def test_evidence_says_what_failing_means_only_where_it_fails() -> None:
+    rows = evidence_rows(
+        [
+            evidence("a", 19.25, 10.5, True, "failed"),
+            evidence("b", 0.1, 0.2, False, "ambiguous"),
+            evidence("c", 3, 5, False, "failed"),
+            evidence("d", 0.9, None, True, "warning"),
+        ]
+    )
+    assert [row["mark"] for row in rows] == ["✓ passed", "? doubtful", "✗ failed", "–"]
+    assert [row["mood"] for row in rows] == ["good", "doubt", "bad", "plain"]
+    assert [row["value"] for row in rows] == ["19.2", "0.1", "3", "0.9"]
+    assert [row["limit"] for row in rows] == ["10.5", "0.2", "5", ""]
+    assert [bool(row["words"]) for row in rows] == [False, True, True, True]
+
+
+def test_images_set_aside() -> None:
+    told = screening_in_words({"rejected": 3, "rejected_by_reason": {"dust": 3, "NaN": 0}}, 997)
+    assert told["sentence"] == "3 of 1,000 images were set aside before anything else."
+    assert told["rows"] == [{"label": "dust", "value": "3"}]
+    none = screening_in_words({"rejected": 0, "contrast_inverted": True}, None)
+    assert (
+        none["sentence"] == "No image was set aside. The contrast was inverted: protein was dark."
+    )
 
 
 def test_a_common_start_is_told() -> None:

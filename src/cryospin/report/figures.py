@@ -76,7 +76,11 @@ def new_axes(height_inches: float = 3.5, bottom_inches: float = 0.5) -> Axes:
 
 def svg(axes: Axes) -> str:
     output = io.BytesIO()
-    FigureCanvasSVG(axes.get_figure(root=True)).print_svg(output, metadata={"Date": None})
+    figure = axes.get_figure(root=True)
+    # the page's own ground shows through, light or dark
+    for patch in (figure.patch, *(each.patch for each in figure.axes)):
+        patch.set_alpha(0.0)
+    FigureCanvasSVG(figure).print_svg(output, metadata={"Date": None})
     return data_uri("svg+xml", output.getvalue())
 
 
@@ -93,7 +97,8 @@ def fsc_chart(
     looks = {
         "unmasked": {"color": GREY, "linewidth": 1.4},
         "phase-randomised": {"color": ORANGE, "linewidth": 1.4, "linestyle": (0, (4, 2))},
-        "masked": {"color": SKY, "linewidth": 1.6},
+        # below the corrected curve, and wide enough to be seen where they are the same
+        "masked": {"color": SKY, "linewidth": 4.5, "alpha": 0.7},
         "corrected": {"color": BLUE, "linewidth": 2.4},
     }
     axes = new_axes()
@@ -124,9 +129,9 @@ def fsc_chart(
     axes.set_ylabel("Fourier shell correlation")
     half = crossings_angstrom.get(0.5)
     if half is not None and 1 / half > 0.5 * right:
-        axes.legend(loc="lower left", bbox_to_anchor=(0.0, 0.2))
+        axes.legend(loc="lower left", bbox_to_anchor=(0.0, 0.2), frameon=False)
     else:
-        axes.legend(loc="upper right")
+        axes.legend(loc="upper right", frameon=False)
     return svg(axes)
 
 
@@ -277,5 +282,5 @@ def rounds_chart(searched: list[float], agreed: list[float]) -> str:
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_xlabel("round of refinement")
     axes.set_ylabel("resolution (Å)")
-    axes.legend(loc="lower right")
+    axes.legend(loc="lower right", frameon=False)
     return svg(axes)

@@ -1,4 +1,5 @@
-"""What a run directory holds, read for the report: every file but result.json may be absent.
+"""What a run directory holds, read for the report: without result.json it is an unfinished run,
+and every other file may be absent.
 
 Nothing here imports torch: its import alone would take longer than the whole report.
 """
@@ -10,12 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
 from cryospin.errors import BadDataError
 from cryospin.io.mrc_header import check_complete, read_header
 from cryospin.io.star import StarBlock, read_star
+from cryospin.report.unfinished import INTERRUPTED, result_from_log
 
 # where a run that failed keeps its maps, out of the way of scripts that look for map.mrc
 NOT_CONVERGED = "not_converged/"
@@ -52,6 +55,8 @@ class RunFiles:
     """A run directory. Maps are (d, d, d) arrays [z, y, x]; None stands for an absent file.
 
     place: where in the directory the maps and tables are, "" or "not_converged/".
+    samples, rejected: arrays of pictures and what is known of them, as reconstruct.samples
+        keeps them.
     problems: one sentence per file that is absent or unreadable.
     """
 
@@ -64,6 +69,8 @@ class RunFiles:
     poses: PoseTable | None
     fsc: FscTable | None
     evaluation: dict[str, Any] | None
+    samples: dict[str, np.ndarray] | None
+    rejected: dict[str, np.ndarray] | None
     problems: tuple[str, ...]
 
 
@@ -72,17 +79,19 @@ def read_run(directory: Path) -> RunFiles:
 
     Raises
     ------
-    BadDataError: no result.json, or one that is no JSON object. What is wrong with any
-        other file is said in `problems`.
+    BadDataError: neither a log nor a result.json, or one that is no JSON object. What is wrong
+        with any other file is said in `problems`.
     """
     problems: list[str] = []
-    result = read_result(directory / "result.json")
-    failed = result.get("verdict") == "not converged"
-    place = NOT_CONVERGED if failed and (directory / NOT_CONVERGED).is_dir() else ""
+    result = read_result(directory)
+    apart = (directory / NOT_CONVERGED).is_dir() and not (directory / "map.mrc").exists()
+    place = NOT_CONVERGED if apart else ""
     maps = directory / place
 
     def optional(path: Path, read: Callable[[Path], Any]) -> Any:
         if not path.exists():
+            if result.get("verdict") == INTERRUPTED:
+                return None
             problems.append(f"{path.name} is not there.")
             return None
         try:
@@ -92,7 +101,10 @@ def read_run(directory: Path) -> RunFiles:
             problems.append(f"{path.name} cannot be shown: {reason}")
             return None
 
-    evaluation = directory / "evaluation.json"
+    def extra(name: str, read: Callable[[Path], Any]) -> Any:
+        """Files whose absence is no problem."""
+        return optional(directory / name, read) if (directory / name).exists() else None
+
     return RunFiles(
         directory=directory,
         place=place,
@@ -102,8 +114,9 @@ def read_run(directory: Path) -> RunFiles:
         half2=optional(maps / "half2.mrc", read_volume),
         poses=optional(maps / "particles.star", lambda path: read_poses(path, result)),
         fsc=optional(maps / "fsc.star", read_fsc),
-        # scoring against a truth is the exception, so its absence is no problem
-        evaluation=optional(evaluation, read_json) if evaluation.exists() else None,
+        evaluation=extra("evaluation.json", read_json),
+        samples=extra("samples.npz", read_arrays),
+        rejected=extra("rejected.npz", read_arrays),
         problems=tuple(problems),
     )
 
@@ -115,14 +128,26 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def read_result(path: Path) -> dict[str, Any]:
+def read_result(directory: Path) -> dict[str, Any]:
+    path, log = directory / "result.json", directory / "log.jsonl"
     fix = "give a folder that `cryospin reconstruct` wrote"
+    if not path.exists() and log.is_file() and (told := result_from_log(log)):
+        return told
     try:
         return read_json(path)
     except OSError as error:
         raise BadDataError(f"cannot be read: {error.strerror}", file=path, fix=fix) from None
     except ValueError as error:
         raise BadDataError(f"not a run's result: {error}", file=path, fix=fix) from None
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """An npz file's arrays by name; pickled ones are refused."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return dict(file)
+    except (BadZipFile, OSError, EOFError) as error:
+        raise ValueError(str(error)) from None
 
 
 def read_volume(path: Path) -> np.ndarray:

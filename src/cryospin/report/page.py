@@ -16,15 +16,24 @@ from cryospin import __version__
 from cryospin.io.atomic import atomic_path
 from cryospin.report import figures
 from cryospin.report.inputs import RunFiles, read_run
-from cryospin.report.pictures import half_map_pictures, map_pictures
+from cryospin.report.pictures import (
+    half_map_pictures,
+    map_pictures,
+    rejected_pictures,
+    sample_pictures,
+)
 from cryospin.report.words import (
     evaluation_tiles,
+    evidence_rows,
     label_and_value,
     number_tiles,
+    screening_in_words,
     seconds_in_words,
     verdict_in_words,
 )
 
+# in the order they build on one another
+SCRIPTS = ("isosurface.js", "viewer.js", "panels.js")
 STAGE_COLOURS = (
     "#9aa5b1",
     "#c9b458",
@@ -42,7 +51,7 @@ def write_report(run_directory: Path) -> Path:
 
     Raises
     ------
-    BadDataError: the folder holds no readable result.json.
+    BadDataError: the folder holds neither a readable result.json nor a log.
     ResourceError: the page cannot be written there.
     """
     run = read_run(Path(run_directory))
@@ -63,23 +72,37 @@ def write_report(run_directory: Path) -> Path:
 def content_of(run: RunFiles) -> dict[str, Any]:
     """Everything the template shows."""
     result = run.result
+    screening = result.get("settings", {}).get("screening")
+    pictures = map_pictures(run)
     return {
         "name": run.directory.resolve().name,
         "date": str(result.get("date", ""))[:16].replace("T", " "),
         "version": result.get("version", __version__),
+        "style": texts("page.css"),
         "verdict": verdict_in_words(result),
         "reasons": result.get("reasons", []),
         "warnings": result.get("warnings", []),
         "tiles": number_tiles(result),
         "map_file": f"{run.place}map.mrc",
-        "pictures": map_pictures(run),
+        "evidence": evidence_rows(result.get("evidence", [])),
+        "pictures": pictures,
+        "scripts": texts(*SCRIPTS) if pictures and "scene" in pictures else None,
         "halves": half_map_pictures(run),
         "charts": list(charts(run)),
+        "samples": sample_pictures(run),
+        "lowpass": float(run.samples["lowpass_angstrom"]) if run.samples else None,
+        "screening": screening_in_words(screening, result.get("particles")) if screening else None,
+        "rejected": rejected_pictures(run),
         "evaluation": evaluation_tiles(run.evaluation) if run.evaluation else [],
         "stages": stages(result.get("seconds", {})),
         "tables": tables(result),
         "problems": run.problems,
     }
+
+
+def texts(*names: str) -> str:
+    """Files beside this one, put together."""
+    return "".join((Path(__file__).parent / name).read_text(encoding="utf-8") for name in names)
 
 
 def charts(run: RunFiles) -> Iterator[dict[str, Any]]:
@@ -159,7 +182,11 @@ def stages(seconds: dict[str, float]) -> list[dict[str, Any]]:
 def tables(result: dict[str, Any]) -> list[dict[str, Any]]:
     titles = {"settings": "Settings", "versions": "Versions"}
     return [
-        {"title": title, "rows": [label_and_value(*item) for item in result[key].items()]}
+        {
+            "title": title,
+            # screening has a panel of its own
+            "rows": [label_and_value(*i) for i in result[key].items() if i[0] != "screening"],
+        }
         for key, title in titles.items()
         if result.get(key)
     ]

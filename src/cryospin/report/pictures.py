@@ -1,4 +1,4 @@
-"""Pictures of a run's maps: shaded surface, slices, projections, the half-maps."""
+"""Pictures of a run: the map's surface, slices and projections, its half-maps, some particles."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import numpy as np
 from cryospin.fourier.resize import resized
 from cryospin.report.figures import grey_levels, png
 from cryospin.report.inputs import RunFiles
+from cryospin.report.scene import sphere_scene, volume_scene
 from cryospin.report.surface import (
     CAST_BOX,
-    Surface,
     render_surface,
     surface_of,
     upright,
@@ -41,11 +41,23 @@ def map_pictures(run: RunFiles) -> dict[str, Any] | None:
         # with symmetry imposed the map's own z axis means something; else nothing does
         imposed = run.result.get("symmetry", "C1") != "C1"
         frame = np.eye(3) if imposed else upright(surface.values, surface.level)
-        pictures["surfaces"] = surfaces(surface, frame)
+        views = {label: view_rotation(*angles) @ frame for label, angles in VIEWS.items()}
+        pictures["surfaces"] = [
+            {"label": label, "uri": png(render_surface(surface, rotation, SURFACE_PIXELS))}
+            for label, rotation in views.items()
+        ]
+        field = pixel * CAST_BOX
+        pictures["scene"] = {
+            "first": next(iter(views)),
+            "views": {label: rotation.ravel().tolist() for label, rotation in views.items()},
+            "volume": volume_scene(surface, run.map, half_width, field),
+            "sphere": None if run.poses is None else sphere_scene(run.poses.directions),
+        }
         pictures["upright"] = "the z axis" if imposed else "its longest axis"
     values = surface.values if surface is not None else resized(run.map, CAST_BOX)
     pictures["groups"] = [
         {
+            "id": "slices",
             "title": "Slices through the centre",
             "note": "Protein is bright.",
             "pictures": [
@@ -56,6 +68,7 @@ def map_pictures(run: RunFiles) -> dict[str, Any] | None:
             ],
         },
         {
+            "id": "projections",
             "title": "Projections",
             "note": "Sums along an axis: what a particle image would be without noise.",
             "pictures": [
@@ -79,15 +92,39 @@ def half_map_pictures(run: RunFiles) -> list[dict[str, str]]:
     ]
 
 
-def surfaces(surface: Surface, frame: np.ndarray) -> list[dict[str, str]]:
-    """The surface from each of VIEWS, around the z axis of a rotated `frame` (3, 3)."""
+def sample_pictures(run: RunFiles) -> list[dict[str, str]]:
+    """Each sample particle and its reprojection, with their numbers."""
+    if run.samples is None:
+        return []
+    kept = run.samples
+    columns = ("name", "confidence", "correlation", "image", "reprojection")
     return [
         {
-            "label": label,
-            "uri": png(render_surface(surface, view_rotation(*angles) @ frame, SURFACE_PIXELS)),
+            "name": str(name),
+            "told": f"confidence {confidence:.2f}, correlation {correlation:.2f}",
+            "image": png(grey_levels(image)),
+            "reprojection": png(grey_levels(reprojection)),
         }
-        for label, angles in VIEWS.items()
+        for name, confidence, correlation, image, reprojection in zip(
+            *(kept[column] for column in columns), strict=True
+        )
     ]
+
+
+def rejected_pictures(run: RunFiles) -> list[dict[str, str]]:
+    """A few of the particles set aside, each with its reason; what is not finite is black."""
+    if run.rejected is None:
+        return []
+    columns = (run.rejected[column] for column in ("name", "reason", "image"))
+    return [
+        {"name": str(name), "label": str(reason), "uri": png(grey_levels(finite(image)))}
+        for name, reason, image in zip(*columns, strict=True)
+    ]
+
+
+def finite(image: np.ndarray) -> np.ndarray:
+    sound = np.isfinite(image)
+    return np.where(sound, image, image[sound].min() if sound.any() else 0.0)
 
 
 def labelled(label: str, picture: np.ndarray) -> dict[str, str]:

@@ -4,34 +4,105 @@ from __future__ import annotations
 
 from typing import Any
 
+MOODS = {"converged": "good", "ambiguous": "doubt", "failed": "bad", "not converged": "bad"}
+
 
 def verdict_in_words(result: dict[str, Any]) -> dict[str, str]:
-    """title, sentence and mood (good, bad, plain: the colour) of a run's verdict."""
+    """title, sentence and mood (good, doubt, bad, plain: the colour) of a run's verdict."""
     verdict = str(result.get("verdict", "no verdict"))
-    if verdict == "not converged":
+    mood = MOODS.get(verdict, "plain")
+    if mood == "bad":
         sentence = (
-            "Do not interpret this map: the two half-sets, reconstructed separately, did not come "
-            "to the same one."
+            "Do not interpret this map: what the two half-sets came to, reconstructed separately, "
+            "does not hold."
         )
-        return {"title": "Not converged", "sentence": sentence, "mood": "bad"}
+    elif verdict == "interrupted":
+        sentence = (
+            "This run has no result yet: it was stopped, or it is still at work. What follows is "
+            "what it had told by then."
+        )
+    elif mood == "doubt":
+        sentence = (
+            "Some of the evidence speaks for this map and some against it: look at it, but do not "
+            "build on it."
+        )
+    else:
+        sentence = agreement_in_words(result)
+    return {"title": verdict.capitalize(), "sentence": sentence, "mood": mood}
+
+
+def agreement_in_words(result: dict[str, Any]) -> str:
     resolution = result.get("resolution_angstrom", {}).get("fsc_0.143")
     agreement = f"agree to {resolution:.1f} Å (FSC 0.143)" if resolution else "have no resolution"
     # a common start is common knowledge, and the reader must know of it
     given = result.get("settings", {}).get("initial_map")
     how = "from one low-pass filtered initial map" if given else "independently"
-    sentence = f"Two half-sets, reconstructed {how}, {agreement}."
-    if verdict == "converged":
-        return {"title": "Converged", "sentence": sentence, "mood": "good"}
-    return {"title": verdict.capitalize(), "sentence": sentence, "mood": "plain"}
+    return f"Two half-sets, reconstructed {how}, {agreement}."
+
+
+MARKS = {"failed": "✗ failed", "ambiguous": "? doubtful", "warning": "! mind"}
+
+
+def evidence_rows(evidence: list[dict[str, Any]]) -> list[dict[str, str]]:
+    """Each piece of evidence: name, value, unit, limit, mark with its mood, and words.
+
+    The words say what not passing means, so they are left out where it passed.
+    """
+    rows = []
+    for piece in evidence:
+        limit, counts = piece.get("limit"), str(piece.get("counts", "failed"))
+        passed = bool(piece.get("passed"))
+        mark, mood = MARKS.get(counts, counts), "bad" if counts == "failed" else "doubt"
+        if passed:
+            mark, mood = ("–", "plain") if limit is None else ("✓ passed", "good")
+        rows.append(
+            {
+                "name": str(piece.get("name", "")),
+                "value": number(piece.get("value")),
+                "unit": str(piece.get("unit") or ""),
+                "limit": "" if limit is None else number(limit),
+                "mark": mark,
+                "mood": mood,
+                "words": "" if passed and limit is not None else str(piece.get("words") or ""),
+            }
+        )
+    return rows
+
+
+def number(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else label_and_value("", value)["value"]
+
+
+def screening_in_words(screening: dict[str, Any], particles: int | None) -> dict[str, Any]:
+    """A sentence on the particles set aside, and a row of counts per reason."""
+    rejected = int(screening.get("rejected", 0))
+    whole = "" if particles is None else f" of {particles + rejected:,}"
+    sentence = f"{rejected:,}{whole} images were set aside before anything else."
+    if not rejected:
+        sentence = "No image was set aside."
+    if screening.get("contrast_inverted"):
+        sentence += " The contrast was inverted: protein was dark."
+    counts = screening.get("rejected_by_reason", {})
+    rows = [{"label": why, "value": f"{n:,}"} for why, n in counts.items() if n]
+    return {"sentence": sentence, "rows": rows}
 
 
 def number_tiles(result: dict[str, Any]) -> list[dict[str, str]]:
     """The few numbers one looks for first."""
     resolution = result.get("resolution_angstrom", {})
     box, pixel = result.get("box"), result.get("pixel_size_angstrom")
-    tiles = [
+    found: list[tuple[str, Any]] = [
         ("resolution at FSC 0.143", angstrom(resolution.get("fsc_0.143"))),
         ("resolution at FSC 0.5", angstrom(resolution.get("fsc_0.5"))),
+    ]
+    if result.get("verdict") == "interrupted":
+        # told while it runs is only where half-maps reach 0.5, and without a mask
+        found = [
+            ("last stage", result.get("stage")),
+            ("half-maps agreed so far", angstrom(result.get("agreement_angstrom"))),
+        ]
+    tiles = [
+        *found,
         ("particles", f"{result['particles']:,}" if "particles" in result else None),
         (f"box, {pixel:.4g} Å per pixel" if pixel else "box", f"{box} px" if box else None),
         ("symmetry", result.get("symmetry")),
