@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from cryospin.reconstruct.cross_check import CrossCheck
 from cryospin.reconstruct.result import AMBIGUOUS, CONVERGED, FAILED, Evidence, Verdict
 
-# a search that ends with this few shells in common: at least one half is wrong
+# maps that have less than this in common: at least one is wrong
 _LEAST_FOUND_SHELLS = 8.0
 # A shell of one size and symmetry agrees with another by itself: from scratch, real apoferritin
 # ends in a wrong map whose halves share FSC 0.5 to shell 9.8 and 0.143 to 12.3.
@@ -96,7 +96,7 @@ def _evidence(m: Measures) -> Iterator[Evidence]:
         "shells at FSC 0.5",
         _LEAST_SHELLS,
         shells >= _LEAST_SHELLS,
-        FAILED,
+        AMBIGUOUS if shells >= _LEAST_FOUND_SHELLS else FAILED,
         "after refinement the half-maps do not agree (FSC 0.5) to "
         f"{m.field_angstrom / _LEAST_SHELLS:.0f} Angstrom, which two different particles of one "
         "size may reach",
