@@ -170,6 +170,12 @@ def test_malformed_text_raises_our_errors_only(
         assert error.exit_code == 3
 
 
+def test_a_zero_byte_is_no_text(tmp_path: Path) -> None:
+    """It would end up in the path of a stack, which the system refuses with a ValueError."""
+    with pytest.raises(BadDataError, match="line 3 holds a zero byte"):
+        read_text(tmp_path, "data_\n\n_a\0b 1\n")
+
+
 @steady
 @given(text=st.text(st.characters(codec="ascii", exclude_categories=("Cc",))))
 def test_quoting_is_undone(text: str) -> None:

@@ -160,7 +160,7 @@ def read_star(path: Path | str) -> StarFile:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_bytes().decode("utf-8-sig").replace("\r", "")
+        text = path.read_bytes().decode("utf-8-sig").replace("\r", "")
     except FileNotFoundError:
         raise BadDataError("no such file", file=path, fix="check the path") from None
     except OSError as error:
@@ -169,6 +169,11 @@ def _text(path: Path) -> str:
     except UnicodeDecodeError as error:
         problem = f"byte {error.start} is not text"
         raise BadDataError(problem, file=path, fix="give a STAR file, not a stack") from None
+    if "\0" in text:
+        row = text[: text.index("\0")].count("\n") + 1
+        problem = f"line {row} holds a zero byte, which no text does"
+        raise BadDataError(problem, file=path, fix="copy or write the file again")
+    return text
 
 
 def write_star(path: Path | str, star: StarFile) -> None:
