@@ -89,7 +89,7 @@ def _made(described: Any, arrays: dict[str, np.ndarray]) -> Tree:
     ((kind, content),) = described.items()
     if kind == "tensor":
         name, order = content
-        return torch.tensor(arrays[name]).permute(sorted(range(len(order)), key=order.index))
+        return torch.tensor(arrays[name]).permute([order.index(axis) for axis in range(len(order))])
     if kind == "array":
         return arrays[content].copy()
     if kind == "dict":
