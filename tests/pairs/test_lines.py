@@ -37,7 +37,7 @@ def upper(values: torch.Tensor) -> torch.Tensor:
 def test_lines_are_the_transform_along_them() -> None:
     """Against the closed form: the small image holds the disk whole."""
     rotations = random_turns(3, 1)
-    lines = polar_lines(BLOBS.coefficients(rotations, DISK).to(torch.complex64), DISK, 8, 2.0)
+    lines = polar_lines(BLOBS.coefficients(rotations, DISK).to(torch.complex64), DISK, 8, 2.0, 10.0)
     angle = lines.angles[:, None]
     plane = torch.stack(
         [angle.cos() * lines.radii, angle.sin() * lines.radii, 0 * angle * lines.radii], dim=-1
@@ -64,7 +64,7 @@ def test_noiseless_images_have_their_common_lines_found() -> None:
     values = BLOBS.coefficients(rotations, DISK).to(torch.complex64)
     # every shell alike, as filtering makes them
     values = values / values.abs().square().mean(dim=0).sqrt()
-    found = match_lines(polar_lines(values, DISK, 60, 1.0), 0.0)
+    found = match_lines(polar_lines(values, DISK, 60, 1.0, 12.0), 0.0)
     off = upper(turned_by(found.angles, true_common_lines(rotations).angles))
     assert (off < 6.0).float().mean() > 0.9
     assert off[off < 6.0].median() < 1.5
@@ -76,7 +76,7 @@ def test_offsets_are_those_of_the_shifts_and_give_them_back() -> None:
     shifts = torch.as_tensor(np.random.default_rng(1).uniform(-1.5, 1.5, (20, 2)))
     values = BLOBS.coefficients(rotations, DISK, shifts).to(torch.complex64)
     values = values / values.abs().square().mean(dim=0).sqrt()
-    lines = match_lines(polar_lines(values, DISK, 60, 1.0), 1.5)
+    lines = match_lines(polar_lines(values, DISK, 60, 1.0, 12.0), 1.5)
     right = turned_by(lines.angles, true_common_lines(rotations).angles) < 6.0
     seen = (shifts[:, None] * torch.stack([lines.angles.cos(), lines.angles.sin()], -1)).sum(-1)
     error = (lines.offsets_pixel - (seen.T - seen)).abs()[right]

@@ -36,6 +36,7 @@ COMMANDS = (
     "downsample",
     "posterior",
     "bench",
+    "pairs",
 )
 INTERRUPTED = 130
 # what the operating system says when the user's disk or rights are at fault, not the program

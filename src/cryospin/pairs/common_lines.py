@@ -16,7 +16,7 @@ from torch import Tensor
 
 from cryospin.fourier.disk import moved
 from cryospin.pairs.centring import shifts_from_offsets
-from cryospin.pairs.lines import filtered, polar_lines
+from cryospin.pairs.lines import MARGIN, filtered, polar_lines
 from cryospin.pairs.matching import match_lines
 from cryospin.pairs.relations import CommonLines
 from cryospin.pairs.synchronise import Synchronisation, Synchronised
@@ -26,7 +26,7 @@ from cryospin.particles.prepare import PreparedParticles
 PairProgress = Callable[[str, int, int], None]
 
 
-def _silent(label: str, done: int, total: int) -> None:
+def silent(label: str, done: int, total: int) -> None:
     """No progress is told."""
 
 
@@ -65,7 +65,7 @@ class CommonLineSolver:
         particles: PreparedParticles,
         power: Float[Tensor, " s"],
         shift_range_pixel: float,
-        progress: PairProgress = _silent,
+        progress: PairProgress = silent,
     ) -> PairPoses:
         """power: of the signal per shell, as `signal_power` has it."""
         shifts = torch.zeros(len(particles), 2, dtype=torch.float64)
@@ -92,9 +92,9 @@ class CommonLineSolver:
         shift_range_pixel: float,
         progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> CommonLines:
-        disk = particles.disk.prefix(settings.radius)
+        disk = particles.disk.prefix(settings.radius + MARGIN)
         values = moved(filtered(particles, power, disk), -shifts_pixel.float(), disk)
-        lines = polar_lines(values, disk, settings.lines, self.first_radius)
+        lines = polar_lines(values, disk, settings.lines, self.first_radius, settings.radius)
         return match_lines(lines, shift_range_pixel, progress)
 
     def synchronised(self, lines: CommonLines) -> Synchronised:

@@ -17,6 +17,8 @@ from torch import Tensor
 from cryospin.fourier.disk import FourierDisk, coefficients_to_images
 from cryospin.particles.prepare import PreparedParticles
 
+MARGIN = 2.0
+"""Fourier pixels beyond the last radius that lines need, to be what they are in the image."""
 _BATCH = 200
 
 
@@ -59,11 +61,15 @@ def filtered(
 
 
 def polar_lines(
-    coefficients: Complex[Tensor, "n k"], disk: FourierDisk, lines: int, first_radius: float
+    coefficients: Complex[Tensor, "n k"],
+    disk: FourierDisk,
+    lines: int,
+    first_radius: float,
+    last_radius: float,
 ) -> PolarLines:
-    """Lines out to the disk's radius, a Fourier pixel between points."""
+    """Lines with a Fourier pixel between points, of images that reach `MARGIN` further."""
     side = 2 * int(np.ceil(disk.radius + 1))
-    radii = torch.arange(first_radius, disk.radius + 1e-6)
+    radii = torch.arange(first_radius, min(last_radius, disk.radius) + 1e-6)
     matrix = _polar_matrix(side, lines, first_radius, float(radii[-1]))
     parts = []
     for first in range(0, len(coefficients), _BATCH):

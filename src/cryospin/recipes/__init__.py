@@ -18,6 +18,7 @@ RECIPES = (
     "cryoposenet",
     "branch-and-bound",
     "common-lines",
+    "pairwise",
 )
 
 

@@ -1,0 +1,76 @@
+"""`cryospin pairs`: the learned relation between two images."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer import Option
+
+from cryospin.cli.threads import configure_threads
+from cryospin.errors import UsageError
+
+pairs = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Learn what two images of an unknown molecule say about their orientations.",
+)
+
+
+@pairs.callback()
+def options() -> None:
+    """Without it a group of one command would be that command."""
+
+
+@pairs.command("train")
+def train(
+    out: Annotated[Path, Option(help="File to write (.safetensors).")],
+    steps: Annotated[int, Option(min=1, help="0.3 s of a core each.")] = 10_000,
+    made_up: Annotated[int, Option(min=0, help="Made-up molecules to learn from.")] = 300,
+    models: Annotated[
+        Path | None, Option(help="Folder of PDB or mmCIF files to learn from, too.")
+    ] = None,
+    without: Annotated[str, Option(help="NAME,... of models to leave out, to be judged on.")] = "",
+    seed: Annotated[int, Option(help="Same seed, same weights.")] = 0,
+    threads: Annotated[int | None, Option(help="Default: all cores available.")] = None,
+) -> None:
+    """Train the network of recipe pairwise on simulated images.
+
+    Stopped, it goes on where it was when called again: OUT.state keeps the last state.
+    """
+    if models is not None and not models.is_dir():
+        raise UsageError(f"no such folder: {models}\n  fix: --models FOLDER, or leave it out")
+    if not made_up and models is None:
+        raise UsageError("nothing to learn from\n  fix: --made-up 300, or --models FOLDER")
+    configure_threads(threads)
+    from cryospin.io.atomic import check_output_directory
+    from cryospin.pairs.training import Training
+    from cryospin.pairs.weights import save_network
+    from cryospin.simulate.training_set import models_in, training_densities
+
+    check_output_directory(out.parent)
+    names = tuple(name.strip() for name in without.split(",") if name.strip())
+    chosen = () if models is None else models_in(models, names)
+    print(f"{made_up} made-up molecules, {len(chosen)} models", file=sys.stderr)
+    densities = training_densities(made_up, chosen, seed)
+    training = Training(steps=steps)
+    state = out.with_name(out.name + ".state")
+    losses: list[float] = []
+
+    def report(step: int, loss: float) -> None:
+        losses.append(loss)
+        if step % 100 == 0 or step == steps:
+            recent = losses[-100:]
+            mean = sum(recent) / len(recent)
+            print(f"step {step} of {steps}: {mean:.3f} nats", file=sys.stderr, flush=True)
+
+    network = training.run(densities, seed, state, report)
+    told = {
+        "command": f"cryospin pairs train --steps {steps} --made-up {made_up} --seed {seed}",
+        "models": ",".join(path.name for path in chosen),
+    }
+    save_network(out, network, told)
+    state.unlink(missing_ok=True)
+    print(out)

@@ -1,0 +1,65 @@
+"""What the network is asked for: a probability over lines and tilts that allows for its own bins.
+
+Two answers are as far apart as their S: where views nearly coincide many lines are right.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from cryospin.pairs.network import PairNetworkShape
+
+
+def directions(shape: PairNetworkShape) -> tuple[Float[Tensor, "b 2"], Float[Tensor, "b 2"]]:
+    """c and p of every ray."""
+    angle = torch.arange(2 * shape.lines) * (math.pi / shape.lines)
+    c = torch.stack([angle.cos(), angle.sin()], dim=-1)
+    return c, torch.stack([-c[:, 1], c[:, 0]], dim=-1)
+
+
+def similarities(
+    blocks: Float[Tensor, "p 2 2"], shape: PairNetworkShape
+) -> Float[Tensor, "p t a b"]:
+    """-|S(t, a, b) - S|^2 for every answer there is."""
+    c, p = directions(shape)
+    half = shape.lines
+    along = torch.einsum("ax,pxy,by->pab", c[:half], blocks, c)[:, None]
+    across = torch.einsum("ax,pxy,by->pab", p[:half], blocks, p)[:, None]
+    cosine = shape.tilt_cosines[:, None, None]
+    own = blocks.square().sum(dim=(-1, -2))[:, None, None, None]
+    return 2.0 * (along + cosine * across) - (1.0 + cosine.square()) - own
+
+
+def target(
+    blocks: Float[Tensor, "p 2 2"], shape: PairNetworkShape, width: float = 0.2
+) -> Float[Tensor, "p t a b"]:
+    """exp(-|S(t, a, b) - S|^2 / 2 width^2), of sum 1 over all answers."""
+    logits = similarities(blocks, shape) / (2.0 * width**2)
+    return torch.softmax(logits.flatten(1), dim=1).view(logits.shape)
+
+
+def cross_entropy(
+    logits: Float[Tensor, "p t a b"], wanted: Float[Tensor, "p t a b"]
+) -> Float[Tensor, " p"]:
+    """In nats, less the target's own entropy: 0 is perfect."""
+    found = torch.log_softmax(logits.flatten(1), dim=1)
+    wanted = wanted.flatten(1)
+    own = torch.special.entr(wanted).sum(dim=1)
+    return -(wanted * found).sum(dim=1) - own
+
+
+def expected_blocks(
+    logits: Float[Tensor, "p t a b"], shape: PairNetworkShape
+) -> Float[Tensor, "p 2 2"]:
+    """The mean S under the network's probabilities: shorter the less it is sure."""
+    share = torch.softmax(logits.flatten(1), dim=1).view(logits.shape)
+    c, p = directions(shape)
+    half = shape.lines
+    tilted = torch.einsum("ptab,t->pab", share, shape.tilt_cosines)
+    return torch.einsum("pab,ax,by->pxy", share.sum(dim=1), c[:half], c) + torch.einsum(
+        "pab,ax,by->pxy", tilted, p[:half], p
+    )
