@@ -5,19 +5,24 @@ from __future__ import annotations
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 from typer import Argument, Option
 
+from cryospin.cli.bench_pairs import pairs
 from cryospin.cli.reconstruct import Device
 from cryospin.cli.threads import configure_threads
+
+Number = TypeVar("Number", int, float)
 
 bench = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     help="Compare methods on the same simulated images, and measure their cost.",
 )
+
+bench.command("pairs")(pairs)
 
 
 class Scale(StrEnum):
@@ -84,7 +89,7 @@ def paper(
         setting,
         _listed(recipes) or RECIPES,
         tuple(Structure.parse(text) for text in _listed(structures) or PAPER_STRUCTURES),
-        _integers(seeds),
+        _numbers("--seeds", seeds, int),
         _listed(parts) or PARTS,
         max_minutes,
         epochs,
@@ -160,8 +165,8 @@ def switch(
 
     plan = SwitchPlan(
         tuple(Structure.parse(text) for text in _listed(structures) or PAPER_STRUCTURES),
-        tuple(Setting(particles, box, float(snr)) for snr in _listed(snrs)),
-        _integers(steps),
+        tuple(Setting(particles, box, snr) for snr in _numbers("--snrs", snrs, float)),
+        _numbers("--steps", steps, int),
         seed,
     )
     print(compare_switches(plan, models, out, _command(), _say))
@@ -190,15 +195,17 @@ def _listed(text: str | None) -> tuple[str, ...]:
     return tuple(part.strip() for part in (text or "").split(",") if part.strip())
 
 
-def _integers(text: str) -> tuple[int, ...]:
+def _numbers(option: str, text: str, kind: type[Number]) -> tuple[Number, ...]:
+    """What stands between the commas of an option. Raises UsageError where there is no number."""
     from cryospin.errors import UsageError
 
     try:
-        found = tuple(int(part) for part in _listed(text))
+        found = tuple(kind(part) for part in _listed(text))
     except ValueError:
         found = ()
     if not found:
-        raise UsageError(f"--seeds must be whole numbers, got {text!r}\n  fix: --seeds 1,2")
+        wanted = "whole numbers" if kind is int else "numbers"
+        raise UsageError(f"{option} must be {wanted}, got {text!r}\n  fix: {option} 1,2")
     return found
 
 
