@@ -18,7 +18,7 @@ _LEAST_FOUND_SHELLS = 8.0
 # A shell of one size and symmetry agrees with another by itself: from scratch, real apoferritin
 # ends in a wrong map whose halves share FSC 0.5 to shell 9.8 and 0.143 to 12.3.
 _LEAST_SHELLS = 10.5
-# nothing can be reconstructed from views this few: it is how a wrong map explains all images
+# views this few are how a wrong map explains all images, unless the other half's map agrees
 _DEGENERATE = 0.06
 _ENOUGH_VIEWS = 1200
 # 90 % of views within 20 degrees of a great circle give 0.19, even views 0.35 to 0.45
@@ -114,16 +114,17 @@ def _evidence(m: Measures) -> Iterator[Evidence]:
         )
     if m.half_views is not None and m.symmetry == "C1":
         percent = f"{100 * m.half_views:.0f} %"
+        found_again = m.cross is not None and m.cross.found_again >= _FOUND_AGAIN
         if m.particles > _ENOUGH_VIEWS:
             yield Evidence(
                 "directions that hold half of the views",
                 m.half_views,
                 "share of the sphere",
                 _DEGENERATE,
-                m.half_views >= _DEGENERATE,
+                m.half_views >= _DEGENERATE or found_again,
                 FAILED,
-                f"half of the particles were given {percent} of the view directions: a map that "
-                "explains images so is not of the particle",
+                f"half of the particles were given {percent} of the view directions, and the other "
+                "half's map gives them others: a map that explains images so is not of the particle",
             )
         yield Evidence(
             "evenness of the views",
