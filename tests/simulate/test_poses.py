@@ -25,6 +25,17 @@ def test_equator_holds_nine_views_in_ten() -> None:
     assert (poses.rotations[:, 2, 2] > 0.5).any() and (poses.rotations[:, 2, 2] < -0.5).any()
 
 
+def test_pole_holds_nine_views_in_ten() -> None:
+    poses = draw_poses(4000, max_shift_pixel=0.0, pixel_size_angstrom=1.0, views="pole", seed=1)
+    height = poses.rotations[:, 2, 2]
+    inside = height > np.cos(np.radians(25.0))
+    assert abs(inside.double().mean() - 0.9) < 5 * np.sqrt(0.9 * 0.1 / 4000)
+    # even within the cap, and outside it
+    middle = 0.5 * (1 + np.cos(np.radians(25.0)))
+    assert abs((height[inside] > middle).double().mean() - 0.5) < 5 * np.sqrt(0.25 / 3600)
+    assert height.min() < -0.9
+
+
 def test_shifts_fill_the_square_in_angstrom() -> None:
     shifts = draw_poses(4000, max_shift_pixel=3.0, pixel_size_angstrom=2.0, seed=1).shifts_angstrom
     assert shifts.abs().max() <= 6.0

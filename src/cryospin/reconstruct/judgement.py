@@ -123,8 +123,9 @@ def _evidence(m: Measures) -> Iterator[Evidence]:
                 _DEGENERATE,
                 m.half_views >= _DEGENERATE or found_again,
                 FAILED,
-                f"half of the particles were given {percent} of the view directions, and the other "
-                "half's map gives them others: a map that explains images so is not of the particle",
+                f"half of the particles were given {percent} of the view directions, and the "
+                "other half's map gives them others: a map that explains images so is not of the "
+                "particle",
             )
         yield Evidence(
             "evenness of the views",

@@ -29,7 +29,8 @@ def draw_poses(
 
     "uniform": Haar measure on SO(3). "equator": 90 % of the view directions lie within 20
     degrees of the plane normal to the molecule's z axis, uniformly there, the others
-    uniformly outside. "pole": 90 % lie within 25 degrees of that axis. Shifts: x and y uniform in [-max, max] pixels, written in Angstrom.
+    uniformly outside. "pole": 90 % lie within 25 degrees of that axis. Shifts: x and y uniform
+    in [-max, max] pixels, written in Angstrom.
     """
     uniform = np.stack([generator_for(seed, "pose", i).random(6) for i in range(particles)])
     cosine_tilt = 2.0 * uniform[:, 0] - 1.0
