@@ -27,7 +27,7 @@ SHRUNK = {
     "--particles": "300",
     "--box": "32",
     "--pixel-size": "5",
-    "--snr": "2",
+    "--snr": "4",
     "--max-shift": "0",
 }
 _BLOCK = re.compile(

@@ -97,8 +97,3 @@ def test_json_holds_every_finding(table: Path, capsys: pytest.CaptureFixture[str
     assert found["plan"]["memory_bytes"] > 0 and found["plan"]["seconds"] > 0
     assert found["background_deviation"]["median"] == pytest.approx(1.0, abs=0.1)
     assert found["too_close"] is None
-
-
-def test_no_table_at_all(tmp_path: Path) -> None:
-    with pytest.raises(BadDataError, match="nowhere.star"):
-        check(tmp_path / "nowhere.star")

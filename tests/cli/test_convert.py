@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from cryospin.cli.check import check
 from cryospin.cli.convert import Format, convert
-from cryospin.errors import BadDataError, UsageError
+from cryospin.errors import BadDataError
 from cryospin.evaluate.run import evaluate_run
 from cryospin.io.formats import FORMATS, read_particles_of_any_kind, write_beside
 from cryospin.io.mrc import StackWriter, read_images
@@ -163,22 +163,6 @@ def test_what_is_lost_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     (tmp_path / "far").mkdir()
     convert(home, tmp_path / "far" / "x.star")
     assert "not found from" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    ("source", "out", "options", "words"),
-    [
-        ("in.star", "x.npz", {}, "what format"),
-        ("in.star", "x.star", {"to": Format.cryosparc}, "ends in .cs"),
-        ("in.star", "in.star", {}, "is the input"),
-    ],
-)
-def test_wishes_that_make_no_sense(
-    tmp_path: Path, source: str, out: str, options: dict[str, Format], words: str
-) -> None:
-    table(tmp_path)
-    with pytest.raises(UsageError, match=words):
-        convert(tmp_path / source, tmp_path / out, **options)
 
 
 def test_like_a_table_of_other_particles(tmp_path: Path) -> None:

@@ -67,10 +67,3 @@ def test_align_superimposes_first(maps: Path, capsys: pytest.CaptureFixture[str]
     assert not found["alignment"]["flipped"]
     assert run("fsc", maps / "turned.mrc", maps / "a.mrc", "--align") == 0
     assert "A was turned onto B" in capsys.readouterr().out
-
-
-def test_errors_name_what_is_wrong(maps: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("fsc", maps / "a.mrc", maps / "nowhere.mrc") == 2
-    assert "no such file" in capsys.readouterr().err
-    assert run("fsc", maps / "a.mrc", maps / "small.mrc") == 3
-    assert "32 and 16 voxels" in capsys.readouterr().err

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from cryospin.cli.report import report
-from cryospin.errors import BadDataError
 
 
 def test_the_page_is_written_and_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -16,8 +15,3 @@ def test_the_page_is_written_and_named(tmp_path: Path, capsys: pytest.CaptureFix
     report(tmp_path)
     assert capsys.readouterr().out.strip() == str(tmp_path / "report.html")
     assert "Converged" in (tmp_path / "report.html").read_text()
-
-
-def test_a_folder_that_is_no_run(tmp_path: Path) -> None:
-    with pytest.raises(BadDataError, match="cryospin reconstruct"):
-        report(tmp_path)

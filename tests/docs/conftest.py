@@ -37,7 +37,7 @@ def quick_recipe() -> object:
     few = {"starts": 1, "fewest_iterations": 16, "final_iterations": 4, "shifts_per_axis": 1}
     search = replace(full.starts.search, **few)
     assignment = GlobalAssignment(OrientationGrid.of(3, 18), hypotheses=3)
-    quick = AbInitio(IndependentStarts(search, assignment, attempts=1), full.refinement)
+    quick = AbInitio(IndependentStarts(search, assignment, attempts=3), full.refinement)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cryospin.recipes.exhaustive, "recipe", lambda: quick)
         yield
@@ -48,7 +48,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, quick_recipe: object) -> 
     folder = tmp_path_factory.mktemp("a reader's folder")
     molecule = chain_molecule(1)
     poses = draw_poses(COUNT, max_shift_pixel=0.0, pixel_size_angstrom=PIXEL, seed=1)
-    simulate(molecule, poses, Microscope(BOX, PIXEL, 2.0, draw_ctf(COUNT, 1), seed=1), folder)
+    simulate(molecule, poses, Microscope(BOX, PIXEL, 4.0, draw_ctf(COUNT, 1), seed=1), folder)
     write_model(folder / "6vxx.pdb.gz", molecule.positions_angstrom)
     reconstruct(folder / "particles.star", folder / "run", threads=1)
     for name in ("map", "half1", "half2", "mask"):

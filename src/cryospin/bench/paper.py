@@ -32,9 +32,9 @@ _SPEED_IMAGES = 1000
 def compare(plan: Plan, models: Path, out: Path, command: str, tell: Tell) -> tuple[Path, Path]:
     """Everything the plan asks for; bench.md and bench.html, headed by `command`."""
     plan.check()
-    check_output_directory(out)
     for structure in plan.structures:
         model_file(structure.name, models)  # all there, before the first hour is spent
+    check_output_directory(out)
     bench = _Bench(plan, models, out, Ledger(out / "results.jsonl"), tell)
     return write_page(out, "Methods side by side", command, bench.sections(), device=plan.device)
 

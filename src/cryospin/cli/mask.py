@@ -7,7 +7,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from cryospin.errors import UsageError
+from cryospin.errors import BadDataError, UsageError
 
 
 def mask(
@@ -37,6 +37,9 @@ def mask(
     if radius is not None:
         width = max(8.0, 4 * pixel) if edge is None else edge
         made = spherical_mask(source.box, pixel, radius, width)
+    elif not bool((source.values != source.values[0, 0, 0]).any()):
+        fix = "give a map of a molecule, or --radius for a sphere"
+        raise BadDataError("the map is empty: nothing stands out", file=density, fix=fix)
     else:
         made = soft_mask(source, lowpass, dilation, edge)
     write_map(out, made)

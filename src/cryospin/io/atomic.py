@@ -65,22 +65,25 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
 def check_output_directory(path: Path | str, needed_bytes: int = 0) -> None:
     """Create the folder if need be and see that `needed_bytes` can be written there.
 
+    Space is looked at first: a refusal leaves no folder behind.
+
     Raises
     ------
     ResourceError: not creatable, not writable, or not enough free space.
     """
     directory = Path(path)
+    disk = next(place for place in (directory, *directory.absolute().parents) if place.exists())
+    free = shutil.disk_usage(disk).free
+    if free < needed_bytes:
+        raise ResourceError(
+            f"{directory}: {needed_bytes / 1e9:.2f} GB are needed, {free / 1e9:.2f} GB are free"
+            "\n  fix: free some space or write to another disk"
+        )
     try:
         directory.mkdir(parents=True, exist_ok=True)
         # permission bits lie on network disks and for root: only writing tells
         with tempfile.TemporaryFile(dir=directory) as probe:
             probe.write(b"x")
             probe.flush()
-        free = shutil.disk_usage(directory).free
     except OSError as error:
         raise resource_error(error, directory) from error
-    if free < needed_bytes:
-        raise ResourceError(
-            f"{directory}: {needed_bytes / 1e9:.2f} GB are needed, {free / 1e9:.2f} GB are free"
-            "\n  fix: free some space or write to another disk"
-        )

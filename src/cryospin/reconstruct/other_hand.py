@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from cryospin.errors import BadDataError, UsageError
-from cryospin.io.atomic import atomic_path
+from cryospin.io.atomic import atomic_path, check_output_directory
 from cryospin.io.formats import read_particles_of_any_kind, write_beside
 from cryospin.io.mrc import read_map, write_map
 from cryospin.rotations.align import mirror_rotations
@@ -29,7 +30,7 @@ def write_other_hand(run: Path, out: Path) -> None:
     Raises
     ------
     UsageError: no run that converged there; `out` is the run's own folder.
-    BadDataError: its table has no poses.
+    BadDataError: its table has no poses, or one of its files is damaged; nothing is written then.
     ResourceError: the disk does not take it.
     """
     if out.resolve() == run.resolve():
@@ -43,12 +44,12 @@ def write_other_hand(run: Path, out: Path) -> None:
         missing = "rlnAngleRot" if stack.poses is None else "rlnRandomSubset"
         fix = "give a folder that cryospin reconstruct wrote"
         raise BadDataError("no such column", file=table, column=missing, fix=fix)
-    result = json.loads((run / "result.json").read_text())
-    out.mkdir(parents=True, exist_ok=True)
+    result = _told(run / "result.json")
+    maps = {name: read_map(run / name) for name in MAPS if (run / name).is_file()}
+    check_output_directory(out)
     (out / "result.json").unlink(missing_ok=True)
-    for name in MAPS:
-        if (run / name).is_file():
-            write_map(out / name, mirrored(read_map(run / name)))
+    for name, density in maps.items():
+        write_map(out / name, mirrored(density))
     poses = replace(stack.poses, rotations=mirror_rotations(stack.poses.rotations))
     write_beside(out, stack, poses, stack.half_set)
     for name in _CARRIED:
@@ -58,3 +59,13 @@ def write_other_hand(run: Path, out: Path) -> None:
     result["hand_flipped_from"] = str(run)
     with atomic_path(out / "result.json") as temporary:
         temporary.write_text(json.dumps(result, indent=1))
+
+
+def _told(path: Path) -> dict[str, Any]:
+    """result.json. Raises BadDataError where it is none."""
+    try:
+        told = json.loads(path.read_text())
+    except ValueError as error:
+        fix = "give a folder that cryospin reconstruct wrote"
+        raise BadDataError(f"not JSON: {error}", file=path, fix=fix) from error
+    return told

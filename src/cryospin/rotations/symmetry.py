@@ -47,8 +47,8 @@ def symmetry_group(name: str) -> Float[Tensor, "g 3 3"]:
     match = re.fullmatch(r"([CD])(\d+)", upper)
     if match is None or not 1 <= int(match[2]) <= _LARGEST_ORDER:
         raise UsageError(
-            f"unknown symmetry {name!r}: use Cn or Dn (n from 1 to {_LARGEST_ORDER}), T, O, I, "
-            "I1, I2, I3 or I4"
+            f"unknown symmetry {name!r}\n  fix: use Cn or Dn (n from 1 to {_LARGEST_ORDER}), T, O, "
+            "I, I1, I2, I3 or I4"
         )
     generators = [(int(match[2]), (0.0, 0.0, 1.0))]
     if match[1] == "D":

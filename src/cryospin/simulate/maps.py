@@ -78,7 +78,7 @@ def read_map_molecule(path: Path, pixel_size_angstrom: float) -> MapMolecule:
     if not path.is_file():
         raise UsageError(f"no such file: {path}")
     if path.suffix != ".gz" and any(read_header(path).voxel_size_angstrom):
-        return map_molecule(read_map(path, pad_to_cube=True), pixel_size_angstrom)
+        return map_molecule(read_map(path, pad_to_cube=True), pixel_size_angstrom, path)
     with tempfile.NamedTemporaryFile(suffix=".mrc") as copy:
         try:
             with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as source:
@@ -90,20 +90,25 @@ def read_map_molecule(path: Path, pixel_size_angstrom: float) -> MapMolecule:
         if not any(read_header(copy.name).voxel_size_angstrom):
             with mrcfile.open(copy.name, mode="r+", permissive=True) as file:
                 file.voxel_size = pixel_size_angstrom
-        return map_molecule(read_map(copy.name, pad_to_cube=True), pixel_size_angstrom)
+        return map_molecule(read_map(copy.name, pad_to_cube=True), pixel_size_angstrom, path)
 
 
-def map_molecule(density: DensityMap, pixel_size_angstrom: float) -> MapMolecule:
+def map_molecule(
+    density: DensityMap, pixel_size_angstrom: float, source: Path | None = None
+) -> MapMolecule:
     """The map, centred on the centre of mass of what stands out by two standard deviations.
 
     A map finer than the pixels is blurred to what they resolve: by a Gaussian of
     `BLUR_PIXEL` pixels less (in quadrature) as many of its own voxels.
+
+    Raises BadDataError, which names `source`, for a flat map.
     """
     values = density.values.numpy().astype(np.float64)
     threshold = values.mean() + 2.0 * values.std()
     occupied = np.argwhere(values > threshold)
     if len(occupied) == 0:
-        raise BadDataError("the map is flat: no voxel stands out", fix="give a map of a molecule")
+        problem, fix = "the map is flat: no voxel stands out", "give a map of a molecule"
+        raise BadDataError(problem, file=source, fix=fix)
     mass = values[tuple(occupied.T)]
     centre = mass @ occupied / mass.sum()
     distance = np.linalg.norm(occupied - centre, axis=1)

@@ -19,6 +19,7 @@ from cryospin.errors import BadDataError
 from cryospin.fourier.fsc import shell_sums, shells_of_spectrum
 from cryospin.fourier.volume import volume_of_spectrum, volume_spectrum
 from cryospin.types import DensityMap
+from cryospin.volumes.alignment import check_comparable
 from cryospin.volumes.masks import soft_mask
 from cryospin.volumes.resolution import HalfMapResolution, half_map_resolution
 
@@ -58,6 +59,7 @@ def postprocess_halves(
     ------
     BadDataError: maps of unequal box or voxel size, and half-maps that agree nowhere.
     """
+    check_comparable(half1, half2)
     total = DensityMap(0.5 * (half1.values + half2.values), half1.pixel_size_angstrom)
     mask = soft_mask(total) if mask is None else mask
     resolution = half_map_resolution(half1, half2, mask, seed)

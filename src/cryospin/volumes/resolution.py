@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
+from cryospin.errors import BadDataError
 from cryospin.fourier.fsc import (
     correlate_shells,
     fourier_shell_correlation,
@@ -58,10 +59,13 @@ def half_map_resolution(
 ) -> HalfMapResolution:
     """FSC between superimposed half-maps: unmasked, masked, and corrected for the mask.
 
-    Raises BadDataError for maps of unequal box or voxel size.
+    Raises BadDataError for maps of unequal box or voxel size, and for a mask of zeros.
     """
     check_comparable(half1, half2)
     check_comparable(half1, mask)
+    if not bool(mask.values.any()):
+        fix = "give a mask that is 1 on the particle (cryospin mask)"
+        raise BadDataError("the mask is empty: 0 everywhere", fix=fix)
     first, second = half1.values, half2.values
     spectra = volume_spectrum(first), volume_spectrum(second)
     unmasked = correlate_shells(*spectra)

@@ -1,0 +1,349 @@
+"""Bad input in, clear error out, for every command: one table.
+
+A row is a command, what is wrong with its input, the exit code, and words of the message: the
+file, row, column and value at fault and the cure, as far as they apply. In every case nothing is
+written, nothing lost, and no traceback shown.
+"""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+import typer
+
+from bad_inputs import (
+    Spoil,
+    cs_without,
+    cut,
+    fingerprints,
+    full_disk,
+    gone,
+    holds,
+    images,
+    nothing,
+    only,
+    pickle_with_code,
+    replaced,
+    stack_of_box,
+    value,
+    without,
+    write_inputs,
+)
+from cryospin.cli.main import build_app, main
+
+SIMULATE = "simulate map.mrc --out out --particles 5 --box 16 --pixel-size 6 --snr 1"
+RECONSTRUCT = "reconstruct particles.star --out out"
+EVALUATE = "evaluate run --truth truth.star --map truth.mrc"
+PAPER = "bench paper --models . --out out"
+SWITCH = "bench switch --models . --out out"
+
+TABLE: list[tuple[str, Spoil, int, tuple[str, ...]]] = [
+    # demo
+    ("demo --out out --particles 10", nothing, 2, ("--particles", "400")),
+    ("demo --out text.txt/below --particles 400", nothing, 5, ("text.txt/below", "is a file")),
+    ("demo --out out --threads 0", nothing, 2, ("--threads", "at least 1")),
+    ("demo --out out --particles 400", full_disk, 5, ("GB are free", "fix:")),
+    # simulate
+    (SIMULATE.replace("map.mrc", "none.pdb"), nothing, 2, ("no such file", "none.pdb")),
+    (SIMULATE.replace("map.mrc", "text.txt"), nothing, 2, ("text.txt", ".pdb")),
+    (SIMULATE.replace("map.mrc", "run"), nothing, 2, ("run",)),
+    (SIMULATE.replace("map.mrc", "model.pdb"), holds("model.pdb", "no atom"), 3, ("model.pdb",)),
+    (
+        SIMULATE.replace("map.mrc", "model.pdb"),
+        holds("model.pdb", b"\xff\0\x80"),
+        3,
+        ("model.pdb",),
+    ),
+    (SIMULATE, holds("map.mrc", "no map"), 3, ("map.mrc",)),
+    (SIMULATE, cut("map.mrc"), 3, ("map.mrc", "bytes")),
+    (SIMULATE.replace("map.mrc", "nan.mrc"), nothing, 3, ("nan.mrc", "NaN")),
+    (SIMULATE.replace("map.mrc", "empty.mrc"), nothing, 3, ("empty.mrc",)),
+    (SIMULATE.replace("--box 16", "--box 17"), nothing, 2, ("--box", "even", "17")),
+    (SIMULATE.replace("--box 16", "--box -16"), nothing, 2, ("--box", "equal to 16")),
+    (SIMULATE.replace("size 6", "size 1"), nothing, 2, ("wide", "use a pixel of")),
+    (SIMULATE.replace("size 6", "size -6"), nothing, 2, ("--pixel-size", "equal to 0.1")),
+    (SIMULATE.replace("--snr 1", "--snr 0"), nothing, 2, ("--snr", "0")),
+    (SIMULATE.replace("--snr 1", "--snr nan"), nothing, 2, ("--snr", "greater")),
+    (SIMULATE.replace("particles 5", "particles 0"), nothing, 2, ("--particles", "equal to 1")),
+    (SIMULATE.replace("particles 5", "particles few"), nothing, 2, ("--particles", "integer")),
+    (SIMULATE + " --max-shift -1", nothing, 2, ("--max-shift", "equal to 0")),
+    (SIMULATE + " --threads 0", nothing, 2, ("--threads",)),
+    (SIMULATE + " --views side", nothing, 2, ("--views", "uniform")),
+    (SIMULATE + " --assembly", nothing, 2, ("--assembly", "atomic model")),
+    (SIMULATE + " --ctf-from none.npz", nothing, 2, ("no such file", "none.npz")),
+    (SIMULATE + " --ctf-from text.txt", nothing, 3, ("text.txt",)),
+    (SIMULATE + " --ctf-from particles.star", without("rlnDefocusU"), 3, ("rlnDefocusU",)),
+    (SIMULATE.replace("--out out", "--out text.txt"), nothing, 5, ("text.txt", "is a file")),
+    (SIMULATE, full_disk, 5, ("GB are free", "fix:")),
+    # check
+    ("check none.star", nothing, 3, ("none.star",)),
+    ("check run", nothing, 3, ("run",)),
+    ("check text.txt", nothing, 3, ("text.txt",)),
+    ("check particles.star", holds("particles.star", ""), 3, ("particles.star", "fix:")),
+    ("check particles.star", only(0), 3, ("particles.star", "no rows")),
+    ("check particles.star", only(1), 3, ("particles.star", "1 particle", "fix:")),
+    ("check particles.star", cut("particles.star", 0.7), 3, ("particles.star",)),
+    ("check particles.star", without("rlnImageName"), 3, ("rlnImageName", "fix:")),
+    ("check particles.star", without("rlnDefocusU"), 3, ("rlnDefocusU", "fix:")),
+    (
+        "check particles.star",
+        value("rlnDefocusU", 7, "deep"),
+        3,
+        ("particles.star", "row 7", "rlnDefocusU", "deep"),
+    ),
+    ("check particles.star", value("rlnDefocusU", 7, "nan"), 3, ("row 7", "rlnDefocusU", "nan")),
+    (
+        "check particles.star",
+        value("rlnDefocusU", 7, "-9e9"),
+        3,
+        ("row 7", "rlnDefocusU", "-9e+09"),
+    ),
+    (
+        "check particles.star",
+        value("rlnImageName", 3, "x@a.mrcs"),
+        3,
+        ("row 3", "x@a.mrcs", "fix:"),
+    ),
+    (
+        "check particles.star",
+        value("rlnImageName", 3, "000001@particles.mrcs"),
+        3,
+        ("row 3", "also in row 1", "duplicate"),
+    ),
+    (
+        "check particles.star",
+        value("rlnImageName", 3, "000999@particles.mrcs"),
+        3,
+        ("row 3", "image 999", "which holds 120"),
+    ),
+    ("check particles.star", value("rlnOpticsGroup", 5, "9"), 3, ("row 5", "rlnOpticsGroup", "9")),
+    ("check particles.star", replaced("particles.star", " 300.0", " -300.0"), 3, ("rlnVoltage",)),
+    ("check particles.star", gone("particles.mrcs"), 3, ("row 1", "particles.mrcs", "not exist")),
+    ("check particles.star", cut("particles.mrcs"), 3, ("particles.mrcs", "bytes", "fix:")),
+    ("check particles.star", holds("particles.mrcs", "x"), 3, ("particles.mrcs",)),
+    ("check particles.star", stack_of_box(17), 3, ("box", "17", "even")),
+    ("check particles.star", images(30, float("nan")), 3, ("row 1", "30 of 120", "NaN", "fix:")),
+    ("check particles.star", images(30, 1.0), 3, ("row 1", "30 of 120", "same value")),
+    ("check particles.cs", holds("particles.cs", "no table"), 3, ("particles.cs",)),
+    ("check particles.cs", cut("particles.cs"), 3, ("particles.cs",)),
+    ("check particles.cs", cs_without("ctf/"), 3, ("particles.cs", "ctf/", "passthrough")),
+    ("check particles.cs", cs_without("blob/"), 3, ("particles.cs", "blob/path")),
+    ("check particles.cs", cs_without("uid"), 3, ("particles.cs", "uid")),
+    ("check particles.star --threads -1", nothing, 2, ("--threads",)),
+    # reconstruct: what check says, and its own options
+    (RECONSTRUCT.replace("particles.star", "none.star"), nothing, 3, ("none.star",)),
+    (RECONSTRUCT, only(1), 3, ("particles.star", "1 particle", "fix:")),
+    (RECONSTRUCT, cut("particles.mrcs"), 3, ("particles.mrcs", "bytes")),
+    (RECONSTRUCT, value("rlnDefocusU", 7, "nan"), 3, ("row 7", "rlnDefocusU")),
+    ("reconstruct particles.star", nothing, 2, ("--out",)),
+    (RECONSTRUCT + " --recipe exhaustiv", nothing, 2, ("exhaustiv", "fix: --recipe exhaustive")),
+    (RECONSTRUCT + " --symmetry Q3", nothing, 2, ("Q3", "fix:")),
+    (RECONSTRUCT + " --symmetry C0", nothing, 2, ("C0",)),
+    (RECONSTRUCT + " --device cuda", nothing, 2, ("cuda", "fix:")),
+    (RECONSTRUCT + " --device abacus", nothing, 2, ("abacus", "cpu")),
+    (RECONSTRUCT + " --threads 0", nothing, 2, ("--threads",)),
+    (RECONSTRUCT + " --particle-diameter -5", nothing, 2, ("--particle-diameter", "equal to 1")),
+    (RECONSTRUCT + " --max-resolution 0", nothing, 2, ("--max-resolution",)),
+    (RECONSTRUCT + " --max-shift -1", nothing, 2, ("--max-shift",)),
+    (RECONSTRUCT + " --batch-size 0", nothing, 2, ("--batch-size",)),
+    (RECONSTRUCT + " --initial-map none.mrc", nothing, 3, ("none.mrc",)),
+    (RECONSTRUCT + " --initial-map nan.mrc", nothing, 3, ("nan.mrc", "NaN")),
+    (RECONSTRUCT.replace("--out out", "--out text.txt"), nothing, 5, ("text.txt", "is a file")),
+    (RECONSTRUCT, full_disk, 5, ("GB are free", "fix:")),
+    # evaluate
+    ("evaluate nowhere --truth truth.star", nothing, 2, ("no such file", "fix:")),
+    ("evaluate run --truth none.star", nothing, 2, ("no such file", "none.star")),
+    ("evaluate run --truth particles.star", nothing, 3, ("particles.star", "rlnAngleRot")),
+    (EVALUATE, replaced("truth.star", "@part", "@other"), 3, ("none of its images",)),
+    (EVALUATE, holds("truth.star", "x"), 3, ("truth.star",)),
+    (EVALUATE, holds("run/result.json", "{"), 3, ("run/result.json", "not JSON", "fix:")),
+    (EVALUATE + " --symmetry Q3", nothing, 2, ("Q3",)),
+    (EVALUATE.replace("truth.mrc", "none.mrc"), nothing, 2, ("no such file", "none.mrc")),
+    (EVALUATE.replace("truth.mrc", "nan.mrc"), nothing, 3, ("nan.mrc", "NaN")),
+    (EVALUATE, cut("run/map.mrc"), 3, ("run/map.mrc", "bytes")),
+    # fsc
+    ("fsc map.mrc none.mrc", nothing, 2, ("no such file", "none.mrc")),
+    ("fsc map.mrc run", nothing, 2, ("run",)),
+    ("fsc map.mrc text.txt", nothing, 3, ("text.txt",)),
+    ("fsc map.mrc cut.mrc", nothing, 3, ("cut.mrc", "bytes")),
+    ("fsc map.mrc small.mrc", nothing, 3, ("16 and 8 voxels", "fix:")),
+    ("fsc map.mrc coarse.mrc", nothing, 3, ("6.0000 and 12.0000", "fix:")),
+    ("fsc map.mrc slab.mrc", nothing, 3, ("slab.mrc", "16 x 16 x 8", "no cube", "fix:")),
+    ("fsc map.mrc nan.mrc", nothing, 3, ("nan.mrc", "NaN", "fix:")),
+    ("fsc map.mrc no_voxel.mrc", nothing, 3, ("no_voxel.mrc", "voxel size", "fix:")),
+    ("fsc odd.mrc odd.mrc --align", nothing, 3, ("15 voxels", "even", "fix:")),
+    ("fsc map.mrc truth.mrc --mask small.mrc", nothing, 3, ("16 and 8 voxels",)),
+    ("fsc map.mrc truth.mrc --mask empty.mrc", nothing, 3, ("mask",)),
+    # convert
+    ("convert none.star x.cs", nothing, 3, ("none.star",)),
+    ("convert particles.star x.npz", nothing, 2, ("x.npz", "what format", ".star")),
+    ("convert particles.star x.star --to cryosparc", nothing, 2, ("ends in .cs",)),
+    ("convert particles.star x.star --to eman", nothing, 2, ("--to", "eman", "relion-3.1")),
+    ("convert particles.star particles.star", nothing, 2, ("is the input", "fix:")),
+    ("convert particles.star run/none/x.cs", nothing, 5, ("x.cs", "folder does not exist")),
+    ("convert particles.star x.cs --like none.star", nothing, 3, ("none.star",)),
+    (
+        "convert particles.star x.star --like truth.star",
+        replaced("truth.star", "@part", "@other"),
+        3,
+        ("row 1", "000001@particles.mrcs", "truth.star", "fix:"),
+    ),
+    ("convert particles.star x.cs", full_disk, 5, ("x.cs", "disk is full", "fix:")),
+    ("convert particles.cs x.star", holds("particles.cs", b"\x93NUMPY\1\0"), 3, ("particles.cs",)),
+    ("convert particles.cs x.star --passthrough none.cs", nothing, 3, ("none.cs",)),
+    ("convert particles.poses.pkl x.star", nothing, 3, ("names no images", "--poses")),
+    ("convert particles.txt x.star", pickle_with_code, 3, ("particles.poses.pkl", "mkdir")),
+    ("convert particles.txt x.star", gone("particles.ctf.pkl"), 3, ("ctf", "fix:")),
+    ("convert particles.txt x.star", holds("particles.txt", "none.mrcs"), 3, ("none.mrcs",)),
+    ("convert particles.txt x.star", cut("particles.poses.pkl"), 3, ("particles.poses.pkl",)),
+    # report
+    ("report nowhere", nothing, 3, ("nowhere", "cryospin reconstruct")),
+    ("report text.txt", nothing, 3, ("text.txt",)),
+    ("report run", holds("run/result.json", "{"), 3, ("run/result.json", "run's result", "fix:")),
+    ("report run", holds("run/result.json", "[]"), 3, ("run/result.json",)),
+    ("report run", full_disk, 5, ("report.html", "disk is full")),
+    # flip-hand
+    ("flip-hand nowhere", nothing, 2, ("nowhere", "fix:")),
+    ("flip-hand run --out run", nothing, 2, ("own folder", "fix:")),
+    ("flip-hand run", gone("run/map.mrc"), 2, ("no finished map in run", "fix:")),
+    ("flip-hand run", gone("run/particles.star"), 3, ("run/particles.star",)),
+    ("flip-hand run", without("rlnAngleRot", "run/particles.star"), 3, ("rlnAngleRot",)),
+    ("flip-hand run", holds("run/result.json", "{"), 3, ("run/result.json", "JSON", "fix:")),
+    ("flip-hand run", cut("run/half2.mrc"), 3, ("run/half2.mrc", "bytes")),
+    ("flip-hand run --out text.txt", nothing, 5, ("text.txt", "is a file")),
+    # mask
+    ("mask none.mrc --out x.mrc", nothing, 3, ("none.mrc",)),
+    ("mask nan.mrc --out x.mrc", nothing, 3, ("nan.mrc", "NaN")),
+    ("mask slab.mrc --out x.mrc", nothing, 3, ("slab.mrc", "no cube")),
+    ("mask empty.mrc --out x.mrc", nothing, 3, ("empty.mrc", "nothing stands out", "fix:")),
+    ("mask map.mrc --out x.mrc --radius -1", nothing, 2, ("--radius", "equal to 0.1")),
+    ("mask map.mrc --out x.mrc --radius 20 --lowpass 9", nothing, 2, ("--radius", "fix:")),
+    ("mask map.mrc --out x.mrc", full_disk, 5, ("x.mrc", "disk is full")),
+    # lowpass
+    ("lowpass none.mrc 20 --out x.mrc", nothing, 3, ("none.mrc",)),
+    ("lowpass map.mrc 3 --out x.mrc", nothing, 2, ("3 Angstrom", "at least 12")),
+    ("lowpass map.mrc nan --out x.mrc", nothing, 2, ("nan", "fix:")),
+    ("lowpass map.mrc fine --out x.mrc", nothing, 2, ("resolution", "number")),
+    ("lowpass map.mrc 20 --out run", nothing, 5, ("run", "folder", "fix:")),
+    ("lowpass map.mrc 20 --out none/x.mrc", nothing, 5, ("x.mrc", "folder does not exist")),
+    # crop
+    ("crop none.mrc --out x.mrc --box 8", nothing, 3, ("none.mrc",)),
+    ("crop map.mrc --out x.mrc", nothing, 2, ("nothing to do", "--box")),
+    ("crop map.mrc --out x.mrc --box 9", nothing, 3, ("9", "even")),
+    ("crop map.mrc --out x.mrc --box -8", nothing, 3, ("-8", "fix:")),
+    ("crop map.mrc --out x.mrc --pixel-size 0", nothing, 2, ("--pixel-size",)),
+    ("crop map.mrc --out x.mrc --pixel-size nan", nothing, 2, ("--pixel-size", "greater")),
+    ("crop map.mrc --out x.mrc --box 100000", nothing, 5, ("memory",)),
+    ("crop map.mrc --out x.mrc --box 8", full_disk, 5, ("x.mrc", "disk is full")),
+    # postprocess
+    ("postprocess half1.mrc none.mrc --out out", nothing, 3, ("none.mrc",)),
+    ("postprocess half1.mrc small.mrc --out out", nothing, 3, ("16 and 8 voxels", "fix:")),
+    ("postprocess half1.mrc coarse.mrc --out out", nothing, 3, ("6.0000 and 12.0000",)),
+    ("postprocess half1.mrc half2.mrc --out out --mask small.mrc", nothing, 3, ("16 and 8",)),
+    ("postprocess half1.mrc empty.mrc --out out", nothing, 3, ("agree", "fix:")),
+    ("postprocess half1.mrc half2.mrc --out text.txt", nothing, 5, ("text.txt", "is a file")),
+    ("postprocess half1.mrc half2.mrc --out out", full_disk, 5, ("GB are free",)),
+    # posterior
+    ("posterior nowhere --particle 1", nothing, 3, ("nowhere", "fix:")),
+    ("posterior run", nothing, 2, ("--particle",)),
+    ("posterior run --particle 0", nothing, 3, ("no row 0", "from 1 to 120")),
+    ("posterior run --particle 121", nothing, 3, ("no row 121", "from 1 to 120")),
+    ("posterior run --particle 000007@else.mrcs", nothing, 3, ("000007@else.mrcs", "nearest")),
+    ("posterior run --particle 1 --nside 0", nothing, 2, ("--nside",)),
+    ("posterior run --particle 1", gone("particles.mrcs"), 3, ("particles.mrcs", "fix:")),
+    ("posterior run --particle 1", gone("particles.star"), 3, ("particles.star", "fix:")),
+    ("posterior run --particle 1", holds("run/result.json", "{"), 3, ("run/result.json", "JSON")),
+    # bench
+    (PAPER + " --recipes exhaustiv", nothing, 2, ("exhaustiv", "fix: --recipe exhaustive")),
+    (PAPER + " --parts table9", nothing, 2, ("table9",)),
+    (PAPER + " --seeds one", nothing, 2, ("--seeds", "one", "fix:")),
+    (PAPER + " --structures no_such_model", nothing, 2, ("no_such_model",)),
+    (PAPER + " --particles 3", nothing, 2, ("--particles", "equal to 100")),
+    (SWITCH + " --steps soon", nothing, 2, ("--steps", "soon", "fix:")),
+    (SWITCH + " --snrs loud", nothing, 2, ("--snrs", "loud", "fix:")),
+    ("bench epochs particles.star --out x.npz --recipe exhaustive", nothing, 2, ("epochs",)),
+    ("bench epochs none.star --out x.npz --recipe amortized", nothing, 3, ("none.star",)),
+    # downsample
+    ("downsample none.star --out out --box 8", nothing, 3, ("none.star", "no such file")),
+    ("downsample particles.star --out out --box 9", nothing, 2, ("--box", "even", "got 9")),
+    ("downsample particles.star --out out --box 16", nothing, 2, ("--box", "less than")),
+    ("downsample particles.star --out . --box 8", nothing, 2, ("the images themselves", "fix:")),
+    # pairs
+    ("pairs train", nothing, 2, ("--out",)),
+    ("pairs train --out x.safetensors --steps 0", nothing, 2, ("--steps", "equal to 1")),
+    # the command line itself
+    ("fly", nothing, 2, ("fly",)),
+    ("check particles.star --fly", nothing, 2, ("--fly",)),
+]
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sound inputs")
+    write_inputs(folder)
+    return folder
+
+
+@pytest.fixture
+def folder(sound: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of them to spoil, under a name with a space."""
+    place = Path(shutil.copytree(sound, tmp_path / "a place"))
+    monkeypatch.chdir(place)
+    return place
+
+
+def run(command: str) -> int:
+    with pytest.raises(SystemExit) as stop:
+        main(shlex.split(command))
+    return int(stop.value.code or 0)
+
+
+@pytest.mark.parametrize(
+    ("command", "spoil", "code", "words"),
+    TABLE,
+    ids=[row[0] + " " + str(n) for n, row in enumerate(TABLE)],
+)
+def test_bad_input_is_one_message_and_an_exit_code(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: str,
+    spoil: Spoil,
+    code: int,
+    words: tuple[str, ...],
+) -> None:
+    with monkeypatch.context() as patch:
+        spoil(folder, patch)
+        before = fingerprints(folder)
+        assert run(command) == code
+    said = capsys.readouterr().err
+    assert [word for word in words if word not in said] == [], said
+    assert "Traceback" not in said
+    after = fingerprints(folder)
+    assert {name for name in before | after if before.get(name) != after.get(name)} == set()
+
+
+def test_every_command_is_in_the_table() -> None:
+    group = typer.main.get_command(build_app())
+    commands = set(getattr(group, "commands", {}))
+    assert commands <= {command.split()[0] for command, *_ in TABLE}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "check particles.star",
+        "convert particles.star 'of cryosparc.cs'",
+        "fsc map.mrc truth.mrc",
+        "mask map.mrc --out 'a mask.mrc'",
+        "lowpass map.mrc 20 --out 'of 20 A.mrc'",
+        "evaluate run --truth truth.star",
+        "flip-hand run --out 'the other hand'",
+    ],
+)
+def test_sound_input_below_a_path_with_spaces(folder: Path, command: str) -> None:
+    """The same folder, when nothing in it is spoilt."""
+    assert run(command) == 0
