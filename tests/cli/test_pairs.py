@@ -21,7 +21,11 @@ def test_weights_are_written_and_the_state_is_gone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "word"),
-    [(["--made-up", "0"], "nothing to learn from"), (["--models", "none"], "no such folder")],
+    [
+        (["--made-up", "0"], "nothing to learn from"),
+        (["--models", "none"], "no such folder"),
+        (["--snr", "3"], "two numbers"),
+    ],
 )
 def test_nothing_to_learn_from(
     arguments: list[str], word: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

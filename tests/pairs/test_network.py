@@ -10,16 +10,18 @@ import safetensors.torch
 import torch
 
 from cryospin.errors import BadDataError, UsageError
+from cryospin.explore.pairwise_start import PairwiseStart
 from cryospin.fourier.disk import FourierDisk
 from cryospin.pairs.learned import WEIGHTS_VARIABLE, LearnedSolver, learned_relations, weights_file
 from cryospin.pairs.lines import MARGIN, polar_lines
 from cryospin.pairs.network import PairNetwork, PairNetworkShape
 from cryospin.pairs.relations import true_relations
 from cryospin.pairs.synthetic import synthetic_particles
-from cryospin.pairs.targets import cross_entropy, expected_blocks, similarities, target
+from cryospin.pairs.targets import divergence, expected_blocks, similarities, target
 from cryospin.pairs.training import Training
 from cryospin.pairs.weights import load_network, save_network
 from cryospin.particles.draws import generator_for
+from cryospin.recipes import find_recipe
 from cryospin.rotations.align import align_rotations
 from cryospin.volumes.gridded import map_to_volume
 from phantoms import Blobs, random_turns
@@ -76,8 +78,9 @@ def test_the_target_is_the_true_relation() -> None:
     mean = expected_blocks(wanted.log(), shape)
     assert (mean - blocks).norm(dim=(-1, -2)).max() < 0.2
     assert similarities(blocks, shape).max() <= 1e-5
-    assert cross_entropy(wanted.clamp_min(1e-38).log(), wanted).abs().max() < 1e-4
-    assert cross_entropy(torch.zeros_like(wanted), wanted).min() > 1.0
+    right = similarities(blocks, shape) / (2.0 * 0.15**2)
+    assert divergence(right, blocks, shape, width=0.15).abs().max() < 1e-4
+    assert divergence(torch.zeros_like(right), blocks, shape, width=0.15).min() > 1.0
 
 
 def densities() -> list[torch.Tensor]:
@@ -162,3 +165,11 @@ def test_the_untrained_network_matches_lines(
     torch.testing.assert_close(relations.blocks, relations.blocks.transpose(0, 1).mT)
     monkeypatch.setenv(WEIGHTS_VARIABLE, str(path))
     assert weights_file() == path
+
+
+def test_the_recipe_says_how_weights_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    search = find_recipe("pairwise").starts.search
+    assert isinstance(search, PairwiseStart) and search.solver == LearnedSolver()
+    monkeypatch.setenv(WEIGHTS_VARIABLE, "none.safetensors")
+    with pytest.raises(UsageError, match="none.safetensors\n.*cryospin pairs train"):
+        load_network(weights_file())

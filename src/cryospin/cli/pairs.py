@@ -33,6 +33,9 @@ def train(
         Path | None, Option(help="Folder of PDB or mmCIF files to learn from, too.")
     ] = None,
     without: Annotated[str, Option(help="NAME,... of models to leave out, to be judged on.")] = "",
+    snr: Annotated[
+        str, Option(help="LOW,HIGH: of the full box, drawn evenly in the logarithm.")
+    ] = "0.03,3",
     seed: Annotated[int, Option(help="Same seed, same weights.")] = 0,
     threads: Annotated[int | None, Option(help="Default: all cores available.")] = None,
 ) -> None:
@@ -44,6 +47,7 @@ def train(
         raise UsageError(f"no such folder: {models}\n  fix: --models FOLDER, or leave it out")
     if not made_up and models is None:
         raise UsageError("nothing to learn from\n  fix: --made-up 300, or --models FOLDER")
+    noise = _range(snr)
     configure_threads(threads)
     from cryospin.io.atomic import check_output_directory
     from cryospin.pairs.training import Training
@@ -55,7 +59,7 @@ def train(
     chosen = () if models is None else models_in(models, names)
     print(f"{made_up} made-up molecules, {len(chosen)} models", file=sys.stderr)
     densities = training_densities(made_up, chosen, seed)
-    training = Training(steps=steps)
+    training = Training(steps=steps, snr=noise)
     state = out.with_name(out.name + ".state")
     losses: list[float] = []
 
@@ -68,9 +72,20 @@ def train(
 
     network = training.run(densities, seed, state, report)
     told = {
-        "command": f"cryospin pairs train --steps {steps} --made-up {made_up} --seed {seed}",
+        "command": f"cryospin pairs train --steps {steps} --made-up {made_up} --snr {snr} "
+        f"--seed {seed}",
         "models": ",".join(path.name for path in chosen),
     }
     save_network(out, network, told)
     state.unlink(missing_ok=True)
     print(out)
+
+
+def _range(text: str) -> tuple[float, float]:
+    try:
+        low, high = (float(word) for word in text.split(","))
+    except ValueError:
+        low = high = 0.0
+    if not 0.0 < low <= high:
+        raise UsageError(f"--snr must be two numbers above 0, got {text!r}\n  fix: --snr 0.03,3")
+    return low, high

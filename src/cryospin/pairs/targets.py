@@ -13,6 +13,9 @@ from torch import Tensor
 
 from cryospin.pairs.network import PairNetworkShape
 
+WIDTH = 0.2
+"""Of the target, as a length of S: about 8 degrees in the line and in the tilt."""
+
 
 def directions(shape: PairNetworkShape) -> tuple[Float[Tensor, "b 2"], Float[Tensor, "b 2"]]:
     """c and p of every ray."""
@@ -35,21 +38,24 @@ def similarities(
 
 
 def target(
-    blocks: Float[Tensor, "p 2 2"], shape: PairNetworkShape, width: float = 0.2
+    blocks: Float[Tensor, "p 2 2"], shape: PairNetworkShape, width: float = WIDTH
 ) -> Float[Tensor, "p t a b"]:
     """exp(-|S(t, a, b) - S|^2 / 2 width^2), of sum 1 over all answers."""
     logits = similarities(blocks, shape) / (2.0 * width**2)
     return torch.softmax(logits.flatten(1), dim=1).view(logits.shape)
 
 
-def cross_entropy(
-    logits: Float[Tensor, "p t a b"], wanted: Float[Tensor, "p t a b"]
+def divergence(
+    logits: Float[Tensor, "p t a b"],
+    blocks: Float[Tensor, "p 2 2"],
+    shape: PairNetworkShape,
+    width: float = WIDTH,
 ) -> Float[Tensor, " p"]:
-    """In nats, less the target's own entropy: 0 is perfect."""
+    """Of the network's probabilities from the target (Kullback and Leibler), in nats."""
     found = torch.log_softmax(logits.flatten(1), dim=1)
-    wanted = wanted.flatten(1)
-    own = torch.special.entr(wanted).sum(dim=1)
-    return -(wanted * found).sum(dim=1) - own
+    wanted = similarities(blocks, shape).flatten(1) / (2.0 * width**2)
+    wanted = torch.log_softmax(wanted, dim=1)
+    return (wanted.exp() * (wanted - found)).sum(dim=1)
 
 
 def expected_blocks(
