@@ -61,7 +61,5 @@ class InterruptedRunError(CryospinError):
 
     exit_code = 130
 
-    def __init__(self, signal: str):
-        super().__init__(
-            f"stopped by {signal}\n  to go on where it was: the same command with --resume"
-        )
+    def __init__(self) -> None:
+        super().__init__("interrupted\n  to go on from here: the same command with --resume")

@@ -138,10 +138,11 @@ def test_term_with_no_loop_left_ends_where_patience_does() -> None:
 
 
 def test_handlers_are_given_back() -> None:
-    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1)]
+    taken = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+    before = [signal.getsignal(number) for number in taken]
     with Signals():
         assert signal.getsignal(signal.SIGTERM) != before[0]
-    after = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1)]
+    after = [signal.getsignal(number) for number in taken]
     assert after == before
 
 
@@ -157,7 +158,13 @@ def test_signals_come_to_the_main_thread_only() -> None:
     thread.join()
 
 
-def test_both_threads_write_before_the_run_ends(checkpoints: Checkpoints) -> None:
+@pytest.mark.parametrize(
+    ("number", "ends_in"),
+    [(signal.SIGTERM, InterruptedRunError), (signal.SIGINT, KeyboardInterrupt)],
+)
+def test_both_threads_write_before_the_run_ends(
+    checkpoints: Checkpoints, number: signal.Signals, ends_in: type[BaseException]
+) -> None:
     both_begun = threading.Barrier(3)
 
     def work(journal: Journal) -> Callable[[], None]:
@@ -172,7 +179,7 @@ def test_both_threads_write_before_the_run_ends(checkpoints: Checkpoints) -> Non
     def kill() -> None:
         both_begun.wait(10)
         time.sleep(0.02)
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), number)
 
     with Signals() as signals:
         journal = Journal(checkpoints, signals, every_seconds=3600)
@@ -180,7 +187,7 @@ def test_both_threads_write_before_the_run_ends(checkpoints: Checkpoints) -> Non
         killer = threading.Thread(target=kill)
         killer.start()
         jobs = [work(part) for part in parts]
-        with pytest.raises(InterruptedRunError), journal.patience():
+        with pytest.raises(ends_in), journal.patience():
             list(in_blocks(lambda rows: jobs[rows.start](), len(jobs), 1, threads=2))
         killer.join()
     assert all(part.recalled() is not None for part in parts)

@@ -1,7 +1,7 @@
 """What the operating system, or Slurm, asks of a running reconstruction.
 
-SIGTERM: write a checkpoint and end. SIGUSR1: write one and go on. SIGINT (Ctrl-C) stays what it
-is: the end, at once. This module imports nothing heavy: signals come at any moment.
+SIGTERM: write a checkpoint and end. SIGUSR1: write one and go on. SIGINT (Ctrl-C) is what it
+always is, the end at once, but for other threads: they are waited for, so they hear of it.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from cryospin.errors import InterruptedRunError
 
 
 class Signals:
-    """As a context, in the main thread, it takes both signals; elsewhere none ever comes.
+    """As a context, in the main thread, it takes these signals; elsewhere none ever comes.
 
-    stopping: SIGTERM came. asked: when a checkpoint was asked for last (`time.monotonic`).
+    stopping: the run is to end. asked: when a checkpoint was asked for last (`time.monotonic`).
     """
 
     def __init__(self) -> None:
@@ -30,7 +30,12 @@ class Signals:
 
     def __enter__(self) -> Signals:
         if threading.current_thread() is threading.main_thread():
-            for number, handler in ((signal.SIGTERM, self._stop), (signal.SIGUSR1, self._save)):
+            handlers = {
+                signal.SIGTERM: self._stop,
+                signal.SIGUSR1: self._save,
+                signal.SIGINT: self._interrupt,
+            }
+            for number, handler in handlers.items():
                 self._before[number] = signal.signal(number, handler)
         return self
 
@@ -50,15 +55,22 @@ class Signals:
 
     def raise_if_stopping(self) -> None:
         if self.stopping:
-            raise InterruptedRunError("SIGTERM")
+            raise InterruptedRunError
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         again = self.stopping
-        # in this order: other threads look at `stopping` first
-        self.asked = time.monotonic()
-        self.stopping = True
+        self._ask_to_stop()
         if again or not self._patient:
             self.raise_if_stopping()
 
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        self._ask_to_stop()
+        raise KeyboardInterrupt
+
     def _save(self, number: int, frame: FrameType | None) -> None:
         self.asked = time.monotonic()
+
+    def _ask_to_stop(self) -> None:
+        # in this order: other threads look at `stopping` first
+        self.asked = time.monotonic()
+        self.stopping = True

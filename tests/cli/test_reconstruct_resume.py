@@ -1,0 +1,188 @@
+"""`cryospin reconstruct --resume`: exit codes, files, and the bits of an uninterrupted run."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cryospin import recipes, report
+from cryospin.cli import main as command_line
+from cryospin.explore import amortised
+from cryospin.simulate.dataset import Microscope, simulate
+from cryospin.simulate.molecule import chain_molecule
+from cryospin.simulate.poses import draw_poses
+from cryospin.simulate.transfer import draw_ctf
+from reconstruct_toys import cut_down, toy
+
+BOX, PIXEL = 24, 6.0
+TIMES = {"date", "seconds", "seconds_total", "peak_memory_bytes"}
+
+
+def simulated(folder: Path, count: int) -> Path:
+    poses = draw_poses(count, max_shift_pixel=0.5, pixel_size_angstrom=PIXEL, seed=1)
+    simulate(
+        chain_molecule(1), poses, Microscope(BOX, PIXEL, 2.0, draw_ctf(count, 1), seed=1), folder
+    )
+    return folder / "particles.star"
+
+
+@pytest.fixture(scope="module")
+def particles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return simulated(tmp_path_factory.mktemp("simulated"), 120)
+
+
+@pytest.fixture(autouse=True)
+def toys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A recipe that takes a second, and a report that takes none; not for whole processes."""
+    cut_down(monkeypatch)
+    monkeypatch.setattr(recipes, "find_recipe", lambda name: toy("amortized"))
+
+    def write_report(run: Path) -> Path:
+        (run / "report.html").write_text("a page")
+        return run / "report.html"
+
+    monkeypatch.setattr(report, "write_report", write_report)
+
+
+def run(particles: Path, out: Path, *more: object) -> int:
+    words = ["reconstruct", particles, "--out", out, "--checkpoint-seconds", 0, *more]
+    with pytest.raises(SystemExit) as stop:
+        command_line.main([str(word) for word in words])
+    assert isinstance(stop.value.code, int)
+    return stop.value.code
+
+
+def contents(out: Path) -> dict[str, Any]:
+    """Every file of a run, without what tells when."""
+    found: dict[str, Any] = {
+        str(path.relative_to(out)): path.read_bytes()
+        for path in sorted(out.rglob("*"))
+        if path.is_file() and path.name not in ("log.jsonl", "result.json", "report.html")
+    }
+    told = json.loads((out / "result.json").read_text())
+    return found | {name: told[name] for name in told.keys() - TIMES}
+
+
+@pytest.fixture
+def at_step(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, Callable[[], None]], None]:
+    """Something happens after so many batches of the training, once."""
+
+    def arrange(wanted: int, happens: Callable[[], None]) -> None:
+        real, count = amortised.report_of, 0
+
+        def counted(*arguments: Any) -> Any:
+            nonlocal count
+            count += 1
+            if count == wanted:
+                happens()
+            return real(*arguments)
+
+        monkeypatch.setattr(amortised, "report_of", counted)
+
+    return arrange
+
+
+def test_terminated_and_resumed(
+    particles: Path, tmp_path: Path, at_step: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain, out = tmp_path / "plain", tmp_path / "out"
+    code = run(particles, plain)
+    assert code in (0, 4) and not (plain / "checkpoints").exists()
+    at_step(6, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    assert run(particles, out) == 130
+    told = capsys.readouterr().err
+    assert "interrupted" in told and "with --resume" in told and "error" not in told
+    assert not (out / "result.json").exists() and list((out / "checkpoints").iterdir())
+    lines = len((out / "log.jsonl").read_text().splitlines())
+    # another seed is another run
+    assert run(particles, out, "--resume", "--seed", 1) == 2
+    assert "--seed: 0, not 1" in capsys.readouterr().err
+    assert run(particles, out, "--resume") == code
+    assert contents(out) == contents(plain)
+    log = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    assert [line["resumed"] for line in log if line.get("event") == "run"] == [False, True]
+    assert len(log) > lines and not (out / "checkpoints").exists()
+    # finished: it is left as it is, but what a kill after the end left undone is done
+    (out / "report.html").unlink()
+    assert run(particles, out, "--resume") == code and (out / "report.html").exists()
+    assert run(particles, out, "--resume", "--symmetry", "C2") == 2
+    # without --resume it starts over
+    assert run(particles, out) == code and contents(out) == contents(plain)
+
+
+def test_a_full_disk_is_exit_5_and_can_be_resumed(
+    particles: Path, tmp_path: Path, at_step: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain, out = tmp_path / "plain", tmp_path / "out"
+    code = run(particles, plain)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # no checkpoint is as small: the next one cannot be written
+    at_step(6, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1])))
+    try:
+        assert run(particles, out) == 5
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "checkpoints" in capsys.readouterr().err
+    assert run(particles, out, "--resume") == code
+    assert contents(out) == contents(plain)
+
+
+class Process:
+    """The real command, in a process of its own."""
+
+    def __init__(self, particles: Path, out: Path, *more: str):
+        words = ["reconstruct", particles, "--out", out, "--checkpoint-seconds", "0.2", *more]
+        self.out = out
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "cryospin.cli.main", *map(str, words)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def has_kept(self, states: int) -> bool:
+        """Wait until so many states are on disk; False where the run ended before."""
+        manifest = self.out / "checkpoints" / "manifest.json"
+        while self.process.poll() is None:
+            if manifest.exists() and json.loads(manifest.read_text())["number"] >= states:
+                return True
+            time.sleep(0.01)
+        return False
+
+    def ended(self) -> tuple[int, str]:
+        told, _ = self.process.communicate(timeout=600)
+        return self.process.returncode, told
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("recipe", ["exhaustive", "cryospin"])
+def test_killed_for_real(tmp_path: Path, recipe: str) -> None:
+    """SIGKILL at random moments, SIGUSR1, SIGTERM; then the same files as without."""
+    particles = simulated(tmp_path / "data", 300)
+    plain, out, rng = tmp_path / "plain", tmp_path / "out", random.Random(1)
+    code, told = Process(particles, plain, "--recipe", recipe).ended()
+    assert code in (0, 4), told
+    more, states, ends = ("--recipe", recipe), 0, list[int]()
+    for number in (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGKILL):
+        process = Process(particles, out, *more)
+        states += rng.randint(2, 6)
+        if process.has_kept(states):
+            process.process.send_signal(signal.SIGUSR1)
+            time.sleep(rng.uniform(0.0, 0.5))
+            process.process.send_signal(number)
+        ends.append(process.ended()[0])
+        more = ("--recipe", recipe, "--resume")
+    assert ends[:3] == [-signal.SIGKILL, -signal.SIGKILL, 130]
+    assert Process(particles, out, *more).ended()[0] == code
+    assert contents(out) == contents(plain)

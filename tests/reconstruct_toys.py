@@ -1,0 +1,114 @@
+"""Every recipe's parts at toy size: all stages run, none of them finds anything."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from cryospin.explore import encoder, exhaustive
+from cryospin.explore.amortised import EncoderTraining
+from cryospin.explore.branch_and_bound import BranchAndBound
+from cryospin.explore.exhaustive import ExhaustiveSearch
+from cryospin.explore.exploration import Explorer
+from cryospin.explore.winner_search import WinnerSearch
+from cryospin.reconstruct import semi_amortised, starting
+from cryospin.reconstruct.abinitio import AbInitio
+from cryospin.reconstruct.amortised import AmortisedTraining
+from cryospin.reconstruct.refinement import AlternatingRefinement
+from cryospin.reconstruct.semi_amortised import DirectStage, SemiAmortised
+from cryospin.reconstruct.starting import IndependentStarts
+from cryospin.reconstruct.switching import SwitchRule
+from cryospin.refine.assign import GlobalAssignment, PolishedHypotheses
+from cryospin.refine.direct import DirectOptimisation
+from cryospin.refine.gauss_newton import GaussNewton
+from cryospin.rotations.grid import OrientationGrid
+from cryospin.volumes.alignment import MapAlignment
+from phantoms import random_turns
+
+_ENCODER = EncoderTraining(epochs=2, batch=16)
+_PAPER = AmortisedTraining(
+    heads=2, encoder=_ENCODER, direct=DirectOptimisation(epochs=2, batch=16), last_radius=6.0
+)
+_CRYOAI = replace(
+    _PAPER,
+    heads=1,
+    encoder=replace(_ENCODER, symmetrised=True, volume_rate=1e-4),
+    direct=None,
+    implicit=True,
+)
+
+SEARCHES: dict[str, Explorer] = {
+    "exhaustive": ExhaustiveSearch(
+        fewest_iterations=4,
+        most_iterations=4,
+        fewest_images=20,
+        most_images=40,
+        final_iterations=2,
+        first_radius=4.0,
+        race_radius=5.0,
+        last_radius=7.0,
+    ),
+    "branch-and-bound": BranchAndBound(
+        starts=2,
+        race_iterations=3,
+        iterations=3,
+        batch=20,
+        first_radius=4.0,
+        race_radius=5.0,
+        marched_radius=6.0,
+        last_radius=7.0,
+    ),
+    "cryospin": SemiAmortised(
+        search=WinnerSearch(heads=3, batch=32, width=32, side=16, march=4, last_radius=7.0),
+        switch=SwitchRule(every=3, most_steps=9),
+        direct=DirectStage(rounds=3, choosing=2, first_radius=5.0),
+        last_radius=7.0,
+    ),
+    "cryospin-paper": _PAPER,
+    "amortized": replace(_PAPER, direct=None),
+    "cryoai": _CRYOAI,
+    "cryoai-explicit": replace(_CRYOAI, implicit=False),
+    "cryoposenet": replace(_PAPER, heads=1, direct=None),
+}
+_REFINED = ("exhaustive", "cryospin")
+
+
+def toy(recipe: str) -> AbInitio:
+    """Two attempts, whatever comes of the first, and all that may happen in refinement."""
+    search, refinement = SEARCHES[recipe], AlternatingRefinement(most_rounds=0)
+    polish = GaussNewton(steps=0)
+    if recipe in _REFINED:
+        polish = GaussNewton(steps=2)
+        refinement = AlternatingRefinement(
+            first_radius=6.0, most_rounds=4, second_look=1, most_looks=2, noise_rounds=(1, 2)
+        )
+    starts = IndependentStarts(
+        search,
+        GlobalAssignment(OrientationGrid.of(1, 6), hypotheses=2, polish=polish),
+        PolishedHypotheses(keep=2, polish=polish),
+        # what networks learn takes longest
+        attempts=1 if isinstance(search, AmortisedTraining) else 2,
+        agreement_radius=0.0,
+        alike=0.0,
+    )
+    return AbInitio(starts, refinement)
+
+
+class FewOrientations:
+    @staticmethod
+    def of(nside: int, in_plane: int) -> OrientationGrid:
+        return OrientationGrid.of(1, 6)
+
+
+def cut_down(patch: pytest.MonkeyPatch) -> None:
+    """What takes long and keeps no state of its own: alignment of maps, fine grids, a deep
+    network."""
+    turn = random_turns(1, 3)[0]
+    alignment = MapAlignment(turn, torch.tensor([1.0, 0.0, -1.0], dtype=turn.dtype), False, 1.0)
+    for module in (starting, semi_amortised):
+        patch.setattr(module, "align_maps", lambda *maps, hands=None: alignment)
+    patch.setattr(exhaustive, "OrientationGrid", FewOrientations)
+    patch.setattr(encoder, "_VGG", ((8, 2, nn.MaxPool2d), (8, 1, nn.AvgPool2d)))
