@@ -5,6 +5,8 @@ In numpy, for the report must not wait for torch to be imported.
 
 from __future__ import annotations
 
+from types import EllipsisType
+
 import numpy as np
 
 
@@ -21,9 +23,12 @@ def resized(values: np.ndarray, box: int, dimensions: int = 3) -> np.ndarray:
     m = min(old, box) // 2 - 1
     lengths = (box,) * (dimensions - 1)
     target = np.zeros((*values.shape[:-dimensions], *lengths, box // 2 + 1), dtype=np.complex64)
-    kept = (slice(box // 2 - m, box // 2 + m + 1),) * (dimensions - 1)
-    taken = (slice(old // 2 - m, old // 2 + m + 1),) * (dimensions - 1)
-    target[..., *kept, : m + 1] = spectrum[..., *taken, : m + 1]
+
+    def lowest(length: int) -> tuple[EllipsisType | slice, ...]:
+        middle = slice(length // 2 - m, length // 2 + m + 1)
+        return (..., *(middle,) * (dimensions - 1), slice(m + 1))
+
+    target[lowest(box)] = spectrum[lowest(old)]
     shifted = np.fft.ifftshift(target, axes=axes[:-1])
     whole = np.fft.irfftn(shifted, s=(box,) * dimensions, axes=axes)
     return np.fft.fftshift(whole, axes) * np.float32((box / old) ** dimensions)
