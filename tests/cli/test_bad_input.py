@@ -153,6 +153,12 @@ TABLE: list[tuple[str, Spoil, int, tuple[str, ...]]] = [
     (RECONSTRUCT + " --initial-map nan.mrc", nothing, 3, ("nan.mrc", "NaN")),
     (RECONSTRUCT.replace("--out out", "--out text.txt"), nothing, 5, ("text.txt", "is a file")),
     (RECONSTRUCT, full_disk, 5, ("GB are free", "fix:")),
+    (
+        "reconstruct particles.star --out run --resume",
+        holds("run/result.json", "{"),
+        3,
+        ("run/result.json", "not a run's result", "fix:"),
+    ),
     # evaluate
     ("evaluate nowhere --truth truth.star", nothing, 2, ("no such file", "fix:")),
     ("evaluate run --truth none.star", nothing, 2, ("no such file", "none.star")),

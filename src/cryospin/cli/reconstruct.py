@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from enum import StrEnum
@@ -193,10 +192,11 @@ def _finished_before(out: Path, settings: dict[str, Any]) -> int:
     than `settings` ask for.
     """
     from cryospin.journal.settings import effective, refuse_difference
+    from cryospin.report.inputs import read_result
 
-    result = json.loads((out / "result.json").read_text())
-    now = effective(settings)
-    refuse_difference(out, {name: result["settings"].get(name) for name in now}, now)
+    result = read_result(out / "result.json")
+    now, then = effective(settings), result.get("settings", {})
+    refuse_difference(out, {name: then.get(name) for name in now}, now)
     if (out / CHECKPOINTS).exists():
         from cryospin.journal.checkpoints import remove_checkpoints
 
@@ -205,8 +205,9 @@ def _finished_before(out: Path, settings: dict[str, Any]) -> int:
         from cryospin.report import write_report
 
         write_report(out)
-    print(f"{out} holds a finished run: {result['verdict']}")
-    return 0 if result["verdict"] == "converged" else NOT_CONVERGED_CODE
+    verdict = result.get("verdict", "no verdict")
+    print(f"{out} holds a finished run: {verdict}")
+    return 0 if verdict == "converged" else NOT_CONVERGED_CODE
 
 
 def _checkpoints(  # type: ignore[no-untyped-def]
