@@ -194,7 +194,7 @@ def _finished_before(out: Path, settings: dict[str, Any]) -> int:
     from cryospin.journal.settings import effective, refuse_difference
     from cryospin.report.inputs import read_result
 
-    result = read_result(out / "result.json")
+    result = read_result(out)
     now, then = effective(settings), result.get("settings", {})
     refuse_difference(out, {name: then.get(name) for name in now}, now)
     if (out / CHECKPOINTS).exists():
