@@ -46,10 +46,11 @@ def test_bars_on_a_terminal(
     with progress_display() as progress:
         run(progress)
         progress("write", 500, 1000)
+        progress.hear({"stage": "write", "event": "begin"})
     heard = capsys.readouterr()
     assert "refine: 0.0 s, 8.0 Angstrom so far" in heard.err and not heard.out
     # the bars of finished stages are gone, the one under way is there
-    assert "500 of 1000" in heard.err and "2 of 2" not in heard.err
+    assert "500 of 1000, 8.0 Angstrom so far" in heard.err and "2 of 2" not in heard.err
 
 
 def test_time_left_is_by_the_steps_own_rate() -> None:

@@ -186,6 +186,14 @@ def test_an_interrupted_run_tells_how_far_it_came(tmp_path: Path) -> None:
     assert "refine <b>2.0 s</b>" in text and "audit <b>2.0 s</b>" in text
 
 
+def test_a_run_stopped_twice(tmp_path: Path) -> None:
+    """Resumed, it counts from zero again, and the stage it was killed in counts twice."""
+    again = ({**BEGUN[0], "resumed": True}, {"stage": "refine", "event": "begin"}, BEGUN[-1])
+    (tmp_path / "log.jsonl").write_text(log_of(*BEGUN) + log_of(*again))
+    text = write_report(tmp_path).read_text()
+    assert "refine <b>3.0 s</b>" in text
+
+
 def test_a_run_that_had_hardly_begun(tmp_path: Path) -> None:
     (tmp_path / "log.jsonl").write_text(log_of(*BEGUN[:1]))
     assert "Interrupted" in write_report(tmp_path).read_text()

@@ -72,6 +72,7 @@ class LiveBars:
     def __init__(self, bars: Bars) -> None:
         self._bars = bars
         self._rows: dict[str, TaskID] = {}
+        self._counts: dict[str, str] = {}
         self._stages = Stages()
 
     def __call__(self, step: str, done: int, total: int) -> None:
@@ -80,7 +81,8 @@ class LiveBars:
         # by the step's own rate of late: later iterations may cost more than the first
         left = next(task.time_remaining for task in self._bars.tasks if task.id == row)
         words = f", {in_words(left)} left" if left else ""
-        self._bars.update(row, told=f"{done} of {total}{words}")
+        self._counts[step] = f"{done} of {total}{words}"
+        self._tell(step)
 
     def hear(self, line: dict[str, Any]) -> None:
         told = self._stages.hear(line)
@@ -88,9 +90,17 @@ class LiveBars:
             for row in self._rows.values():
                 self._bars.remove_task(row)
             self._rows.clear()
+            self._counts.clear()
             self._bars.console.print(told, highlight=False)
         for stage in self._stages.open:
-            self._bars.update(self._row(stage, None), told=", ".join(self._stages.so_far()))
+            self._tell(stage)
+
+    def _tell(self, name: str) -> None:
+        """A stage with one step has one row for both."""
+        words = [self._counts[name]] if name in self._counts else []
+        if name in self._stages.open:
+            words += self._stages.so_far()
+        self._bars.update(self._row(name, None), told=", ".join(words))
 
     def _row(self, name: str, total: int | None) -> TaskID:
         if name not in self._rows:

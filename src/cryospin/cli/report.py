@@ -1,4 +1,4 @@
-"""`cryospin report`: the page of a finished run, made again from its files."""
+"""`cryospin report`: the page of a run, finished or not, made again from its files."""
 
 from __future__ import annotations
 

@@ -57,4 +57,5 @@ def tensorboard_listener(directory: Path) -> ScalarListener:
             "TensorBoard is not installed\n  fix: pip install tensorboard, or leave out "
             "--tensorboard (log.jsonl holds the same numbers)"
         ) from None
-    return ScalarListener(SummaryWriter(str(directory)))
+    # what an earlier run wrote there is not to be mixed with this one's
+    return ScalarListener(SummaryWriter(str(directory), purge_step=0))

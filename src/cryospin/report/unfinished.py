@@ -69,16 +69,30 @@ def collect(line: dict[str, Any], told: dict[str, Any]) -> None:
 
 
 def seconds_per_stage(lines: list[dict[str, Any]]) -> dict[str, float]:
-    """Of finished stages what they took, of an open one what had passed when it fell silent."""
+    """Of finished stages what they took, of open ones what had passed when the log fell silent.
+
+    A resumed run counts from zero again.
+    """
     spent: dict[str, float] = {}
     began: dict[str, float] = {}
+    now = 0.0
+
+    def add(stage: str, seconds: float) -> None:
+        spent[stage] = spent.get(stage, 0.0) + seconds
+
+    def close() -> None:
+        for stage, since in began.items():
+            add(stage, now - since)
+        began.clear()
+
     for line in lines:
-        stage = line.get("stage", "start")
+        if line.get("event") == "run":
+            close()
+        now, stage = float(line.get("seconds", now)), str(line.get("stage", "start"))
         if line.get("event") == "begin":
-            began[stage] = line["seconds"]
+            began[stage] = now
         elif line.get("event") == "stage":
             began.pop(stage, None)
-            spent[stage] = spent.get(stage, 0.0) + line["took"]
-    for stage, since in began.items():
-        spent[stage] = spent.get(stage, 0.0) + lines[-1]["seconds"] - since
+            add(stage, line["took"])
+    close()
     return spent

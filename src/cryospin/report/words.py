@@ -96,7 +96,7 @@ def number_tiles(result: dict[str, Any]) -> list[dict[str, str]]:
         ("resolution at FSC 0.5", angstrom(resolution.get("fsc_0.5"))),
     ]
     if result.get("verdict") == "interrupted":
-        # told while it runs is only where half-maps reach 0.5, and without a mask
+        # while it runs it tells where the half-maps agree without the final mask
         found = [
             ("last stage", result.get("stage")),
             ("half-maps agreed so far", angstrom(result.get("agreement_angstrom"))),
