@@ -62,6 +62,9 @@ def test_cases_are_many_and_different() -> None:
     found = cases()
     assert len(found) >= 60 and len({case.key for case in found}) == len(found)
     assert sum(case.has_poses for case in found) < len(found) - 15
+    fresh = cases(100)
+    assert not {case.key for case in fresh} & {case.key for case in found}
+    assert [case.kind for case in fresh] == [case.kind for case in found]
     assert {case.kind for case in found} >= {"noise", "featureless", "wrong pixel size", "few"}
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from cryospin.fourier.disk import FourierDisk
-from cryospin.reconstruct.cross_check import CrossCheck, cross_check
+from cryospin.reconstruct.cross_check import CrossCheck, cross_check, unexplained_share
 from cryospin.reconstruct.refinement import half_set_fsc, prior_of
 from cryospin.refine.assign import GlobalAssignment
 from cryospin.refine.halves import HalfSet, map_of, sums_of
@@ -52,6 +52,18 @@ def test_wrong_poses_are_not() -> None:
     found = checked((half(1, 0.4), half(2, 0.4)))
     assert found.moved == pytest.approx(0.4, abs=0.1)
     assert found.found_again == pytest.approx(0.6, abs=0.1)
+
+
+@pytest.mark.parametrize("energy", [8.0, 30.0, 200.0])
+def test_images_that_are_not_explained(energy: float) -> None:
+    """Gains of E +- 2 E^(1/2), E itself spread by CTF and view; and of images of noise."""
+    generator = torch.Generator().manual_seed(1)
+    signal = energy * (0.6 + 0.8 * torch.rand(2000, generator=generator))
+    gains = signal + 2 * signal.sqrt() * torch.randn(2000, generator=generator)
+    assert unexplained_share(gains) < 0.02
+    junk = 2.0 * torch.randn(2000, generator=generator)
+    if energy == 200.0:
+        assert unexplained_share(torch.cat([gains, junk])) == pytest.approx(0.5, abs=0.02)
 
 
 def test_the_sample_is_the_seed_s() -> None:

@@ -20,7 +20,8 @@ GOOD = Measures(
     half_views=0.4,
     sampling_compensation=0.98,
     cones=0.9,
-    cross=CrossCheck(600, found_again=0.97, moved=0.03, carried_over=0.95),
+    own_mirror=0.5,
+    cross=CrossCheck(600, found_again=0.97, moved=0.03, carried_over=0.95, unexplained=0.02),
 )
 
 
@@ -37,7 +38,7 @@ def test_agreement_that_lasts_is_convergence() -> None:
     found = judge(GOOD)
     assert found.converged and found.word == "converged"
     assert len(found.reasons) == 1 and not found.warnings
-    assert all(each.passed for each in found.evidence) and len(found.evidence) == 8
+    assert all(each.passed for each in found.evidence) and len(found.evidence) == 10
 
 
 @pytest.mark.parametrize(
@@ -49,12 +50,14 @@ def test_agreement_that_lasts_is_convergence() -> None:
         (changed(half_map_shells=7.0), "failed", "do not agree (FSC 0.5) to 12 Angstrom"),
         (changed(half_map_shells=9.0), "ambiguous", "do not agree (FSC 0.5) to 12 Angstrom"),
         (
-            changed(half_views=0.05, cross=CrossCheck(600, 0.5, 0.5, 0.9)),
+            changed(half_views=0.05, cross=CrossCheck(600, 0.5, 0.5, 0.9, 0.0)),
             "failed",
             "5 % of the view directions",
         ),
         (changed(cross=cross(found_again=0.4)), "ambiguous", "60 % of the particles"),
         (changed(cross=cross(carried_over=0.2)), "ambiguous", "explains only 20 %"),
+        (changed(cross=cross(unexplained=0.5)), "ambiguous", "50 % of the images gain next to"),
+        (changed(own_mirror=0.9), "ambiguous", "its own mirror image"),
         (changed(cones=0.1), "ambiguous", "conical FSC"),
         (changed(doubts=("the CTF does not fit",)), "ambiguous", "the CTF does not fit"),
     ],
@@ -104,5 +107,5 @@ def test_one_view_is_a_warning_where_both_halves_see_it() -> None:
 
 
 def test_few_views_cannot_show_degeneracy() -> None:
-    lost = CrossCheck(600, 0.5, 0.5, 0.9)
+    lost = CrossCheck(600, 0.5, 0.5, 0.9, 0.0)
     assert judge(changed(half_views=0.05, particles=500, cross=lost)).word == "ambiguous"

@@ -61,8 +61,8 @@ class Case:
         )
 
 
-def cases() -> tuple[Case, ...]:
-    """Those of docs/verdicts.md."""
+def cases(fresh: int = 0) -> tuple[Case, ...]:
+    """Those of docs/verdicts.md; `fresh` is added to every seed, for images not seen before."""
     six = ("3jb9", "2cg9:C2", "1u6g", "3sn6", "7DDO", "6vxx:C3")
     found = [Case("plain", (name,), seed) for seed, name in enumerate(six, 1)]
     found += [Case("noisy", (name,), 2, particles=4000, snr=0.03) for name in six[:4]]
@@ -86,7 +86,7 @@ def cases() -> tuple[Case, ...]:
     found += [Case("two molecules", pair, 8) for pair in (*mixed, ("adk_open", "1e6v:C2"))]
     found += [Case("half junk", (name,), 9, junk=0.5) for name in six[1:5]]
     found += [Case("very noisy", (name,), 3, particles=3000, snr=0.01) for name in six[3:]]
-    return tuple(found)
+    return tuple(replace(case, seed=case.seed + fresh) for case in found)
 
 
 def made(case: Case, models: Path, folder: Path) -> tuple[Path, tuple[Truth, ...]]:

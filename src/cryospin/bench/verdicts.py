@@ -38,7 +38,13 @@ WORDS = ("converged", "ambiguous", "failed")
 
 
 def study(
-    models: Path, out: Path, command: str, tell: Tell, kinds: tuple[str, ...] = (), jobs: int = 1
+    models: Path,
+    out: Path,
+    command: str,
+    tell: Tell,
+    kinds: tuple[str, ...] = (),
+    jobs: int = 1,
+    fresh: int = 0,
 ) -> tuple[Path, Path]:
     """Every case once; verdicts.md and verdicts.html say how often the verdict was right.
 
@@ -51,7 +57,7 @@ def study(
             raise UsageError(f"no kind of data is called {kind!r}\n  fix: {', '.join(known_kinds)}")
     check_output_directory(out)
     ledger = Ledger(out / "results.jsonl")
-    wanted = [case for case in cases() if not kinds or case.kind in kinds]
+    wanted = [case for case in cases(fresh) if not kinds or case.kind in kinds]
 
     def row_of(case: Case) -> Row:
         known = ledger.rows().get(case.key)

@@ -182,12 +182,13 @@ def verdicts(
         str | None, Option(help="Kinds of data: plain,noise,...; default: all.")
     ] = None,
     jobs: Annotated[int, Option(min=1, help="Runs at once, each on one thread.")] = 2,
+    fresh: Annotated[int, Option(help="Added to all seeds: images nobody has tuned on.")] = 0,
 ) -> None:
     """How often the verdict is right, on data that can be solved and data that cannot."""
     configure_threads(1)
     from cryospin.bench.verdicts import study
 
-    for path in study(models, out, _command(), _say, _listed(kinds), jobs):
+    for path in study(models, out, _command(), _say, _listed(kinds), jobs, fresh):
         print(path)
 
 

@@ -167,6 +167,7 @@ class AbInitio:
             halves,
             filtered,
             (half1, half2),
+            density,
             mask,
             resolution,
             told,

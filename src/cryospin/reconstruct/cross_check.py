@@ -32,12 +32,14 @@ class CrossCheck:
     moved: share whose best pose there is more than 10 degrees from theirs.
     carried_over: what images gain over an empty map in the other half's map, over what they
         gain in their own.
+    unexplained: share that gains next to nothing there, compared to most others.
     """
 
     particles: int
     found_again: float
     moved: float
     carried_over: float
+    unexplained: float
 
 
 def cross_check(
@@ -77,12 +79,26 @@ def cross_check(
         cosine = (torch.einsum("nsij,nij->ns", mates, found.rotations).amax(dim=1) - 1) / 2
         turned.append(torch.rad2deg(torch.acos(cosine.clamp(-1, 1))))
         empty = torch.view_as_real(images[:, : len(disk)]).square().sum(dim=(1, 2))
-        gains.append(torch.stack([empty - kept_there.loss, empty - kept_here.loss]).sum(dim=1))
+        gains.append(torch.stack([empty - kept_there.loss, empty - kept_here.loss]))
     gap, turn = torch.cat(gaps), torch.cat(turned)
-    there, here = torch.stack(gains).sum(dim=0).tolist()
+    there_each, here_each = torch.cat(gains, dim=1)
+    there, here = float(there_each.sum()), float(here_each.sum())
     return CrossCheck(
         len(gap),
         float((gap < _NATS).double().mean()),
         float((turn > 10.0).double().mean()),
         there / here if here > 0 else 0.0,
+        unexplained_share(there_each),
     )
+
+
+def unexplained_share(gains: Float[Tensor, " n"]) -> float:
+    """Share of images whose gain lies far below that of the better ones, beyond what noise does.
+
+    An image of the particle gains about its signal's energy E, give or take 2 E^(1/2); CTF and
+    view change E by less than a factor of two about its mean. The better quarter are of the
+    particle even where half of the images are not.
+    """
+    typical = float(torch.quantile(gains, 0.75))
+    least = 0.4 * typical - 3.0 * max(typical, 0.0) ** 0.5
+    return float((gains < least).double().mean())

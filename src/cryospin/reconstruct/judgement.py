@@ -26,6 +26,9 @@ _PREFERRED = 0.27
 _FOUND_AGAIN = 0.75
 _CARRIED_OVER = 0.5
 _CONES_ALIKE = 0.3
+_UNEXPLAINED = 0.25
+# proteins have 0.3 to 0.65 (fewer shells: more), featureless maps 0.95
+_OWN_MIRROR = 0.8
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class Measures:
     agreement_shells: Fourier pixels to which the first maps of the halves share FSC 0.5.
     half_map_shells: the same after refinement. half_views: share of the sphere that holds half
     of the views. cones: area under the worst over that under the best conical FSC.
+    own_mirror: mean FSC of the map with its own mirror image.
     rivals: random starts that explain held-out images as well as the best by another map.
     doubts: what the audit of the data holds against them, in words.
     """
@@ -49,6 +53,7 @@ class Measures:
     half_views: float | None
     sampling_compensation: float | None = None
     cones: float | None = None
+    own_mirror: float | None = None
     cross: CrossCheck | None = None
     rivals: int | None = None
     doubts: tuple[str, ...] = ()
@@ -158,6 +163,17 @@ def _evidence(m: Measures) -> Iterator[Evidence]:
             "the half-maps agree along some directions and not along others (conical FSC, "
             f"worst over best {m.cones:.2f}): along those the map cannot be told from noise",
         )
+    if m.own_mirror is not None:
+        yield Evidence(
+            "likeness of the map and its mirror image",
+            m.own_mirror,
+            "mean FSC",
+            _OWN_MIRROR,
+            m.own_mirror <= _OWN_MIRROR,
+            AMBIGUOUS,
+            "as far as the half-maps agree the map is its own mirror image: proteins are not, so "
+            "either no detail is resolved or images of both hands are mixed",
+        )
     if m.cross is not None:
         lost = f"{100 * (1 - m.cross.found_again):.0f} %"
         yield Evidence(
@@ -179,4 +195,14 @@ def _evidence(m: Measures) -> Iterator[Evidence]:
             AMBIGUOUS,
             f"the other half's map explains only {100 * m.cross.carried_over:.0f} % of what "
             "their own map explains of the images: the rest is noise fitted",
+        )
+        yield Evidence(
+            "images that the other half's map hardly explains",
+            m.cross.unexplained,
+            "share",
+            _UNEXPLAINED,
+            m.cross.unexplained <= _UNEXPLAINED,
+            AMBIGUOUS,
+            f"{100 * m.cross.unexplained:.0f} % of the images gain next to nothing from the map: "
+            "they are of something else, and may have bent it; sort them out",
         )

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from cryospin.fourier.fsc import fourier_shell_correlation
 from cryospin.reconstruct.coverage import directions_of_half_the_views, sampling_compensation
 from cryospin.reconstruct.cross_check import cross_check
 from cryospin.reconstruct.judgement import Measures
@@ -15,6 +16,7 @@ from cryospin.reconstruct.request import Request
 from cryospin.refine.assign import GlobalAssignment
 from cryospin.refine.halves import HalfSet
 from cryospin.types import DensityMap
+from cryospin.volumes.alignment import align_maps, apply_alignment
 from cryospin.volumes.conical_fsc import cone_area_ratio, conical_fsc
 from cryospin.volumes.resolution import HalfMapResolution
 
@@ -25,6 +27,7 @@ def measure(
     halves: tuple[HalfSet, HalfSet],
     filtered: tuple[Float[Tensor, "g g g"], Float[Tensor, "g g g"]],
     half_maps: tuple[DensityMap, DensityMap],
+    density: DensityMap,
     mask: DensityMap,
     resolution: HalfMapResolution,
     told: dict[str, Any],
@@ -33,7 +36,8 @@ def measure(
     shift_range_pixel: float,
     request: Request,
 ) -> Measures:
-    """filtered: the halves' Wiener maps in units of the whitened images; half_maps: unfiltered.
+    """filtered: the halves' Wiener maps in units of the whitened images; half_maps: unfiltered;
+    density: both halves' map.
 
     told: how exploration went. A run whose halves never agreed is not looked at further.
     """
@@ -50,6 +54,7 @@ def measure(
         measured = {
             "sampling_compensation": sampling_compensation(rotations, operators),
             "cones": cone_area_ratio(conical_fsc(one, two, max(1, round(shells)))),
+            "own_mirror": self_mirror_correlation(density, mask, shells),
             "cross": cross_check(
                 halves,
                 filtered,
@@ -73,3 +78,14 @@ def measure(
         doubts=request.doubts,
         **measured,
     )
+
+
+def self_mirror_correlation(density: DensityMap, mask: DensityMap, shells: float) -> float:
+    """Mean FSC of a map with its own mirror image, laid upon it as well as can be, over the
+    shells to which its half-maps agree. Proteins are of one hand: about 0.5."""
+    pixel = density.pixel_size_angstrom
+    masked = DensityMap(density.values * mask.values, pixel)
+    finest = density.box * pixel / max(shells, 4.0)
+    mirrored = apply_alignment(masked, align_maps(masked, masked, finest, hands=(True,)))
+    curve = fourier_shell_correlation(mirrored.values, masked.values)
+    return float(curve[: max(1, int(shells))].clamp_min(0.0).mean())
