@@ -5,8 +5,9 @@ image turns its features. A pair's logits are inner products of them,
 
     l(t, a, b) = s <x_a, y_b> + sum_c lambda_tc f_tc(a) f_tc(b) + bias_t,
 
-over tilts t, rays a of one image and b of the other, with x, y the normalised lines themselves:
-the untrained network is classical line matching. By construction S_ji = S_ij^T, a half-turn of a
+over tilts t, rays a of one image and b of the other, with x, y the normalised lines
+themselves, each ring and each line weighed as the network finds best: the untrained network is
+classical line matching. By construction S_ji = S_ij^T, a half-turn of a
 line in both images changes nothing, and a rotation of an image turns S. A softmax makes it a
 probability: where a particle looks alike from several sides it is spread out, and no angle is
 claimed.
@@ -75,13 +76,18 @@ class PairNetwork(nn.Module):
         self.leave = nn.Conv1d(width, out, 1)
         self.mixture = nn.Parameter(torch.ones(shape.tilts, shape.features))
         self.bias = nn.Parameter(torch.zeros(shape.tilts))
-        self.sharpness = nn.Parameter(torch.tensor(math.log(8.0)))
+        self.sharpness = nn.Parameter(torch.tensor(math.log(15.0)))
+        # logarithms of what rings and lines weigh, 0 to begin with
+        self.rings = nn.Linear(shape.radii, shape.radii)
+        self.strength = nn.Parameter(torch.zeros(()))
         for module in self.modules():
             if isinstance(module, nn.Conv1d):
                 bound = (module.in_channels * module.kernel_size[0]) ** -0.5
                 nn.init.uniform_(module.weight, -bound, bound, generator=generator)
                 assert module.bias is not None
                 nn.init.zeros_(module.bias)
+        nn.init.zeros_(self.rings.weight)
+        nn.init.zeros_(self.rings.bias)
         with torch.no_grad():
             self.leave.weight *= 0.3
 
@@ -105,7 +111,8 @@ class PairNetwork(nn.Module):
         # either ray of a line has a say
         learned = torch.cat([learned, learned.roll(shape.lines, dims=2)], dim=3) * 0.5**0.5
         mixture = torch.cat([self.mixture, self.mixture], dim=1)[:, None]
-        lines = torch.view_as_real(whole.resolve_conj()).flatten(2)[:, None]
+        weight = (self.rings(clarity)[:, None] + self.strength * stands_out).exp()
+        lines = torch.view_as_real((whole * weight).resolve_conj()).flatten(2)[:, None]
         lines = lines.expand(-1, shape.tilts, -1, -1)
         half = shape.lines
         left = torch.cat(

@@ -1,4 +1,4 @@
-"""What the network is asked for: a probability over lines and tilts that allows for its own bins.
+"""What the network is asked for: probability near the true relation.
 
 Two answers are as far apart as their S: where views nearly coincide many lines are right.
 """
@@ -14,7 +14,7 @@ from torch import Tensor
 from cryospin.pairs.network import PairNetworkShape
 
 WIDTH = 0.2
-"""Of the target, as a length of S: about 8 degrees in the line and in the tilt."""
+"""Of an answer, as a length of S: about 8 degrees in the line and in the tilt."""
 
 
 def directions(shape: PairNetworkShape) -> tuple[Float[Tensor, "b 2"], Float[Tensor, "b 2"]]:
@@ -37,25 +37,20 @@ def similarities(
     return 2.0 * (along + cosine * across) - (1.0 + cosine.square()) - own
 
 
-def target(
-    blocks: Float[Tensor, "p 2 2"], shape: PairNetworkShape, width: float = WIDTH
-) -> Float[Tensor, "p t a b"]:
-    """exp(-|S(t, a, b) - S|^2 / 2 width^2), of sum 1 over all answers."""
-    logits = similarities(blocks, shape) / (2.0 * width**2)
-    return torch.softmax(logits.flatten(1), dim=1).view(logits.shape)
-
-
-def divergence(
+def surprise(
     logits: Float[Tensor, "p t a b"],
     blocks: Float[Tensor, "p 2 2"],
     shape: PairNetworkShape,
     width: float = WIDTH,
 ) -> Float[Tensor, " p"]:
-    """Of the network's probabilities from the target (Kullback and Leibler), in nats."""
-    found = torch.log_softmax(logits.flatten(1), dim=1)
-    wanted = similarities(blocks, shape).flatten(1) / (2.0 * width**2)
-    wanted = torch.log_softmax(wanted, dim=1)
-    return (wanted.exp() * (wanted - found)).sum(dim=1)
+    """-log sum_x p(x) exp(-|S(x) - S|^2 / 2 width^2), in nats; 0 where all probability is right.
+
+    The likelihood of the true S under a mixture, each answer as wide as its bin. Tried and
+    absent: the divergence from a target of that width, which asks for the target's shape more
+    than for its place, and is least for networks that are sure of nothing.
+    """
+    near = logits + similarities(blocks, shape) / (2.0 * width**2)
+    return logits.flatten(1).logsumexp(dim=1) - near.flatten(1).logsumexp(dim=1)
 
 
 def expected_blocks(

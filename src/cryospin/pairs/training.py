@@ -22,7 +22,7 @@ from cryospin.journal.tree import packed, unpacked
 from cryospin.pairs.lines import MARGIN
 from cryospin.pairs.network import PairNetwork, PairNetworkShape, network_input
 from cryospin.pairs.synthetic import synthetic_particles
-from cryospin.pairs.targets import divergence
+from cryospin.pairs.targets import surprise
 from cryospin.particles.draws import generator_for
 from cryospin.rotations.sampling import random_rotations
 from cryospin.volumes.gridded import map_to_volume
@@ -98,7 +98,7 @@ class Training:
     def _loss_of(
         self, network: PairNetwork, density: Tensor, rng: np.random.Generator
     ) -> Float[Tensor, " p"]:
-        """Divergence, in nats, of all pairs of some images of one molecule."""
+        """Surprise, in nats, at all pairs of some images of one molecule."""
         low, high = np.log(self.snr)
         snr = 1e3 if rng.random() < self.clean else float(np.exp(rng.uniform(low, high)))
         disk = FourierDisk.of(self.box, self.shape.last_radius + MARGIN)
@@ -119,7 +119,7 @@ class Training:
         rows = made.rotations[:, :2]
         blocks = rows[one] @ rows[other].mT
         logits = network.logits(features.select(one), features.select(other))
-        return divergence(logits, blocks, self.shape)
+        return surprise(logits, blocks, self.shape)
 
     def _keep(
         self,
