@@ -7,7 +7,7 @@ the second looks at more lines, out to a larger radius, about the new centres on
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -102,7 +102,3 @@ class CommonLineSolver:
             return self.synchronisation.of_common_lines(lines)
         relations = voted_relations(lines)
         return self.synchronisation.of_relations(relations)
-
-
-def without_voting(solver: CommonLineSolver) -> CommonLineSolver:
-    return replace(solver, voting=False)
