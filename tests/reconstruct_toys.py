@@ -77,7 +77,8 @@ _REFINED = ("exhaustive", "cryospin")
 
 
 def toy(recipe: str) -> AbInitio:
-    """Two attempts, whatever comes of the first, and all that may happen in refinement."""
+    """The recipes that refine: two attempts, whatever comes of the first, and all that may happen
+    to poses afterwards."""
     search, refinement = SEARCHES[recipe], AlternatingRefinement(most_rounds=0)
     polish = GaussNewton(steps=0)
     if recipe in _REFINED:
@@ -89,8 +90,7 @@ def toy(recipe: str) -> AbInitio:
         search,
         GlobalAssignment(OrientationGrid.of(1, 6), hypotheses=2, polish=polish),
         PolishedHypotheses(keep=2, polish=polish),
-        # what networks learn takes longest
-        attempts=1 if isinstance(search, AmortisedTraining) else 2,
+        attempts=2 if recipe in _REFINED else 1,
         agreement_radius=0.0,
         alike=0.0,
     )

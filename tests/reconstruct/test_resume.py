@@ -89,14 +89,14 @@ def uninterrupted(recipe: str) -> bytes:
 
 
 @contextmanager
-def dying(write: int, moment: str) -> Iterator[None]:
-    """The process dies at the `write`-th state: before it, within it, or after it."""
+def dying(write: int, moment: str, stage: str = "") -> Iterator[None]:
+    """The process dies at the `write`-th state of a stage: before it, within it, or after it."""
     real_write, real_manifest = Checkpoints.write, Checkpoints._write_manifest
     count = 0
 
     def written(self: Checkpoints, part: str, state: object) -> None:
         nonlocal count
-        count += 1
+        count += stage in part
         if moment == "before" and count >= write:
             raise Killed
         real_write(self, part, state)
@@ -142,6 +142,31 @@ def test_killed_at_random_and_resumed_to_the_same_bits(recipe: str, tmp_path: Pa
     )
     assert kills >= 4
     assert found == uninterrupted(recipe)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "stage"),
+    [
+        ("exhaustive", "explore/best"),
+        ("cryospin", "attempt2/assign"),
+        ("branch-and-bound", "explore/pass"),
+        ("cryospin", "explore/direct"),
+        ("cryospin-paper", "explore/direct"),
+    ],
+)
+def test_killed_late(recipe: str, stage: str, tmp_path: Path) -> None:
+    """In stages that a few kills from the beginning on do not reach."""
+    with pytest.raises(Killed), dying(2, "after", stage):
+        outcome(recipe, journal_of(tmp_path))
+    assert outcome(recipe, journal_of(tmp_path)) == uninterrupted(recipe)
+
+
+def test_killed_at_every_round_of_refinement(tmp_path: Path) -> None:
+    """The noise spectrum is taken anew after two of them."""
+    for _ in range(4):
+        with pytest.raises(Killed), dying(1, "after", "refine"):
+            outcome("exhaustive", journal_of(tmp_path), GIVEN)
+    assert outcome("exhaustive", journal_of(tmp_path), GIVEN) == outcome("exhaustive", given=GIVEN)
 
 
 def test_killed_when_started_from_a_map(tmp_path: Path) -> None:
