@@ -26,7 +26,7 @@ from cryospin.io.atomic import check_output_directory
 from cryospin.io.relion import read_particles
 from cryospin.particles.prepare import prepare_particles
 
-_SPEED_IMAGES = 1000
+_SPEED_IMAGES = 5000
 
 
 def compare(plan: Plan, models: Path, out: Path, command: str, tell: Tell) -> tuple[Path, Path]:
