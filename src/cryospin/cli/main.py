@@ -10,8 +10,10 @@ import errno
 import importlib
 import importlib.util
 import os
+import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -104,6 +106,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # torch's and numba's thread pools take turns; by default the one that waits spins, and
     # the other gets half the cores. Read at the pools' start, so set before any import.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # asks for a checkpoint (cryospin.journal.signals); by default it ends whoever has none yet
+    with suppress(ValueError):  # not in the main thread
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     try:
         build_app()(args=arguments, prog_name="cryospin")
     except CryospinError as error:
