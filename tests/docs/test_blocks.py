@@ -73,7 +73,9 @@ def test_few_blocks_are_not_run_and_say_why() -> None:
     left_out = [block for block in code if block.not_run is not None]
     assert {block.not_run for block in left_out} <= set(REASONS)
     long = [block for block in left_out if block.not_run == "hours of work"]
-    assert {block.page.name for block in long} <= {"benchmarks.md", "recipes.md"}
+    # pages of measurements, and the way of a data set nobody has here
+    measured = {"benchmarks.md", "verdicts.md", "recipes.md"}
+    assert {block.page.name for block in long} <= measured
     others = [block for block in left_out if block not in long]
     assert len(others) <= 0.2 * len(code)
 
