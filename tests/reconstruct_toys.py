@@ -13,7 +13,9 @@ from cryospin.explore.amortised import EncoderTraining
 from cryospin.explore.branch_and_bound import BranchAndBound
 from cryospin.explore.exhaustive import ExhaustiveSearch
 from cryospin.explore.exploration import Explorer
+from cryospin.explore.pairwise_start import PairwiseStart
 from cryospin.explore.winner_search import WinnerSearch
+from cryospin.pairs.common_lines import CommonLineSolver, Round
 from cryospin.reconstruct import semi_amortised, starting
 from cryospin.reconstruct.abinitio import AbInitio
 from cryospin.reconstruct.amortised import AmortisedTraining
@@ -67,13 +69,16 @@ SEARCHES: dict[str, Explorer] = {
         direct=DirectStage(rounds=3, choosing=2, first_radius=5.0),
         last_radius=7.0,
     ),
+    "common-lines": PairwiseStart(
+        CommonLineSolver(rounds=(Round(12, 6.0, 1.0), Round(12, 7.0, 0.5))), radii=(5.0, 6.0, 7.0)
+    ),
     "cryospin-paper": _PAPER,
     "amortized": replace(_PAPER, direct=None),
     "cryoai": _CRYOAI,
     "cryoai-explicit": replace(_CRYOAI, implicit=False),
     "cryoposenet": replace(_PAPER, heads=1, direct=None),
 }
-_REFINED = ("exhaustive", "cryospin")
+_REFINED = ("exhaustive", "cryospin", "common-lines")
 
 
 def toy(recipe: str) -> AbInitio:

@@ -32,7 +32,7 @@ from cryospin.types import DensityMap
 from phantoms import Blobs, PlantedParticles
 from reconstruct_toys import SEARCHES, cut_down, toy
 
-BOX, COUNT = 20, 48
+BOX, COUNT = 20, 60
 BLOBS = Blobs.random(1, spread=2.0)
 PLANTED = tuple(
     PlantedParticles.of(BLOBS, FourierDisk.of(BOX), COUNT, half, signal=30.0).particles
