@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 from cryospin.bench.datasets import Dataset
-from cryospin.bench.switch import SwitchPlan, branched, switch_table
+from cryospin.bench.figures import switch_figure
+from cryospin.bench.switch import SwitchPlan, branched, gap_table, switch_table
 from cryospin.explore.winner_search import WinnerSearch
 from cryospin.reconstruct.semi_amortised import DirectStage, SemiAmortised
 from cryospin.reconstruct.switching import SwitchRule
 
 
-def row(automatic: float, *fixed: float) -> dict[str, object]:
+def row(automatic: float, *fixed: float) -> dict[str, Any]:
     return {
         "structure": "6vxx",
         "snr": 0.1,
         "automatic": {"step": 300, "median_degrees": automatic, "beyond_10": 0.01},
         "fixed": [
-            {"step": 100 * i, "median_degrees": error, "beyond_10": 0.5}
+            {
+                "step": 100 * i,
+                "encoder_degrees": 10 * error,
+                "median_degrees": error,
+                "beyond_10": 0.5,
+            }
             for i, error in enumerate(fixed, 1)
         ],
     }
@@ -27,6 +36,15 @@ def test_within_five_per_cent_of_the_best_fixed_moment() -> None:
     assert table.rows[0][2:4] == ("40.00 (50.0 %)", "2.00 (50.0 %)")
     assert table.rows[0][4] == "–"  # a moment that was not measured
     assert table.rows[0][5:7] == ("2.09 (1.0 %)", "300")
+
+
+def test_the_encoder_beside_what_the_direct_stage_makes_of_it(tmp_path: Path) -> None:
+    rows = [row(2.0, 3.0, 1.5)]
+    encoder, direct = gap_table(rows, (100, 200, 400)).rows
+    assert encoder[2:] == ("encoder", "30.00", "15.00", "–")
+    assert direct[2:] == ("after the direct stage", "3.00", "1.50", "–")
+    drawn = switch_figure({"6vxx": rows[0]["fixed"]}, tmp_path / "fig4.svg").read_text()
+    assert "fully amortised" in drawn
 
 
 def test_moments_branch_off_one_training(dataset: Dataset) -> None:

@@ -192,8 +192,15 @@ def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
-@pytest.mark.parametrize("damage", [flipped, cut, Path.unlink])
-@pytest.mark.parametrize("file", ["*.safetensors", MANIFEST])
+@pytest.mark.parametrize(
+    ("file", "damage"),
+    [
+        ("*.safetensors", flipped),
+        ("*.safetensors", cut),
+        (MANIFEST, flipped),
+        (MANIFEST, Path.unlink),
+    ],
+)
 def test_the_newest_checkpoint_damaged(
     tmp_path: Path, file: str, damage: Callable[[Path], None]
 ) -> None:

@@ -183,6 +183,30 @@ def epoch_figure(curves: dict[str, Curves], branch: int | None, path: Path) -> P
     return write_svg(figure, path)
 
 
+@rc_context(STYLE)
+def switch_figure(fixed: dict[str, list[Row]], path: Path) -> Path:
+    """Fig. 4 of one training's states: the encoder's own error and that after the direct stage.
+
+    fixed: moments, by title; a panel for each.
+    """
+    figure, axes = panels(len(fixed))
+    for place, (title, moments) in zip(axes, fixed.items(), strict=True):
+        steps = [moment["step"] for moment in moments]
+        for field, colour, words in (
+            ("encoder_degrees", ORANGE, "fully amortised: the encoder's poses"),
+            ("median_degrees", BLUE, "semi-amortised: after the direct stage"),
+        ):
+            errors = [moment[field] for moment in moments]
+            place.plot(steps, errors, ".-", color=colour, label=words)
+        place.set_yscale("log")
+        plain_log_labels(place)
+        place.set_xlabel("steps of the encoder")
+        place.set_title(title, size=9.5, loc="left", color=INK)
+    axes[0].set_ylabel("median rotation error (degrees)")
+    axes[0].legend()
+    return write_svg(figure, path)
+
+
 def plain_log_labels(place: Axes) -> None:
     """1, 2, 5, 10 ... in place of powers, and no minor labels."""
     for axis in (place.xaxis, place.yaxis):

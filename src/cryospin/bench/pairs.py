@@ -38,9 +38,10 @@ PARTS = (
     "planted", "unseen", "noise", "ctf", "shifts", "views", "boxes", "starts", "twin",
 )  # fmt: skip
 HELD_OUT = (
-    "1u6g", "3sn6", "1igy", "5gjv", "3jb9", "7DDO", "adk_open", "1e6v", "4zxb", "2cg9:C2",
+    "3sn6", "1igy", "5gjv", "3jb9", "7DDO", "adk_open", "1e6v:C2", "4zxb", "2cg9:C2", "1u6g",
 )  # fmt: skip
-"""Molecules the network has not learned from: it learns from made-up ones by default."""
+"""Molecules the network has not learned from: it learns from made-up ones by default. The last
+was looked at while the network was designed."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """The automatic switch of recipe `cryospin` against fixed ones, branched off one training.
 
 At each fixed step, and where the rule would switch, the direct stage is run from the state as it
-is; the training then goes on as if nothing had been. So what differs is the moment alone.
+is; the training then goes on as if nothing had been. So what differs is the moment alone. What
+the encoder itself says at that moment is the fully amortised method: the paper's Fig. 4.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import torch
 
 from cryospin.bench.curves import Truth
 from cryospin.bench.datasets import Dataset, Setting, simulated
+from cryospin.bench.figures import switch_figure
 from cryospin.bench.ledger import Ledger, Row
 from cryospin.bench.page import Section, write_page
 from cryospin.bench.structures import Structure
@@ -31,6 +33,7 @@ from cryospin.reconstruct.switching import Check
 
 _LOST_DEGREES = 10.0
 _WITHIN = 1.05  # of the best fixed moment
+_POSES = {"encoder": "encoder_degrees", "after the direct stage": "median_degrees"}
 
 
 @dataclass(frozen=True)
@@ -45,9 +48,13 @@ class SwitchPlan:
 
 @dataclass(frozen=True)
 class Moment:
-    """Where a switch at `step` leads: rotation error, and the share beyond 10 degrees."""
+    """Where a switch at `step` leads: rotation error, and the share beyond 10 degrees.
+
+    encoder_degrees: the median error without a switch, of the best head's poses.
+    """
 
     step: int
+    encoder_degrees: float
     median_degrees: float
     beyond_10: float
 
@@ -77,7 +84,17 @@ def compare_switches(
         "degrees), one half-set, modulo the symmetry.",
     )
     section = Section("The moment to switch", words, (switch_table(rows, plan.steps),))
-    return write_page(out, "cryospin bench switch", command, [section])[0]
+    gap_words = (
+        "Median rotation error in degrees of the encoder's own poses, and of the same state's "
+        "after the direct stage.",
+    )
+    gap = Section(
+        "Fig. 4: semi- against fully amortised, branched from the same states",
+        gap_words,
+        (gap_table(rows, plan.steps),),
+        (switch_figure({_title(row): row["fixed"] for row in rows}, out / "fig4_switch.svg"),),
+    )
+    return write_page(out, "cryospin bench switch", command, [section, gap])[0]
 
 
 def of_recipe() -> SemiAmortised:
@@ -122,8 +139,9 @@ def branched(dataset: Dataset, plan: SwitchPlan, method: SemiAmortised) -> Row:
 
 def moment(method: SemiAmortised, state: EncoderState, truth: Truth) -> Moment:
     errors = truth.aligned(method.finished(state).rotations).errors_degrees
+    before = truth.aligned(method.winners(state)[0]).errors_degrees
     lost = float((errors > _LOST_DEGREES).double().mean())
-    return Moment(state.steps, float(errors.median()), lost)
+    return Moment(state.steps, float(before.median()), float(errors.median()), lost)
 
 
 def switch_table(rows: list[Row], steps: tuple[int, ...]) -> Table:
@@ -144,6 +162,21 @@ def switch_table(rows: list[Row], steps: tuple[int, ...]) -> Table:
             )
         )
     return Table(header, tuple(lines))
+
+
+def gap_table(rows: list[Row], steps: tuple[int, ...]) -> Table:
+    header = ("structure", "SNR", "poses", *map(str, steps))
+    lines = []
+    for row in rows:
+        fixed = {found["step"]: found for found in row["fixed"]}
+        for words, field in _POSES.items():
+            errors = (fixed[step][field] if step in fixed else None for step in steps)
+            lines.append((row["structure"], f"{row['snr']:g}", words, *map(number, errors)))
+    return Table(header, tuple(lines))
+
+
+def _title(row: Row) -> str:
+    return f"{row['structure']}, SNR {row['snr']:g}"
 
 
 def _words(found: Row | None) -> str:

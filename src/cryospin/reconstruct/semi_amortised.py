@@ -232,20 +232,21 @@ class SemiAmortised:
                 began = time.monotonic() - seconds
         journal.keep_now(state.recorded, checks, before)
 
-    def _snapshot(self, state: EncoderState, checks: list[Check], seconds: float) -> Snapshot:
-        """Each particle's winner as it stands."""
+    def winners(self, state: EncoderState) -> tuple[Float[Tensor, "n 3 3"], Float[Tensor, "n 2"]]:
+        """Each particle's pose by the encoder alone, its best head's (Eq. 6); shifts in pixels."""
         rows = torch.arange(len(state.particles))
         candidates = state.hypotheses(rows)
-        radius = state.radius
-        volume = state.volume()
-        winners = state.scored(volume, rows, candidates.rotations, candidates.shifts_pixel, radius)
-        chosen = rows, winners.head
+        found = candidates.rotations, candidates.shifts_pixel
+        head = state.scored(state.volume(), rows, *found, state.radius).head
+        return found[0][rows, head], found[1][rows, head]
+
+    def _snapshot(self, state: EncoderState, checks: list[Check], seconds: float) -> Snapshot:
+        """Each particle's winner as it stands."""
         return Snapshot(
             len(checks),
             seconds,
             "encoder",
-            candidates.rotations[chosen],
-            candidates.shifts_pixel[chosen],
+            *self.winners(state),
             state.wins / state.wins.sum(),
             -checks[-1].gain,
         )
