@@ -6,7 +6,6 @@ from importlib import import_module
 
 import pytest
 
-from cryospin.recipes import cryospin_paper
 from cryospin.reconstruct.amortised import AmortisedTraining
 
 NAMES = ("cryospin_paper", "amortized", "cryoai", "cryoai_explicit", "cryoposenet")
@@ -32,8 +31,8 @@ def test_cryospins_numbers_are_the_papers() -> None:
     assert method.direct is not None
     assert (method.direct.epochs, method.direct.pose_updates) == (13, 5)
     assert (method.direct.pose_rate, method.direct.volume_rate) == (0.05, 0.02)
-    real = cryospin_paper.for_real_data().starts.search
-    assert isinstance(real, AmortisedTraining) and real.direct is not None
+    real = training_of("cryospin_paper_real")
+    assert real.direct is not None
     assert (real.heads, real.encoder.epochs, real.direct.epochs) == (15, 15, 15)
 
 

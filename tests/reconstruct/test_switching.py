@@ -55,9 +55,7 @@ def test_settled_share_is_modulo_the_symmetry() -> None:
 
     def poses(rotations: torch.Tensor) -> RefinedPoses:
         count = len(rotations)
-        return RefinedPoses(
-            rotations, torch.zeros(count, 2), torch.zeros(count), torch.zeros(count, 5, 5)
-        )
+        return RefinedPoses(rotations, torch.zeros(count, 2), torch.zeros(count))
 
     assert settled_share(poses(before), poses(after), operators, 10.0) == torch.tensor(6 / 9)
     assert settled_share(poses(before), poses(after), operators[:1], 10.0) < 0.5

@@ -77,6 +77,7 @@ def paper(
     from cryospin.bench.structures import PAPER_STRUCTURES, Structure
     from cryospin.recipes import RECIPES
 
+    simulated = tuple(recipe for recipe in RECIPES if recipe != "cryospin-paper-real")
     setting = SCALES[scale.value]
     setting = replace(
         setting,
@@ -87,7 +88,7 @@ def paper(
     )
     plan = Plan(
         setting,
-        _listed(recipes) or RECIPES,
+        _listed(recipes) or simulated,
         tuple(Structure.parse(text) for text in _listed(structures) or PAPER_STRUCTURES),
         _numbers("--seeds", seeds, int),
         _listed(parts) or PARTS,

@@ -12,6 +12,7 @@ RECIPES = (
     "exhaustive",
     "cryospin",
     "cryospin-paper",
+    "cryospin-paper-real",
     "amortized",
     "cryoai",
     "cryoai-explicit",

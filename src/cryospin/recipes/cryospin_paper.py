@@ -13,7 +13,7 @@ Shekarforoush et al., NeurIPS 2024, whose numbers these are:
   R <- exp(omega) R (Eq. 9; `refine.direct`) for 13 epochs, five pose updates and one of the
   volume per batch, Adam at 0.05 for poses and 0.02 for the volume.
 
-For real data the paper takes 15 heads and 15 + 15 epochs: `for_real_data`.
+For real data the paper takes 15 heads and 15 + 15 epochs: `cryospin-paper-real`.
 
 Where it deliberately differs: the half-sets are solved independently; translations are inferred
 (by the heads, then directly) where the published code takes another program's; images are
@@ -37,7 +37,7 @@ from cryospin.rotations.grid import OrientationGrid
 
 def recipe() -> AbInitio:
     """The paper's numbers for synthetic data."""
-    return _assembled(
+    return assembled(
         AmortisedTraining(
             heads=7,
             encoder=EncoderTraining(epochs=7, batch=64, encoder_rate=1e-4, volume_rate=0.05),
@@ -48,16 +48,8 @@ def recipe() -> AbInitio:
     )
 
 
-def for_real_data() -> AbInitio:
-    """The paper's numbers for experimental data (EMPIAR-10028)."""
-    return _assembled(
-        AmortisedTraining(
-            heads=15, encoder=EncoderTraining(epochs=15), direct=DirectOptimisation(epochs=15)
-        )
-    )
-
-
-def _assembled(training: AmortisedTraining) -> AbInitio:
+def assembled(training: AmortisedTraining) -> AbInitio:
+    """A training whose poses are final."""
     return AbInitio(
         starts=IndependentStarts(
             search=training,

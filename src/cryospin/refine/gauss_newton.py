@@ -14,17 +14,16 @@ from jaxtyping import Complex, Float, Int
 from torch import Tensor
 
 from cryospin.fourier.disk import FourierDisk
-from cryospin.kernels import pose_normal_equations
+from cryospin.kernels import pose_losses, pose_normal_equations
 
 
 @dataclass(frozen=True)
 class RefinedPoses:
-    """Poses and their losses; `information` is the Gauss-Newton Hessian of the loss there."""
+    """Poses and their losses."""
 
     rotations: Float[Tensor, "p 3 3"]
     shifts_pixel: Float[Tensor, "p 2"]
     loss: Float[Tensor, " p"]
-    information: Float[Tensor, "p 5 5"]
 
     def select(self, index: Int[Tensor, " q"]) -> RefinedPoses:
         return RefinedPoses(*(getattr(self, field.name)[index] for field in fields(self)))
@@ -58,24 +57,29 @@ class GaussNewton:
         image_index: Int[Tensor, " p"] | None = None,
     ) -> RefinedPoses:
         """Minimise each pose's loss from where it is; no pose ends worse than it began."""
-        arguments = (disk, image_index)
-        loss, gradient, hessian = pose_normal_equations(
-            volume, images, ctf, rotations, shifts_pixel, *arguments
-        )
+        data, which = (volume, images, ctf), (disk, image_index)
+        if not self.steps:
+            loss = pose_losses(*data, rotations, shifts_pixel, *which)
+            return RefinedPoses(rotations, shifts_pixel, loss)
+        loss, gradient, hessian = pose_normal_equations(*data, rotations, shifts_pixel, *which)
         damping = torch.full_like(loss, self.damping)
-        for _ in range(self.steps):
+        for left in reversed(range(self.steps)):
             step = self._step(gradient, hessian, damping)
             turned = roma.rotvec_to_rotmat(step[:, :3]) @ rotations
             moved = shifts_pixel + step[:, 3:]
-            new = pose_normal_equations(volume, images, ctf, turned, moved, *arguments)
-            better = new[0] < loss
+            if left:
+                new_loss, *derivatives = pose_normal_equations(*data, turned, moved, *which)
+            else:  # no step follows from the last one's derivatives
+                new_loss = pose_losses(*data, turned, moved, *which)
+            better = new_loss < loss
             rotations = torch.where(better[:, None, None], turned, rotations)
             shifts_pixel = torch.where(better[:, None], moved, shifts_pixel)
-            loss = torch.where(better, new[0], loss)
-            gradient = torch.where(better[:, None], new[1], gradient)
-            hessian = torch.where(better[:, None, None], new[2], hessian)
-            damping = torch.where(better, damping * 0.2, damping * 8.0)
-        return RefinedPoses(_orthonormal(rotations), shifts_pixel, loss, hessian)
+            loss = torch.where(better, new_loss, loss)
+            if left:
+                gradient = torch.where(better[:, None], derivatives[0], gradient)
+                hessian = torch.where(better[:, None, None], derivatives[1], hessian)
+                damping = torch.where(better, damping * 0.2, damping * 8.0)
+        return RefinedPoses(_orthonormal(rotations), shifts_pixel, loss)
 
     def _step(self, gradient: Tensor, hessian: Tensor, damping: Tensor) -> Tensor:
         """-(H + damping diag H)^-1 g in float64, shortened to the trust limits."""
