@@ -15,7 +15,6 @@ from cryospin.bench.pair_cases import PairCase, aligned, made
 from cryospin.explore.exploration import Exploration, ExplorerProgress
 from cryospin.explore.pairwise_start import PairwiseStart
 from cryospin.explore.running_map import RunningMap
-from cryospin.fourier.disk import moved
 from cryospin.io.relion import read_particles
 from cryospin.journal.journal import UNRECORDED, Journal
 from cryospin.pairs.learned import LearnedSolver
@@ -60,9 +59,8 @@ class KnownPoses:
         rotations, shifts = self.rotations[rows], self.shifts_pixel[rows]
         running = RunningMap.of(particles, self.last_radius, self.support_radius)
         disk = particles.disk.prefix(self.last_radius)
-        ctf = particles.ctf[:, : len(disk)]
-        centred = moved(particles.coefficients[:, : len(disk)] * ctf, -shifts, disk)
-        sums = SliceSums.inserted(centred, ctf.square(), rotations, disk, running.margin, operators)
+        images, ctf = particles.coefficients, particles.ctf
+        sums = SliceSums.of_images(images, ctf, rotations, shifts, disk, running.margin, operators)
         known = PoseHypotheses(rotations[:, None], shifts[:, None])
         return Exploration(sums, self.last_radius, (0.0,), 1.0, known)
 

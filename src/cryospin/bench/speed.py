@@ -17,7 +17,6 @@ from cryospin.explore.amortised import AmortisedModel
 from cryospin.explore.decoders import ExplicitDecoder
 from cryospin.explore.encoder import PoseEncoder
 from cryospin.explore.winner_search import EncoderState
-from cryospin.fourier.disk import moved
 from cryospin.kernels import OVERSAMPLING, margin_for
 from cryospin.particles.prepare import PreparedParticles
 from cryospin.particles.spectrum import signal_power
@@ -138,14 +137,9 @@ def direct_stage(
 def _closed_form_volume(particles: PreparedParticles, rotations: Tensor, shifts: Tensor) -> Tensor:
     """The volume update: sums, a Wiener division, and back to a volume that can be sliced."""
     disk, box = particles.disk, particles.disk.box
-    centred = moved(particles.coefficients * particles.ctf, -shifts, disk)
-    sums = SliceSums.inserted(
-        centred,
-        particles.ctf.square(),
-        rotations,
-        disk,
-        margin_for(disk.radius, OVERSAMPLING),
-        torch.eye(3)[None],
+    margin = margin_for(disk.radius, OVERSAMPLING)
+    sums = SliceSums.of_images(
+        particles.coefficients, particles.ctf, rotations, shifts, disk, margin, torch.eye(3)[None]
     )
     precision = torch.ones(int(disk.radius) + 2)
     volume = wiener_volume(sums.numerator, sums.denominator, precision, disk.radius)

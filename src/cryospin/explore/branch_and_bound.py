@@ -307,20 +307,15 @@ class _Run:
 
     def closed_form(self, best: Candidates, radius: float) -> SliceSums:
         """Sums of every image at its best pose."""
-        disk = self.particles.disk.prefix(radius)
-        margin = margin_for(radius)
-        total: SliceSums | None = None
-        for first in range(0, len(best), _BATCH):
-            rows = slice(first, first + _BATCH)
-            ctf = self.particles.ctf[rows, : len(disk)]
-            images = self.particles.coefficients[rows, : len(disk)]
-            centred = moved(images * ctf, -best.shifts_pixel[rows], disk)
-            part = SliceSums.inserted(
-                centred, ctf.square(), best.rotations[rows], disk, margin, self.operators
-            )
-            total = part if total is None else total + part
-        assert total is not None
-        return total
+        return SliceSums.of_images(
+            self.particles.coefficients,
+            self.particles.ctf,
+            best.rotations,
+            best.shifts_pixel,
+            self.particles.disk.prefix(radius),
+            margin_for(radius),
+            self.operators,
+        )
 
     def density_of(self, sums: SliceSums, radius: float) -> Float[Tensor, "g g g"]:
         volume = wiener_volume(sums.numerator, sums.denominator, self.precision, radius)

@@ -19,7 +19,6 @@ from torch import Tensor
 from cryospin.explore.bounded_search import BoundedSearch, Found
 from cryospin.explore.exploration import Exploration, ExplorerProgress
 from cryospin.explore.running_map import RunningMap
-from cryospin.fourier.disk import moved
 from cryospin.journal.journal import UNRECORDED, Journal
 from cryospin.pairs.common_lines import PairPoses, PairProgress
 from cryospin.pairs.images import check_asymmetric, check_images
@@ -127,12 +126,15 @@ class _Run:
     def sums(self, rotations: Tensor, shifts_pixel: Tensor, weight: Tensor) -> SliceSums:
         """Of all images at their poses, out to the last radius."""
         running = self.map
-        disk = self.particles.disk.prefix(running.radius)
-        ctf = self.particles.ctf[:, : len(disk)]
-        images = self.particles.coefficients[:, : len(disk)] * ctf * weight[:, None]
-        centred = moved(images, -shifts_pixel, disk)
-        return SliceSums.inserted(
-            centred, weight[:, None] * ctf.square(), rotations, disk, running.margin, self.operators
+        return SliceSums.of_images(
+            self.particles.coefficients,
+            self.particles.ctf,
+            rotations,
+            shifts_pixel,
+            self.particles.disk.prefix(running.radius),
+            running.margin,
+            self.operators,
+            weight,
         )
 
     def searched(

@@ -24,7 +24,6 @@ from cryospin.explore.small_encoder import (
     turned_images,
     view_turns,
 )
-from cryospin.fourier.disk import moved
 from cryospin.imaging import ambient_gradient, negative_log_likelihood
 from cryospin.journal.networks import recall_training, training_state
 from cryospin.journal.tree import Tree
@@ -116,15 +115,10 @@ class EncoderState:
         self, rows: Int[Tensor, " b"], rotations: Tensor, shifts_pixel: Tensor, radius: float
     ) -> SliceSums:
         disk = self.particles.disk.prefix(radius)
+        images = self.particles.coefficients[rows, : len(disk)]
         ctf = self.particles.ctf[rows, : len(disk)]
-        values = self.particles.coefficients[rows, : len(disk)] * ctf
-        return SliceSums.inserted(
-            moved(values, -shifts_pixel, disk),
-            ctf.square(),
-            rotations,
-            disk,
-            self.map.margin,
-            self.operators,
+        return SliceSums.of_images(
+            images, ctf, rotations, shifts_pixel, disk, self.map.margin, self.operators
         )
 
     def recorded(self) -> Tree:

@@ -38,25 +38,18 @@ class HalfSet:
 
 
 def sums_of(half: HalfSet, radius: float, operators: Float[Tensor, "s 3 3"]) -> SliceSums:
-    """M-step: every particle inserted at its pose, out to `radius`, weighted by its confidence.
-
-    In portions of a fixed size, whose weighted copies are what memory there is to save.
-    """
+    """M-step: every particle inserted at its pose, out to `radius`, weighted by its confidence."""
     disk = half.particles.disk.prefix(radius)
-    margin = margin_for(disk.radius)
-    total: SliceSums | None = None
-    for first in range(0, len(half.particles), _CHUNK):
-        rows = slice(first, first + _CHUNK)
-        images = half.particles.coefficients[rows, : len(disk)]
-        ctf = half.particles.ctf[rows, : len(disk)]
-        weight = half.confidence[rows, None]
-        centred = moved(images * (weight * ctf), -half.shifts_pixel[rows], disk)
-        part = SliceSums.inserted(
-            centred, weight * ctf.square(), half.rotations[rows], disk, margin, operators
-        )
-        total = part if total is None else total + part
-    assert total is not None, "a half-set has particles: the audit wants 100"
-    return total
+    return SliceSums.of_images(
+        half.particles.coefficients,
+        half.particles.ctf,
+        half.rotations,
+        half.shifts_pixel,
+        disk,
+        margin_for(disk.radius),
+        operators,
+        half.confidence,
+    )
 
 
 def map_of(

@@ -15,9 +15,11 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
-from cryospin.fourier.disk import FourierDisk
+from cryospin.fourier.disk import FourierDisk, moved
 from cryospin.fourier.volume import volume_of_spectrum, volume_spectrum
 from cryospin.kernels import OVERSAMPLING, insert_slices, margin_for
+
+_PORTION = 1000
 
 
 @lru_cache(maxsize=8)
@@ -183,6 +185,35 @@ class SliceSums:
             numerator += more[0]
             denominator += more[1]
         return cls(complete_friedel(numerator), complete_friedel(denominator))
+
+    @classmethod
+    def of_images(
+        cls,
+        images: Complex[Tensor, "n K"],
+        ctf: Float[Tensor, "n K"],
+        rotations: Float[Tensor, "n 3 3"],
+        shifts_pixel: Float[Tensor, "n 2"],
+        disk: FourierDisk,
+        margin: int,
+        operators: Float[Tensor, "g 3 3"],
+        weight: Float[Tensor, " n"] | None = None,
+    ) -> SliceSums:
+        """Images at their poses, as far as the disk reaches, each with its weight (default 1).
+
+        In portions, whose weighted copies are what memory there is to save.
+        """
+        total: SliceSums | None = None
+        for first in range(0, len(images), _PORTION):
+            rows = slice(first, first + _PORTION)
+            part_ctf = ctf[rows, : len(disk)]
+            weighted = part_ctf if weight is None else weight[rows, None] * part_ctf
+            centred = moved(images[rows, : len(disk)] * weighted, -shifts_pixel[rows], disk)
+            part = cls.inserted(
+                centred, weighted * part_ctf, rotations[rows], disk, margin, operators
+            )
+            total = part if total is None else total + part
+        assert total is not None, "a map of no images"
+        return total
 
     def __add__(self, other: SliceSums) -> SliceSums:
         return SliceSums(self.numerator + other.numerator, self.denominator + other.denominator)
