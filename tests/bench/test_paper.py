@@ -81,7 +81,7 @@ def test_tables_and_figures(pretence: Pretence, tmp_path: Path) -> None:
     )
     text, names = markdown.read_text(), {path.name for path in markdown.parent.glob("*.svg")}
     assert names == {
-        "fig2_fsc.svg", "fig3_time.svg", "fig4_epochs.svg",
+        "fig2_fsc.svg", "fig3_time.svg", "fig4_epochs.svg", "fig4_paths.svg",
         "fig5_heads_amortized.svg", "fig5_heads_cryospin-paper.svg",
         "fig6_heads_amortized.svg", "fig6_heads_cryospin-paper.svg",
     }  # fmt: skip

@@ -35,9 +35,13 @@ def test_both_stages_hand_on_a_pose_and_its_rivals() -> None:
     assert found.hypotheses is not None
     assert found.hypotheses.rotations.shape == (COUNT, 1 + 3, 3, 3)
     assert found.radius == method.last_radius and found.uncertainty > 0
-    assert 2 <= len(seen) <= 3 and seen[0].rotations.shape == (COUNT, 3, 3)
-    assert torch.isclose(seen[-1].usage.sum(), torch.tensor(1.0))
-    assert told[-1] == ("encoder", 10 * len(seen), 30)
+    stages = [snapshot.stage for snapshot in seen]
+    checks = stages.count("encoder")
+    assert 2 <= checks <= 3 and stages == ["encoder"] * checks + ["direct"] * 2
+    assert [snapshot.epoch for snapshot in seen] == list(range(1, checks + 3))
+    assert all(snapshot.rotations.shape == (COUNT, 3, 3) for snapshot in seen)
+    assert torch.isclose(seen[0].usage.sum(), torch.tensor(1.0))
+    assert told[-1] == ("encoder", 10 * checks, 30)
     again = method.run(PLANTED.particles, IDENTITY, 1.0, 1, 0)
     assert again.hypotheses is not None
     assert torch.equal(again.hypotheses.rotations, found.hypotheses.rotations)

@@ -14,6 +14,7 @@ from cryospin.bench.ledger import Ledger, Row
 from cryospin.bench.oracle import Oracle
 from cryospin.bench.page import Section
 from cryospin.bench.plan import Plan, Tell
+from cryospin.bench.pose_paths import landscapes, paths_figure
 from cryospin.bench.processes import run_command
 from cryospin.bench.runs import is_done, run_key
 from cryospin.bench.watched import Watched
@@ -56,8 +57,8 @@ class EpochBench:
             sections.append(
                 Section("Fig. 3: resolution and error against time", (of,), (), (path,))
             )
-        if "fig4" in wanted and curves:
-            sections.append(self.epochs(seen, curves))
+        if truth is not None and "fig4" in wanted:
+            sections += [self.epochs(seen, curves), self.paths(seen, truth)]
         if truth is not None and {"fig5", "fig6"} & wanted:
             sections += self.heads(seen, truth)
         return sections
@@ -119,6 +120,15 @@ class EpochBench:
             else:
                 words = f"One was ended after {branch} epochs, before the two part."
         return Section("Fig. 4: error per epoch", (words,), (), (path,))
+
+    def paths(self, seen: dict[str, Watched], truth: Truth) -> Section:
+        """Fig. 4, its lower half."""
+        path = paths_figure(landscapes(seen, truth), self.out / "fig4_paths.svg")
+        words = (
+            "Log-posterior of single images over view directions, in the true map, around the "
+            "true view (cross); where each recipe's pose went, epoch by epoch, and ended (dot)."
+        )
+        return Section("Fig. 4: paths of poses", (words,), (), (path,))
 
     def heads(self, seen: dict[str, Watched], truth: Truth) -> list[Section]:
         sections = []

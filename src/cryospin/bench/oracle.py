@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import roma
 import torch
-from jaxtyping import Complex
+from jaxtyping import Complex, Float
 from torch import Tensor
 
 from cryospin.bench.datasets import Dataset
@@ -60,7 +60,7 @@ def oracle_of(dataset: Dataset, out: Path) -> Oracle:
     truth = read_particles(dataset.truth)
     particles = prepare_particles(truth)
     _write_true_pose_map(truth, particles, out)
-    volume = _scaled_truth(dataset.true_map, truth, particles)
+    volume = _volume_of(dataset.true_map, truth, particles)
     errors, moved = _refined_errors(volume, truth, particles)
     oracle = Oracle(
         float(errors.mean()),
@@ -82,7 +82,7 @@ def lost_in_true_map(table: Path, true_map: Path, symmetry: str, max_shift_pixel
     map leaves beyond 10 degrees."""
     truth = read_particles(table)
     particles = prepare_particles(truth)
-    volume = _scaled_truth(true_map, truth, particles)
+    volume = _volume_of(true_map, truth, particles)
     return _lost_in_search(volume, truth, particles, symmetry, max_shift_pixel)
 
 
@@ -101,18 +101,27 @@ def _write_true_pose_map(truth: ParticleStack, particles: PreparedParticles, out
     write_particles(out / "particles.star", truth, truth.poses, half_set)
 
 
-def _scaled_truth(
-    true_map: Path, truth: ParticleStack, particles: PreparedParticles
+def scaled_truth(
+    true_map: Path,
+    rotations: Float[Tensor, "n 3 3"],
+    shifts_pixel: Float[Tensor, "n 2"],
+    particles: PreparedParticles,
 ) -> Complex[Tensor, "z y x"]:
-    """The true map's Fourier volume in the units of the whitened images."""
-    assert truth.poses is not None
+    """The true map's Fourier volume in the units of the whitened images, given their true poses."""
     disk = particles.disk
-    volume = map_to_volume(read_map(true_map).values, truth.box, disk.radius)
-    shifts = (truth.poses.shifts_angstrom / truth.pixel_size_angstrom).float()
-    predicted = slice_volume(volume, truth.poses.rotations.float(), disk)
-    predicted *= particles.ctf * shift_phases(shifts, disk)
+    volume = map_to_volume(read_map(true_map).values, disk.box, disk.radius)
+    predicted = slice_volume(volume, rotations.float(), disk)
+    predicted *= particles.ctf * shift_phases(shifts_pixel.float(), disk)
     scale = (particles.coefficients * predicted.conj()).real.sum()
     return volume * (scale / predicted.abs().square().sum())
+
+
+def _volume_of(
+    true_map: Path, truth: ParticleStack, particles: PreparedParticles
+) -> Complex[Tensor, "z y x"]:
+    assert truth.poses is not None
+    shifts_pixel = truth.poses.shifts_angstrom / truth.pixel_size_angstrom
+    return scaled_truth(true_map, truth.poses.rotations, shifts_pixel, particles)
 
 
 def _refined_errors(

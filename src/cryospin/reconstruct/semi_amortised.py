@@ -7,7 +7,9 @@ to the letter, it stands in this layer because its second stage is a refinement.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -51,8 +53,12 @@ class DirectStage:
         running: RunningMap,
         operators: Float[Tensor, "s 3 3"],
         journal: Journal = UNRECORDED,
+        tell: Callable[[RefinedPoses, float], None] = lambda poses, radius: None,
     ) -> HalfSet:
-        """Every particle's pose out of its hypotheses, and what the map made of it."""
+        """Every particle's pose out of its hypotheses, and what the map made of it.
+
+        tell: called after each round with the poses and the radius they were found at.
+        """
         radii = np.linspace(self.first_radius, running.radius, self.rounds)
         done, found, hypotheses = journal.recalled() or (0, None, hypotheses)
         for number in range(done, self.rounds):
@@ -71,6 +77,7 @@ class DirectStage:
             last = number + 1 >= self.choosing
             hypotheses = with_current(hypotheses, HalfSet(particles, *found), alone=last)
             journal.keep(number + 1, found, hypotheses)
+            tell(poses, float(radii[number]))
         return HalfSet(particles, *found)
 
 
@@ -103,10 +110,32 @@ def with_current(hypotheses: PoseHypotheses, half: HalfSet, alone: bool) -> Pose
     return current if alone else current.joined(hypotheses)
 
 
+class _Watched:
+    """Snapshots for who watches; the clock stands still while one is made and looked at."""
+
+    def __init__(self, watch: Watch | None):
+        self._watch, self._epochs, self._began = watch, 0, time.monotonic()
+
+    def tell(
+        self,
+        stage: str,
+        poses: Callable[[], tuple[Tensor, Tensor]],
+        usage: Float[Tensor, " m"],
+        gain: float,
+    ) -> None:
+        if self._watch is None:
+            return
+        seconds = time.monotonic() - self._began
+        self._epochs += 1
+        self._watch(Snapshot(self._epochs, seconds, stage, *poses(), usage, -gain))
+        self._began = time.monotonic() - seconds
+
+
 @dataclass(frozen=True)
 class SemiAmortised:
     """support_radius in boxes; last_radius in Fourier pixels; held_out images (at most a tenth)
-    are never learnt from. watch: called at each check."""
+    are never learnt from. watch: called at each check, and after each round of the direct
+    stage."""
 
     search: WinnerSearch = WinnerSearch()
     switch: SwitchRule = SwitchRule()
@@ -129,8 +158,16 @@ class SemiAmortised:
     ) -> Exploration:
         """Explore one half-set from random weights and a random map."""
         state, unseen = self.begun(particles, operators, shift_range_pixel, seed, held_out_seed)
-        self._encoder_stage(state, unseen, progress, journal.part("encoder"))
-        found = self.finished(state, journal.part("direct"))
+        watched = _Watched(self.watch)
+        self._encoder_stage(state, unseen, progress, journal.part("encoder"), watched)
+
+        def tell(poses: RefinedPoses, radius: float) -> None:
+            disk = particles.disk.prefix(radius)
+            gain = _gains(particles.coefficients[:, : len(disk)], poses.loss).mean()
+            found = poses.rotations, poses.shifts_pixel
+            watched.tell("direct", lambda: found, torch.zeros(0), float(gain))
+
+        found = self.finished(state, journal.part("direct"), tell)
         gains = self._gains_unseen(found, unseen, state)
         return Exploration(
             sums_of(found, self.last_radius, operators),
@@ -157,7 +194,12 @@ class SemiAmortised:
         )
         return state, torch.as_tensor(np.sort(held_out))
 
-    def finished(self, state: EncoderState, journal: Journal = UNRECORDED) -> HalfSet:
+    def finished(
+        self,
+        state: EncoderState,
+        journal: Journal = UNRECORDED,
+        tell: Callable[[RefinedPoses, float], None] = lambda poses, radius: None,
+    ) -> HalfSet:
         """The poses a switch now leads to; the training stays as it is."""
         everyone = torch.arange(len(state.particles))
         return self.direct.run(
@@ -167,6 +209,7 @@ class SemiAmortised:
             self._running(state),
             state.operators,
             journal,
+            tell,
         )
 
     def checked(
@@ -212,9 +255,10 @@ class SemiAmortised:
         unseen: Int[Tensor, " u"],
         progress: ExplorerProgress,
         journal: Journal,
+        watched: _Watched,
     ) -> None:
         """Train until the switch."""
-        began, checks = time.monotonic(), list[Check]()
+        checks = list[Check]()
         before: RefinedPoses | None = None
         if recalled := journal.recalled():
             recorded, checks, before = recalled
@@ -226,10 +270,8 @@ class SemiAmortised:
                 journal.keep(state.recorded, checks, before)
             check, before = self.checked(state, unseen, before)
             checks.append(check)
-            if self.watch is not None:
-                seconds = time.monotonic() - began
-                self.watch(self._snapshot(state, checks, seconds))
-                began = time.monotonic() - seconds
+            usage = state.wins / state.wins.sum()
+            watched.tell("encoder", partial(self.winners, state), usage, check.gain)
         journal.keep_now(state.recorded, checks, before)
 
     def winners(self, state: EncoderState) -> tuple[Float[Tensor, "n 3 3"], Float[Tensor, "n 2"]]:
@@ -239,17 +281,6 @@ class SemiAmortised:
         found = candidates.rotations, candidates.shifts_pixel
         head = state.scored(state.volume(), rows, *found, state.radius).head
         return found[0][rows, head], found[1][rows, head]
-
-    def _snapshot(self, state: EncoderState, checks: list[Check], seconds: float) -> Snapshot:
-        """Each particle's winner as it stands."""
-        return Snapshot(
-            len(checks),
-            seconds,
-            "encoder",
-            *self.winners(state),
-            state.wins / state.wins.sum(),
-            -checks[-1].gain,
-        )
 
 
 def _gains(images: Complex[Tensor, "n k"], losses: Float[Tensor, " n"]) -> Float[Tensor, " n"]:

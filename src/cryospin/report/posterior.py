@@ -48,12 +48,12 @@ def draw_posterior(
     zoom = figure.add_axes((0.69, 0.24, 0.27, 0.60))
     cells = _globe(globe, *sphere)
     _mark(globe, np.stack(mollweide(mates)))
-    image = _zoom(zoom, near, reach_degrees)
+    image = draw_zoom(zoom, near, reach_degrees)
     if hypotheses is not None:
         globe.plot(*mollweide(hypotheses), "x", color=GREEN, markersize=6, label="hypotheses")
-        flat = _gnomonic(hypotheses, pose, reach_degrees)
+        flat = gnomonic(hypotheses, pose, reach_degrees)
         zoom.plot(*flat, "x", color=GREEN, markersize=6)
-    _mark(zoom, _gnomonic(mates, pose, reach_degrees))
+    _mark(zoom, gnomonic(mates, pose, reach_degrees))
     globe.legend(loc="lower right", fontsize=8)
     for drawn, left, width in ((cells, 0.16, 0.30), (image, 0.715, 0.22)):
         scale = figure.add_axes((left, 0.10, width, 0.025))
@@ -87,7 +87,8 @@ def _globe(axes: Axes, directions: np.ndarray, values: np.ndarray):  # type: ign
     return drawn
 
 
-def _zoom(axes: Axes, near: np.ndarray, reach_degrees: float):  # type: ignore[no-untyped-def]
+def draw_zoom(axes: Axes, near: np.ndarray, reach_degrees: float):  # type: ignore[no-untyped-def]
+    """A log-posterior (g, g) over the gnomonic plane [x, y] at a pose; the image drawn."""
     drawn = axes.imshow(
         np.maximum(near.T, _FLOOR),
         origin="lower",
@@ -105,7 +106,7 @@ def _zoom(axes: Axes, near: np.ndarray, reach_degrees: float):  # type: ignore[n
     return drawn
 
 
-def _gnomonic(directions: np.ndarray, pose: np.ndarray, reach_degrees: float) -> np.ndarray:
+def gnomonic(directions: np.ndarray, pose: np.ndarray, reach_degrees: float) -> np.ndarray:
     """(2, n) places on the plane that touches the sphere at the pose's view; degrees at its
     rim are true. The far side is left out (NaN)."""
     x, y, z = pose @ directions.T
