@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from cryospin.errors import UsageError
 from cryospin.reconstruct.monitor import Monitor
 from cryospin.reconstruct.tensorboard import ScalarListener, tensorboard_listener
+from cryospin.report.unfinished import read_lines
 
 
 class Written:
@@ -42,6 +44,18 @@ def test_events_become_curves() -> None:
     assert scores == [("scores/half2", 3.0, 0), ("scores/half2", 4.0, 1)]
     assert written.scalars[-1][0] == "seconds/refine"
     assert written.flushed == 4
+
+
+def test_a_resumed_runs_curves_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written, log = Written(), tmp_path / "log.jsonl"
+    writers = SimpleNamespace(SummaryWriter=lambda directory, purge_step: written)
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", writers)
+    for limit in (8.0, 16.0):
+        earlier = read_lines(log) if log.exists() else []
+        monitor = Monitor(None, log, (tensorboard_listener(tmp_path, earlier),))
+        written.scalars.clear()
+        monitor.log(event="round", limit=limit)
+    assert ("round/limit", 16.0, 1) in written.scalars
 
 
 def test_without_the_package_the_way_out_is_told(

@@ -118,6 +118,7 @@ def reconstruct(
     from cryospin.reconstruct.screening import screened
     from cryospin.reconstruct.tensorboard import tensorboard_listener
     from cryospin.report import write_report
+    from cryospin.report.unfinished import read_lines
     from cryospin.rotations.symmetry import symmetry_group
 
     if device is Device.cuda:
@@ -138,8 +139,10 @@ def reconstruct(
         stack = read_particles_of_any_kind(particles)
         audit_table(stack)
         check_output_directory(out, needed_bytes(stack))
-        curves = (tensorboard_listener(out / "tensorboard"),) if tensorboard else ()
-        monitor = Monitor(progress, out / "log.jsonl", (progress.hear, *curves))
+        log = out / "log.jsonl"
+        earlier = read_lines(log) if resume and log.exists() else []
+        curves = (tensorboard_listener(out / "tensorboard", earlier),) if tensorboard else ()
+        monitor = Monitor(progress, log, (progress.hear, *curves))
         checkpoints = _checkpoints(out, identity(stack, settings), resume, monitor)
         journal = Journal(checkpoints, signals, every_seconds=checkpoint_seconds)
         clear_finished(out, keep_log=resume)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -43,8 +44,8 @@ class ScalarListener:
             self._writer.flush()
 
 
-def tensorboard_listener(directory: Path) -> ScalarListener:
-    """What a monitor calls to write scalars into `directory`.
+def tensorboard_listener(directory: Path, earlier: Iterable[dict[str, Any]] = ()) -> ScalarListener:
+    """What a monitor calls to write scalars into `directory`, after those of `earlier` events.
 
     Raises
     ------
@@ -58,4 +59,7 @@ def tensorboard_listener(directory: Path) -> ScalarListener:
             "--tensorboard (log.jsonl holds the same numbers)"
         ) from None
     # what an earlier run wrote there is not to be mixed with this one's
-    return ScalarListener(SummaryWriter(str(directory), purge_step=0))
+    listener = ScalarListener(SummaryWriter(str(directory), purge_step=0))
+    for line in earlier:
+        listener(line)
+    return listener
