@@ -185,8 +185,6 @@ class _Bench:
         case = replace(self.usual, particles=self.plan.start_particles)
         for seed in self.plan.seeds:
             for name in START_NAMES:
-                if name == "pairwise" and not self.plan.weights:
-                    continue
                 seeded = replace(case, seed=seed)
                 weights = self.plan.weights[0] if self.plan.weights else None
                 work = partial(started, name, seeded, self.models, self.out / "data", weights)

@@ -17,7 +17,11 @@ def pairs(
     ],
     out: Annotated[Path, Option(help="Folder to write into; a benchmark there goes on.")],
     weights: Annotated[
-        str, Option(help="FILE,... of `cryospin pairs train`: a method each, named by its file.")
+        str,
+        Option(
+            help="FILE,... of `cryospin pairs train`: a method each, named by its file; "
+            "default: those of recipe pairwise."
+        ),
     ] = "",
     structures: Annotated[
         str | None, Option(help="NAME[:SYMMETRY],...; default: ten. The first is the one varied.")
@@ -43,9 +47,10 @@ def pairs(
     from cryospin.bench.pairs import HELD_OUT, PARTS, PairPlan, compare_pairs
     from cryospin.bench.structures import Structure
     from cryospin.cli.bench import _command, _listed, _say
+    from cryospin.pairs.learned import weights_file
     from cryospin.pairs.weights import load_network
 
-    files = tuple(Path(name) for name in _listed(weights))
+    files = tuple(Path(name) for name in _listed(weights)) or (weights_file(),)
     for file in files:
         load_network(file)  # complaints come before the first hour is spent
     try:

@@ -18,7 +18,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cryospin.errors import UsageError
 from cryospin.pairs.common_lines import CommonLineSolver, PairPoses, PairProgress, silent
 from cryospin.pairs.network import PairFeatures, PairNetwork, network_input
 from cryospin.pairs.relations import CommonLines, Relations, blocks_of_tilts
@@ -68,20 +67,9 @@ class LearnedSolver:
 
 
 def weights_file() -> Path:
-    """What CRYOSPIN_PAIR_WEIGHTS names, or what came with the program.
-
-    Raises UsageError where there is neither.
-    """
+    """What CRYOSPIN_PAIR_WEIGHTS names, or what comes with the program."""
     named = os.environ.get(WEIGHTS_VARIABLE)
-    if named:
-        return Path(named)
-    shipped = Path(str(files("cryospin.pairs") / _SHIPPED))
-    if not shipped.is_file():
-        raise UsageError(
-            "the learned relation needs trained weights\n  fix: cryospin pairs train --out "
-            f"weights.safetensors, then {WEIGHTS_VARIABLE}=weights.safetensors"
-        )
-    return shipped
+    return Path(named or str(files("cryospin.pairs") / _SHIPPED))
 
 
 def learned_relations(
