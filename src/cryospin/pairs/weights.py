@@ -29,7 +29,8 @@ def save_network(path: Path, network: PairNetwork, told: dict[str, str]) -> None
     }
     tensors = {name: value.contiguous() for name, value in network.state_dict().items()}
     with atomic_path(path) as temporary:
-        safetensors.torch.save_file(tensors, temporary, about)
+        # `save_file` would leave a file that only its owner may read
+        temporary.write_bytes(safetensors.torch.save(tensors, about))
 
 
 def load_network(path: Path) -> PairNetwork:

@@ -74,7 +74,7 @@ def judge(measures: Measures) -> Verdict:
     how = (
         "both half-sets were started from the map given, so this says less than from scratch"
         if measures.from_a_map
-        else "two maps found from half the particles each, from random starts, agree"
+        else "two maps found from half the particles each, independently, agree"
     )
     return Verdict(CONVERGED, (how,), tuple(warnings), evidence)
 
