@@ -18,13 +18,14 @@ from torch import Tensor
 from cryospin.bench.datasets import FILLED
 from cryospin.bench.ledger import Row
 from cryospin.bench.structures import Structure, model_file
+from cryospin.evaluate.symmetry_axis import align_about_any_axis
 from cryospin.io.atomic import atomic_path
 from cryospin.io.relion import read_particles
 from cryospin.pairs.common_lines import PairPoses
 from cryospin.particles.draws import generator_for
 from cryospin.particles.prepare import PreparedParticles, prepare_particles
 from cryospin.particles.spectrum import signal_power
-from cryospin.rotations.align import RotationAlignment, align_rotations
+from cryospin.rotations.align import RotationAlignment
 from cryospin.rotations.sampling import random_rotations
 from cryospin.simulate.dataset import Microscope, simulate
 from cryospin.simulate.models import Molecule, read_model
@@ -154,7 +155,8 @@ def scored(case: PairCase, data: PairData, found: PairPoses, seconds: float) -> 
 def aligned(
     found: Float[Tensor, "n 3 3"], true: Float[Tensor, "n 3 3"], symmetry: str
 ) -> RotationAlignment:
-    return align_rotations(found.double(), true.double(), symmetry)
+    """Modulo rotation, hand and the symmetry, whose axis models have where they like."""
+    return align_about_any_axis(found.double(), true.double(), symmetry)
 
 
 def told_apart(score: Float[Tensor, " n"], lost: Tensor) -> float | None:
