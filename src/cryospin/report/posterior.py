@@ -49,6 +49,7 @@ def draw_posterior(
     cells = _globe(globe, *sphere)
     _mark(globe, np.stack(mollweide(mates)))
     image = draw_zoom(zoom, near, reach_degrees)
+    zoom.set_title("view directions around the pose (gnomonic)", size=9, color=MUTED)
     if hypotheses is not None:
         globe.plot(*mollweide(hypotheses), "x", color=GREEN, markersize=6, label="hypotheses")
         flat = gnomonic(hypotheses, pose, reach_degrees)
@@ -99,7 +100,6 @@ def draw_zoom(axes: Axes, near: np.ndarray, reach_degrees: float):  # type: igno
         interpolation="nearest",
     )
     axes.set_xlabel("tilt (degrees)", size=8)
-    axes.set_title("view directions around the pose (gnomonic)", size=9, color=MUTED)
     axes.grid(False)
     axes.set_xlim(-reach_degrees, reach_degrees)
     axes.set_ylim(-reach_degrees, reach_degrees)
