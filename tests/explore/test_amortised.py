@@ -102,6 +102,15 @@ def test_the_half_turned_images_candidates_have_the_same_loss() -> None:
             torch.testing.assert_close(seen, back, rtol=1e-4, atol=0)
 
 
+def test_an_implicit_volume_asked_in_blocks_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoder = small_decoder(True)
+    likelihood = decoder.likelihood(PARTICLES.coefficients, PARTICLES.ctf, DISK)
+    poses = PLANTED.rotations.float()[:7], torch.zeros(7, 2), torch.arange(7)
+    together = likelihood(*poses)
+    monkeypatch.setattr("cryospin.explore.decoders._POINTS", 3 * len(DISK))
+    torch.testing.assert_close(likelihood(*poses), together)
+
+
 def test_a_non_finite_loss_stops_before_it_spreads() -> None:
     encoder, decoder = small_encoder(2), small_decoder(False)
     with torch.no_grad():

@@ -19,7 +19,9 @@ from cryospin.imaging import negative_log_likelihood, slices_negative_log_likeli
 from cryospin.volumes.hartley import HartleyVolume
 from cryospin.volumes.implicit import ImplicitVolume
 
-_POINTS = 2**18  # frequencies an implicit volume is asked for at once when nothing is kept
+# frequencies an implicit volume is asked for at once; the tensors of more are mapped and cleared
+# by the system each time, on CPU, which takes longer than the arithmetic
+_POINTS = 2**14
 
 
 @runtime_checkable
@@ -73,25 +75,19 @@ class ImplicitDecoder(nn.Module):
     def likelihood(
         self, images: Complex[Tensor, "b K"], ctf: Float[Tensor, "b K"], disk: FourierDisk
     ) -> Likelihood:
+        def loss(rotations: Tensor, shifts_pixel: Tensor, index: Tensor) -> Tensor:
+            slices = self.volume(rotations, disk)
+            return slices_negative_log_likelihood(slices, images, ctf, shifts_pixel, disk, index)
+
         def of(
             rotations: Float[Tensor, "p 3 3"],
             shifts_pixel: Float[Tensor, "p 2"],
             index: Int[Tensor, " p"],
         ) -> Float[Tensor, " p"]:
-            together = len(rotations)
-            if not torch.is_grad_enabled():
-                together = max(1, _POINTS // (2 * len(disk)))
-            parts = [
-                slices_negative_log_likelihood(
-                    self.volume(rotations[first : first + together], disk),
-                    images,
-                    ctf,
-                    shifts_pixel[first : first + together],
-                    disk,
-                    index[first : first + together],
-                )
-                for first in range(0, len(rotations), max(together, 1))
-            ]
-            return torch.cat(parts)
+            together = max(1, _POINTS // len(disk))
+            parts = zip(
+                *(whole.split(together) for whole in (rotations, shifts_pixel, index)), strict=True
+            )
+            return torch.cat([loss(*part) for part in parts])
 
         return of

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Complex, Float
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
 from cryospin.fourier.disk import FourierDisk
 
@@ -46,7 +47,7 @@ class ImplicitVolume(nn.Module):
         sizes = [2 * features, *[width] * layers]
         steps: list[nn.Module] = []
         for inner, outer in zip(sizes[:-1], sizes[1:], strict=True):
-            steps += [nn.Linear(inner, outer), nn.ReLU()]
+            steps += [nn.Linear(inner, outer), nn.ReLU(inplace=True)]
         last = nn.Linear(width, 2)
         self.network = nn.Sequential(*steps, last)
         for layer in self.network:
@@ -59,8 +60,21 @@ class ImplicitVolume(nn.Module):
     def hartley(self, frequencies: Float[Tensor, "*b 3"]) -> Float[Tensor, "*b"]:
         """mantissa x exp(exponent) at frequencies (x, y, z) in Fourier pixels; without A."""
         angle = frequencies @ self.places
-        out = self.network(torch.cat([angle.cos(), angle.sin()], dim=-1))
-        return out[..., 0] * out[..., 1].exp()
+        return _coefficient(self.network(torch.cat([angle.cos(), angle.sin()], dim=-1)))
+
+    def hartley_pairs(
+        self, frequencies: Float[Tensor, "*b 3"]
+    ) -> tuple[Float[Tensor, "*b"], Float[Tensor, "*b"]]:
+        """The same at k and at -k, whose features differ in the sign of the sines alone: these
+        and the first layer are made once."""
+        angle = frequencies @ self.places
+        first = self.network[0]
+        assert isinstance(first, nn.Linear)
+        for_cosines, for_sines = first.weight.chunk(2, dim=1)
+        even = linear(angle.cos(), for_cosines, first.bias)
+        odd = linear(angle.sin(), for_sines)
+        here, mate = _coefficient(self.network[1:](torch.stack([even + odd, even - odd])))
+        return here, mate
 
     def forward(
         self, rotations: Float[Tensor, "p 3 3"], disk: FourierDisk
@@ -68,7 +82,12 @@ class ImplicitVolume(nn.Module):
         """Central slices: F at R^T (kx, ky, 0), from H there and at its Friedel mate."""
         plane = torch.as_tensor(np.stack([disk.kx, disk.ky], axis=-1)).to(rotations)
         points = plane @ rotations[:, :2]
-        here, mate = self.hartley(points), self.hartley(-points)
+        here, mate = self.hartley_pairs(points)
         shell = torch.as_tensor(disk.shell, dtype=torch.long, device=rotations.device)
         amplitude = 0.5 * self.amplitude[shell.clamp_max(len(self.amplitude) - 1)]
         return torch.complex(amplitude * (here + mate), amplitude * (mate - here))
+
+
+def _coefficient(outputs: Float[Tensor, "*b 2"]) -> Float[Tensor, "*b"]:
+    """mantissa x exp(exponent)."""
+    return outputs[..., 0] * outputs[..., 1].exp()
