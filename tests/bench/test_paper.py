@@ -38,6 +38,7 @@ class Pretence:
             "exit": 4 if method.recipe == "branch-and-bound" else 0,
             "over_minutes": None,
             "seconds": 30.0,
+            "processor_seconds": 50.0,
             "peak_gb": 1.0,
             "mean": 3.0,
             "median": 2.0,
@@ -51,7 +52,7 @@ class Pretence:
     def run_command(self, *words: Any, limit_seconds: float | None) -> Ended:
         self.runs += 1
         self.watched.write(words[words.index("--out") + 1])
-        return Ended(0, 30.0, 10**9, "")
+        return Ended(0, 30.0, 50.0, 10**9, "")
 
 
 @pytest.fixture

@@ -12,6 +12,9 @@ from cryospin.bench.processes import peak_bytes, run_command
 def test_a_command_that_ends() -> None:
     ended = run_command("--version")
     assert ended.exit_code == 0 and ended.seconds > 0 and ended.complaint == ""
+    # an interpreter and its imports; what other commands used does not count
+    assert 0 < ended.processor_seconds < 60
+    assert ended.processor_seconds < os.cpu_count() * ended.seconds
 
 
 def test_a_command_that_fails_tells_why() -> None:

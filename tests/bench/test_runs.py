@@ -64,7 +64,7 @@ def test_a_run_that_gives_nothing_is_a_row_all_the_same(
     over: float | None,
 ) -> None:
     monkeypatch.setattr(
-        runs, "run_command", lambda *words, limit_seconds: Ended(code, 120.0, 10**9, "sorry")
+        runs, "run_command", lambda *words, limit_seconds: Ended(code, 120.0, 200.0, 10**9, "sorry")
     )
     found = measured(dataset, Method("exhaustive"), ORACLE, tmp_path / "run", 2.0)
     assert (found["exit"], found["over_minutes"]) == (code, over)

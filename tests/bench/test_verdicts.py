@@ -53,7 +53,7 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
             told["--box"], pixel, told["--snr"], draw_ctf(count, seed), seed=seed
         )
         simulate(read_model(model, pixel), poses, microscope, told["--out"])
-        return Ended(0, 1.0, 1, "")
+        return Ended(0, 1.0, 1.0, 1, "")
 
     monkeypatch.setattr(verdict_cases, "run_command", run_command)
 
@@ -162,7 +162,7 @@ def test_what_is_right(
         told = dict.fromkeys(("reasons", "warnings", "evidence", "resolution_angstrom"))
         (run / "result.json").write_text(json.dumps({"verdict": "converged", **told}))
         (run / "fsc.star").write_text(f"data_general\n\n_rlnFinalResolution {claimed}\n")
-        return Ended(0, 1.0, 1, "")
+        return Ended(0, 1.0, 1.0, 1, "")
 
     truth = Truth(tmp_path, tmp_path, "C1")
     monkeypatch.setattr(verdicts, "made", lambda *told: (tmp_path, (truth,)))

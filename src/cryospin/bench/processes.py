@@ -1,7 +1,8 @@
 """A cryospin command as a process of its own: its seconds, its memory, and a limit on both
 its time and its patience with us.
 
-Peak memory is read off the process while it runs (`VmHWM`). What the system tells once a
+Seconds of the processors are told beside those on the wall, which other work on the machine
+stretches. Peak memory is read off the process while it runs (`VmHWM`). What the system tells once a
 process has ended counts the memory of the process that started it, too.
 """
 
@@ -28,13 +29,14 @@ class Ended:
 
     exit_code: int | None
     seconds: float
+    processor_seconds: float
     peak_bytes: int
     complaint: str
 
 
 def run_command(*words: object, limit_seconds: float | None = None) -> Ended:
     """Run `cryospin WORDS`; past the limit it is killed, with all it started."""
-    began = time.perf_counter()
+    began, used = time.perf_counter(), _processor_seconds()
     with tempfile.TemporaryFile() as heard:
         process = subprocess.Popen(
             [sys.executable, "-m", "cryospin.cli.main", *map(str, words)],
@@ -52,7 +54,14 @@ def run_command(*words: object, limit_seconds: float | None = None) -> Ended:
         seconds = time.perf_counter() - began
         heard.seek(0)
         complaint = heard.read().decode(errors="replace")
-    return Ended(code, seconds, peak, "\n".join(complaint.splitlines()[-5:]))
+    complaint = "\n".join(complaint.splitlines()[-5:])
+    return Ended(code, seconds, _processor_seconds() - used, peak, complaint)
+
+
+def _processor_seconds() -> float:
+    """Of all processes that were started here and have ended."""
+    times = os.times()
+    return times.children_user + times.children_system
 
 
 def _wait(

@@ -77,6 +77,7 @@ def measured(
         "exit": ended.exit_code,
         "over_minutes": limit_minutes if ended.exit_code is None else None,
         "seconds": round(ended.seconds, 1),
+        "processor_seconds": round(ended.processor_seconds, 1),
         "peak_gb": round(ended.peak_bytes / 1e9, 2),
         "complaint": "" if ended.exit_code in _FINISHED else ended.complaint,
     }
