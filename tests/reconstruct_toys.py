@@ -82,8 +82,7 @@ _REFINED = ("exhaustive", "cryospin", "common-lines")
 
 
 def toy(recipe: str) -> AbInitio:
-    """The recipes that refine: two attempts, whatever comes of the first, and all that may happen
-    to poses afterwards."""
+    """The recipes that refine: two attempts, and all that may happen to poses afterwards."""
     search, refinement = SEARCHES[recipe], AlternatingRefinement(most_rounds=0)
     polish = GaussNewton(steps=0)
     if recipe in _REFINED:
@@ -97,7 +96,6 @@ def toy(recipe: str) -> AbInitio:
         PolishedHypotheses(keep=2, polish=polish),
         attempts=2 if recipe in _REFINED else 1,
         agreement_radius=0.0,
-        alike=0.0,
     )
     return AbInitio(starts, refinement)
 
@@ -116,4 +114,6 @@ def cut_down(patch: pytest.MonkeyPatch) -> None:
     for module in (starting, rivals, measuring, semi_amortised):
         patch.setattr(module, "align_maps", lambda *maps, hands=None: alignment)
     patch.setattr(exhaustive, "OrientationGrid", FewOrientations)
+    # a second attempt whatever comes of the first
+    patch.setattr(starting, "gain_elsewhere", lambda *half: 1.0)
     patch.setattr(encoder, "_VGG", ((8, 2, nn.MaxPool2d), (8, 1, nn.AvgPool2d)))

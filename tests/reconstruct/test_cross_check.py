@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from cryospin.fourier.disk import FourierDisk
-from cryospin.reconstruct.cross_check import CrossCheck, cross_check, unexplained_share
+from cryospin.particles.spectrum import signal_power
+from cryospin.reconstruct.cross_check import (
+    CrossCheck,
+    cross_check,
+    gain_elsewhere,
+    unexplained_share,
+)
 from cryospin.reconstruct.refinement import half_set_fsc, prior_of
 from cryospin.refine.assign import GlobalAssignment
 from cryospin.refine.halves import HalfSet, map_of, sums_of
 from cryospin.rotations.grid import OrientationGrid
-from cryospin.volumes.gridded import support_sphere
+from cryospin.volumes.gridded import map_to_volume, support_sphere
 from phantoms import Blobs, PlantedParticles, random_turns
 
 BOX, RADIUS = 32, 10.0
@@ -52,6 +59,25 @@ def test_wrong_poses_are_not() -> None:
     found = checked((half(1, 0.4), half(2, 0.4)))
     assert found.moved == pytest.approx(0.4, abs=0.1)
     assert found.found_again == pytest.approx(0.6, abs=0.1)
+
+
+@pytest.mark.parametrize("misplaced", [0.0, 0.15, 0.4])
+@pytest.mark.parametrize("seed", [1, 5])
+def test_the_other_halfs_map_is_better_only_where_ones_own_has_misplaced_images(
+    misplaced: float, seed: int
+) -> None:
+    halves = half(seed, misplaced), half(seed + 1)
+    support = support_sphere(BOX, RADIUS, 0.42)
+    volumes = []
+    for one in halves:
+        precision = 1.0 / signal_power(one.particles)
+        density = map_of(sums_of(one, RADIUS, IDENTITY), precision, RADIUS, BOX, support)
+        volumes.append(map_to_volume(density, BOX, RADIUS))
+    rng = np.random.default_rng(0)
+    first = gain_elsewhere(halves[0], volumes[0], volumes[1], RADIUS, rng)
+    second = gain_elsewhere(halves[1], volumes[1], volumes[0], RADIUS, rng)
+    assert (first > 0) == (misplaced > 0)
+    assert second < 0
 
 
 @pytest.mark.parametrize("energy", [8.0, 30.0, 200.0])

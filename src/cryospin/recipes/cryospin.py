@@ -32,8 +32,6 @@ def recipe() -> AbInitio:
             SemiAmortised(),
             # where a map is given to begin with, and for the refinement's second looks
             GlobalAssignment(OrientationGrid.of(4, 24)),
-            # a single start a half: one that left many images behind shows in its score
-            alike=1.5,
         ),
         refinement=AlternatingRefinement(),
     )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Complex, Float
 from torch import Tensor
 
 from cryospin.particles.draws import generator_for
@@ -90,6 +90,35 @@ def cross_check(
         there / here if here > 0 else 0.0,
         unexplained_share(there_each),
     )
+
+
+def gain_elsewhere(
+    half: HalfSet,
+    own: Complex[Tensor, "z y x"],
+    other: Complex[Tensor, "z y x"],
+    radius: float,
+    rng: np.random.Generator,
+    most: int = 500,
+) -> float:
+    """Nats by which the other half's map explains this half's median image better than its own.
+
+    A map is made of its own half's images and flatters them: between two good maps this is below
+    zero. A tenth of a half's images in wrong places, and its own map is the worse one for all
+    others of them. The median does not feel the misplaced ones, which only their own map explains.
+
+    own, other: volumes in the frame of the half's poses, to be compared within `radius` (Fourier
+    pixels). Each image may first move to the pose nearby that suits a map best.
+    """
+    count = len(half.particles)
+    rows = np.sort(rng.choice(count, min(most, count), replace=False))
+    particles = half.particles.select(rows)
+    images, ctf, disk = particles.coefficients, particles.ctf, particles.disk.prefix(radius)
+    rotations, shifts = half.rotations[rows], half.shifts_pixel[rows]
+    here, there = (
+        GaussNewton(steps=6).refine(volume, images, ctf, rotations, shifts, disk).loss
+        for volume in (own, other)
+    )
+    return float((here - there).median())
 
 
 def unexplained_share(gains: Float[Tensor, " n"]) -> float:

@@ -1,7 +1,9 @@
 """Poses for both half-sets, each from random starts of its own, in one frame.
 
 Two maps found independently that agree are the strongest evidence there is that both are
-right; where they do not agree, the half that explains its images worse is explored again.
+right; where they do not agree, the half that explains its images worse is explored again. So is
+a half whose images the other half's map explains better than their own does: a start may end
+near the solution with part of the particles in wrong places.
 """
 
 from __future__ import annotations
@@ -20,8 +22,10 @@ from cryospin.fourier.fsc import fourier_shell_correlation
 from cryospin.journal.journal import UNRECORDED, Journal
 from cryospin.kernels import OVERSAMPLING
 from cryospin.parallel import together
+from cryospin.particles.draws import generator_for
 from cryospin.particles.prepare import PreparedParticles
 from cryospin.particles.spectrum import signal_power
+from cryospin.reconstruct.cross_check import gain_elsewhere
 from cryospin.reconstruct.monitor import Monitor
 from cryospin.reconstruct.refinement import Halves, agreement_radius, unfiltered_map
 from cryospin.reconstruct.request import Request
@@ -30,7 +34,7 @@ from cryospin.refine.assign import GlobalAssignment, PolishedHypotheses
 from cryospin.refine.halves import HalfSet, map_of, sums_of
 from cryospin.types import DensityMap, PoseHypotheses, Poses
 from cryospin.volumes.alignment import align_maps, apply_alignment, poses_after_alignment
-from cryospin.volumes.gridded import map_to_volume, support_sphere
+from cryospin.volumes.gridded import SliceSums, map_to_volume, support_sphere
 from cryospin.volumes.initial import initial_volume
 
 
@@ -40,11 +44,8 @@ class IndependentStarts:
 
     assignment: finds poses in a map, where an explorer leaves all of them open.
     choice: finds them among an explorer's hypotheses.
-    attempts: explorations before giving up: both halves, then always the half whose map
-        explains its images worse.
+    attempts: explorations before giving up: both halves, then always the worse half.
     agreement_radius: Fourier pixels to which independent maps must share FSC 0.5.
-    alike: standard errors the halves' scores may differ by, or the lower one is tried again:
-        a start may end near the solution with part of the particles in wrong places.
     """
 
     search: Explorer
@@ -52,7 +53,6 @@ class IndependentStarts:
     choice: PolishedHypotheses = PolishedHypotheses()
     attempts: int = 4
     agreement_radius: float = 8.0
-    alike: float = 4.0
 
     def run(
         self,
@@ -100,17 +100,17 @@ class _Run:
         kept = self._both_explored(prepared, told)
         halves, agreement = self._joined((kept[0][1], kept[1][1]), 0)
         for attempt in range(1, self.method.attempts):
-            one, other = (exploration for exploration, _ in kept)
-            lower = int(other.score < one.score)
-            error = np.hypot(one.uncertainty, other.uncertainty)
-            alike = abs(one.score - other.score) <= self.method.alike * error
-            if alike and agreement >= self.method.agreement_radius:
+            if agreement >= self.method.agreement_radius:
+                worse = self._misplaced(halves)
+            else:
+                worse = int(kept[1][0].score < kept[0][0].score)
+            if worse is None:
                 break
-            again = self._explored(prepared[lower], lower + 1, attempt, told)
-            if again[0].score <= kept[lower][0].score:
+            again = self._explored(prepared[worse], worse + 1, attempt, told)
+            if again[0].score <= kept[worse][0].score:
                 continue
             tried = [*kept]
-            tried[lower] = again
+            tried[worse] = again
             found, agrees = self._joined((tried[0][1], tried[1][1]), attempt)
             # a pair that agrees is not given up for one that agrees less
             if agrees >= min(agreement, self.method.agreement_radius):
@@ -118,6 +118,27 @@ class _Run:
         told["agreement_radius"] = agreement
         told["agreed"] = agreement >= self.method.agreement_radius
         return halves, told
+
+    def _misplaced(self, halves: Halves) -> int | None:
+        """The half, if any, whose images the other half's map explains better than its own does;
+        the halves are in one frame."""
+        radius = self._searched_radius(halves)
+        volumes = [
+            self._volume(sums_of(half, radius, self.operators), radius, half.particles)
+            for half in halves
+        ]
+        gains = [
+            gain_elsewhere(
+                half,
+                volumes[number],
+                volumes[1 - number],
+                radius,
+                generator_for(self.request.seed, "gain elsewhere", number),
+            )
+            for number, half in enumerate(halves)
+        ]
+        self.monitor.log(event="compared", gain_elsewhere=gains)
+        return int(np.argmax(gains)) if max(gains) > 0 else None
 
     def _both_explored(
         self, prepared: tuple[PreparedParticles, PreparedParticles], told: dict[str, Any]
@@ -154,7 +175,7 @@ class _Run:
         told[f"half{half}"] += starts_told(exploration, particles, support, attempt + 1)
         self.monitor.log(event="explored", half=half, scores=exploration.scores)
         with self.monitor.stage("assign"):
-            volume = self._volume(exploration, particles)
+            volume = self._volume(exploration.sums, exploration.radius, particles)
             journal = self._journal(half, attempt)
             return self._assigned(particles, volume, exploration.hypotheses, half, journal)
 
@@ -180,8 +201,10 @@ class _Run:
         )
         return journal.once("explored", explore)
 
-    def _volume(self, exploration: Exploration, particles: PreparedParticles) -> Tensor:
-        sums, radius = exploration.sums, exploration.radius
+    def _searched_radius(self, halves: Halves) -> float:
+        return min(self.method.search.last_radius, halves[0].particles.disk.radius)
+
+    def _volume(self, sums: SliceSums, radius: float, particles: PreparedParticles) -> Tensor:
         support = support_sphere(particles.disk.box, radius, self.method.search.support_radius)
         precision = 1.0 / signal_power(particles)
         density = map_of(sums, precision, radius, particles.disk.box, support)
@@ -227,7 +250,7 @@ class _Run:
     def _superimposed(self, halves: Halves) -> tuple[Halves, float]:
         particles = halves[0].particles
         box, pixel = particles.disk.box, particles.pixel_size_angstrom
-        radius = min(self.method.search.last_radius, particles.disk.radius)
+        radius = self._searched_radius(halves)
         support = support_sphere(box, radius, self.method.search.support_radius)
         grid_pixel = pixel * box / support.shape[-1]
         maps = [
