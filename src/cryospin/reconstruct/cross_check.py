@@ -100,7 +100,8 @@ def gain_elsewhere(
     rng: np.random.Generator,
     most: int = 500,
 ) -> float:
-    """Nats by which the other half's map explains this half's median image better than its own.
+    """How much better the other half's map explains this half's median image than its own does, as
+    a share of what that image gains over an empty map in its own.
 
     A map is made of its own half's images and flatters them: between two good maps this is below
     zero. A tenth of a half's images in wrong places, and its own map is the worse one for all
@@ -118,7 +119,8 @@ def gain_elsewhere(
         GaussNewton(steps=6).refine(volume, images, ctf, rotations, shifts, disk).loss
         for volume in (own, other)
     )
-    return float((here - there).median())
+    empty = torch.view_as_real(images[:, : len(disk)]).square().sum(dim=(1, 2))
+    return float((here - there).median() / (empty - here).median().clamp_min(1.0))
 
 
 def unexplained_share(gains: Float[Tensor, " n"]) -> float:

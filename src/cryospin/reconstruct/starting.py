@@ -2,8 +2,8 @@
 
 Two maps found independently that agree are the strongest evidence there is that both are
 right; where they do not agree, the half that explains its images worse is explored again. So is
-a half whose images the other half's map explains better than their own does: a start may end
-near the solution with part of the particles in wrong places.
+a half whose images the other half's map explains clearly better than their own does: a start may
+end near the solution with part of the particles in wrong places.
 """
 
 from __future__ import annotations
@@ -46,6 +46,9 @@ class IndependentStarts:
     choice: finds them among an explorer's hypotheses.
     attempts: explorations before giving up: both halves, then always the worse half.
     agreement_radius: Fourier pixels to which independent maps must share FSC 0.5.
+    misplaced: share by which the other half's map may explain a half's median image better than
+        its own (`cross_check.gain_elsewhere`); about a seventh of the half is then in wrong
+        places. Fewer than that find their places in the refinement.
     """
 
     search: Explorer
@@ -53,6 +56,7 @@ class IndependentStarts:
     choice: PolishedHypotheses = PolishedHypotheses()
     attempts: int = 4
     agreement_radius: float = 8.0
+    misplaced: float = 0.005
 
     def run(
         self,
@@ -120,8 +124,8 @@ class _Run:
         return halves, told
 
     def _misplaced(self, halves: Halves) -> int | None:
-        """The half, if any, whose images the other half's map explains better than its own does;
-        the halves are in one frame."""
+        """The half, if any, whose images the other half's map explains clearly better than its
+        own does; the halves are in one frame."""
         radius = self._searched_radius(halves)
         volumes = [
             self._volume(sums_of(half, radius, self.operators), radius, half.particles)
@@ -138,7 +142,7 @@ class _Run:
             for number, half in enumerate(halves)
         ]
         self.monitor.log(event="compared", gain_elsewhere=gains)
-        return int(np.argmax(gains)) if max(gains) > 0 else None
+        return int(np.argmax(gains)) if max(gains) > self.method.misplaced else None
 
     def _both_explored(
         self, prepared: tuple[PreparedParticles, PreparedParticles], told: dict[str, Any]
