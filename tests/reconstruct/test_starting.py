@@ -1,0 +1,107 @@
+"""Two half-sets from starts of their own: which is explored again, and when it ends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from cryospin.explore.exploration import Exploration
+from cryospin.fourier.disk import FourierDisk
+from cryospin.particles.prepare import PreparedParticles
+from cryospin.reconstruct.monitor import Monitor
+from cryospin.reconstruct.request import Request
+from cryospin.reconstruct.starting import IndependentStarts
+from cryospin.refine.assign import GlobalAssignment, PolishedHypotheses
+from cryospin.refine.gauss_newton import GaussNewton
+from cryospin.refine.halves import sums_of
+from cryospin.rotations.grid import OrientationGrid
+from cryospin.types import PoseHypotheses
+from phantoms import Blobs, PlantedParticles, random_turns
+
+RADIUS = 10.0
+IDENTITY = torch.eye(3)[None]
+BLOBS = Blobs.random(1, spread=3.5, sigma=1.0)
+HALVES = [
+    PlantedParticles.of(BLOBS, FourierDisk.of(32), 300, seed, signal=60.0).half_set()
+    for seed in (1, 2)
+]
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """Tells true poses, but in the attempts named (half, attempt) of so many images wrong ones;
+    scores do not tell which."""
+
+    wrong: dict[tuple[int, int], float]
+    scores: tuple[float, float] = (100.0, 100.0)
+    support_radius: float = 0.42
+    last_radius: float = RADIUS
+    one_thread: bool = False
+
+    def run(
+        self,
+        particles: PreparedParticles,
+        operators: Tensor,
+        shift_range_pixel: float,
+        seed: int,
+        *circumstances: Any,
+        **more: Any,
+    ) -> Exploration:
+        attempt, half = divmod(seed % 1000, 10)
+        found = HALVES[half - 1]
+        rotations = found.rotations.clone()
+        count = int(self.wrong.get((half, attempt), 0.0) * len(rotations))
+        rotations[:count] = random_turns(count, 100 + attempt).float()
+        found = replace(found, rotations=rotations)
+        hypotheses = PoseHypotheses(rotations[:, None], found.shifts_pixel[:, None])
+        score = self.scores[half - 1] + attempt
+        return Exploration(sums_of(found, RADIUS, IDENTITY), RADIUS, (score,), 50.0, hypotheses)
+
+
+def started(search: Remembered) -> tuple[dict[str, Any], list[Any]]:
+    """How exploring went, and the log of comparisons."""
+    polish = GaussNewton(steps=2)
+    starts = IndependentStarts(
+        search,
+        GlobalAssignment(OrientationGrid.of(1, 6), polish=polish),
+        PolishedHypotheses(keep=1, polish=polish),
+    )
+    compared: list[Any] = []
+    monitor = Monitor(
+        listeners=(lambda event: compared.append(event) if "gain_elsewhere" in event else None,)
+    )
+    monitor.begin(32, 3.0)
+    prepared = HALVES[0].particles, HALVES[1].particles
+    _, told = starts.run(prepared, IDENTITY, 1.0, Request(seed=4), monitor)
+    return told, compared
+
+
+def attempts(told: dict[str, Any]) -> tuple[int, int]:
+    return len(told["half1"]), len(told["half2"])
+
+
+@pytest.mark.parametrize("scores", [(100.0, 100.0), (100.0, 170.0)])
+def test_two_good_halves_are_left_alone_whatever_their_scores(scores: tuple[float, float]) -> None:
+    told, compared = started(Remembered({}, scores))
+    assert told["agreed"] and attempts(told) == (1, 1)
+    assert len(compared) == 1 and max(compared[0]["gain_elsewhere"]) < 0
+
+
+@pytest.mark.parametrize("half", [1, 2])
+def test_a_half_with_a_third_of_its_images_misplaced_is_explored_again(half: int) -> None:
+    """Its score does not give it away: the images are others."""
+    told, compared = started(Remembered({(half, 0): 0.33}))
+    assert told["agreed"] and attempts(told) == ((2, 1) if half == 1 else (1, 2))
+    assert compared[0]["gain_elsewhere"][half - 1] > 0.005
+    assert max(compared[1]["gain_elsewhere"]) < 0
+
+
+def test_maps_that_do_not_agree_are_told_after_the_last_attempt() -> None:
+    everywhere = {(half, attempt): 1.0 for half in (1, 2) for attempt in range(4)}
+    told, compared = started(Remembered(everywhere))
+    assert not told["agreed"] and sum(attempts(told)) == 2 + 3
+    assert not compared  # maps of nothing are not compared
