@@ -55,6 +55,13 @@ def test_heads(truth: Truth, watched: Watched) -> None:
     assert heads_of(replace(watched, candidates=None), truth) is None
 
 
+def test_the_pose_a_particle_ended_at_is_no_head(truth: Truth, watched: Watched) -> None:
+    assert watched.candidates is not None
+    with_end = torch.cat([watched.rotations[-1][:, None], watched.candidates], dim=1)
+    heads = heads_of(replace(watched, candidates=with_end), truth)
+    assert heads is not None and heads.share == pytest.approx(1 / 3)
+
+
 def test_epochs_in_common(watched: Watched) -> None:
     other = watched.rotations.clone()
     other[2, 0] = torch.eye(3)

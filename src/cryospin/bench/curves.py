@@ -143,7 +143,9 @@ def heads_of(watched: Watched, truth: Truth) -> Heads | None:
         return None
     with_heads = np.flatnonzero(np.isfinite(watched.usage).any(axis=1))
     epoch = int(with_heads[-1]) if len(with_heads) else -1
+    # what is handed on may begin with the pose each particle ended at, which is no head's
     chosen, candidates = watched.rotations[epoch], watched.candidates.double()
+    candidates = candidates[:, -watched.usage.shape[1] :]
     apart = roma.rotmat_geodesic_distance(candidates, chosen.double()[:, None])
     winners = apart.argmin(dim=1)
     placed = in_frame(candidates, truth.aligned(chosen, "C1"))

@@ -20,7 +20,11 @@ from cryospin.bench.runs import is_done, run_key
 from cryospin.bench.watched import Watched
 from cryospin.bench.watching import can_be_watched
 
-SEMI, FULLY = "cryospin-paper", "amortized"
+SEMI, FULLY, FAST = "cryospin-paper", "amortized", "cryospin"
+_EPOCHS_OF_FAST = (
+    f"{FAST} has no epochs: one is here what lies between two looks at held-out images "
+    "(100 batches of 256), and later a round of the direct stage."
+)
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,8 @@ class EpochBench:
         watched = {recipe: self.watched(dataset, recipe) for recipe in self.plan.recipes}
         sections, wanted = [], set(self.plan.parts)
         of = f"Explorers alone, on all images of {dataset.structure.name} as one set."
+        if watched.get(FAST) is not None:
+            of += f" {_EPOCHS_OF_FAST}"
         if "table2" in wanted:
             table = tables.cost_table(watched)
             sections.append(Section("Table 2: cost by method", (of,), (table,)))
@@ -107,6 +113,8 @@ class EpochBench:
         branch = shared_epochs(seen[SEMI], seen[FULLY]) if len(pair) == 2 else None
         path = figures.epoch_figure(pair or curves, branch, self.out / "fig4_epochs.svg")
         words = "Recipes started from one seed."
+        if not pair and FAST in seen:
+            words += f" {_EPOCHS_OF_FAST}"
         if len(pair) == 2:
             ends = (f"{name} {told.median_degrees[-1]:.2f}" for name, told in pair.items())
             last = f"Median error at the end, degrees: {', '.join(ends)}."
