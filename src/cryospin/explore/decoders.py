@@ -20,7 +20,7 @@ from cryospin.volumes.hartley import HartleyVolume
 from cryospin.volumes.implicit import ImplicitVolume
 
 # frequencies an implicit volume is asked for at once; the tensors of more are mapped and cleared
-# by the system each time, on CPU, which takes longer than the arithmetic
+# by the system each time, on CPU, which takes nearly as long as the arithmetic
 _POINTS = 2**14
 
 
