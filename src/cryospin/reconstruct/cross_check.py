@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
+from cryospin.fourier.disk import FourierDisk
 from cryospin.particles.draws import generator_for
 from cryospin.refine.assign import GlobalAssignment
 from cryospin.refine.gauss_newton import GaussNewton
@@ -60,34 +61,27 @@ def cross_check(
     gaps, turned, gains = [], [], []
     for number, half in enumerate(halves):
         rng = generator_for(seed, "cross-check", number)
-        count = len(half.particles)
-        rows = np.sort(rng.choice(count, min(most, count), replace=False))
-        particles = half.particles.select(rows)
+        sample = _sample(half, rng, most)
+        particles, rotations = sample.particles, sample.rotations
         disk = particles.disk.prefix(radius)
         own, other = (
             map_to_volume(densities[i], disk.box, disk.radius) for i in (number, 1 - number)
         )
         found, _ = assignment.run(other, particles, disk.radius, operators, shift_range_pixel)
-        rotations, shifts = half.rotations[rows], half.shifts_pixel[rows]
-        images, ctf = particles.coefficients, particles.ctf
-        kept_there, kept_here = (
-            GaussNewton(steps=6).refine(volume, images, ctf, rotations, shifts, disk)
-            for volume in (other, own)
-        )
-        gaps.append(kept_there.loss - found.loss)
+        there, here = _polished_losses(sample, (other, own), disk)
+        gaps.append(there - found.loss)
         mates = rotations[:, None] @ operators
         cosine = (torch.einsum("nsij,nij->ns", mates, found.rotations).amax(dim=1) - 1) / 2
         turned.append(torch.rad2deg(torch.acos(cosine.clamp(-1, 1))))
-        empty = torch.view_as_real(images[:, : len(disk)]).square().sum(dim=(1, 2))
-        gains.append(torch.stack([empty - kept_there.loss, empty - kept_here.loss]))
+        gains.append(_empty_loss(sample, disk) - torch.stack([there, here]))
     gap, turn = torch.cat(gaps), torch.cat(turned)
     there_each, here_each = torch.cat(gains, dim=1)
-    there, here = float(there_each.sum()), float(here_each.sum())
+    carried, own_gain = float(there_each.sum()), float(here_each.sum())
     return CrossCheck(
         len(gap),
         float((gap < _NATS).double().mean()),
         float((turn > 10.0).double().mean()),
-        there / here if here > 0 else 0.0,
+        carried / own_gain if own_gain > 0 else 0.0,
         unexplained_share(there_each),
     )
 
@@ -110,17 +104,33 @@ def gain_elsewhere(
     own, other: volumes in the frame of the half's poses, to be compared within `radius` (Fourier
     pixels). Each image may first move to the pose nearby that suits a map best.
     """
+    sample, disk = _sample(half, rng, most), half.particles.disk.prefix(radius)
+    here, there = _polished_losses(sample, (own, other), disk)
+    gain = _empty_loss(sample, disk) - here
+    return float((here - there).median() / gain.median().clamp_min(1.0))
+
+
+def _sample(half: HalfSet, rng: np.random.Generator, most: int) -> HalfSet:
     count = len(half.particles)
-    rows = np.sort(rng.choice(count, min(most, count), replace=False))
-    particles = half.particles.select(rows)
-    images, ctf, disk = particles.coefficients, particles.ctf, particles.disk.prefix(radius)
-    rotations, shifts = half.rotations[rows], half.shifts_pixel[rows]
-    here, there = (
-        GaussNewton(steps=6).refine(volume, images, ctf, rotations, shifts, disk).loss
-        for volume in (own, other)
+    return half.select(torch.as_tensor(np.sort(rng.choice(count, min(most, count), replace=False))))
+
+
+def _polished_losses(
+    half: HalfSet, volumes: tuple[Tensor, Tensor], disk: FourierDisk
+) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
+    """Each image's loss in either volume, at the pose nearby that suits it best."""
+    images, ctf = half.particles.coefficients, half.particles.ctf
+    first, second = (
+        GaussNewton(steps=6).refine(v, images, ctf, half.rotations, half.shifts_pixel, disk).loss
+        for v in volumes
     )
-    empty = torch.view_as_real(images[:, : len(disk)]).square().sum(dim=(1, 2))
-    return float((here - there).median() / (empty - here).median().clamp_min(1.0))
+    return first, second
+
+
+def _empty_loss(half: HalfSet, disk: FourierDisk) -> Float[Tensor, " n"]:
+    """Of an empty map."""
+    images = half.particles.coefficients[:, : len(disk)]
+    return torch.view_as_real(images).square().sum(dim=(1, 2))
 
 
 def unexplained_share(gains: Float[Tensor, " n"]) -> float:

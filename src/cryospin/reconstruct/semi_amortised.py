@@ -235,9 +235,9 @@ class SemiAmortised:
     ) -> Float[Tensor, " u"]:
         """What held-out images gain at their final poses from a map made of all others."""
         running = self._running(state)
-        others = _members(found, torch.as_tensor(state.members))
+        others = found.select(torch.as_tensor(state.members))
         sums = sums_of(others, running.radius, state.operators)
-        chosen = _members(found, unseen)
+        chosen = found.select(unseen)
         disk = found.particles.disk.prefix(running.radius)
         losses = pose_losses(
             running.volume(sums, running.radius),
@@ -286,13 +286,3 @@ class SemiAmortised:
 def _gains(images: Complex[Tensor, "n k"], losses: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
     """Log-likelihood over that of an empty map."""
     return torch.view_as_real(images).square().sum(dim=(1, 2)) - losses
-
-
-def _members(half: HalfSet, rows: Int[Tensor, " m"]) -> HalfSet:
-    """Some particles of a half-set."""
-    return HalfSet(
-        half.particles.select(rows.numpy()),
-        half.rotations[rows],
-        half.shifts_pixel[rows],
-        half.confidence[rows],
-    )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Complex, Float
+from jaxtyping import Complex, Float, Int
 from torch import Tensor
 
 from cryospin.fourier.disk import moved
@@ -32,6 +32,15 @@ class HalfSet:
     rotations: Float[Tensor, "n 3 3"]
     shifts_pixel: Float[Tensor, "n 2"]
     confidence: Float[Tensor, " n"]
+
+    def select(self, rows: Int[Tensor, " m"]) -> HalfSet:
+        """Some of the particles."""
+        return HalfSet(
+            self.particles.select(rows.numpy()),
+            self.rotations[rows],
+            self.shifts_pixel[rows],
+            self.confidence[rows],
+        )
 
     def with_poses(self, poses: RefinedPoses) -> HalfSet:
         return replace(self, rotations=poses.rotations, shifts_pixel=poses.shifts_pixel)
