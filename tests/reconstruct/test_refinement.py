@@ -14,12 +14,13 @@ from cryospin.reconstruct.refinement import (
     half_set_fsc,
     median_turn_degrees,
     prior_of,
+    solvent_flattened,
     unfiltered_map,
 )
 from cryospin.refine.assign import GlobalAssignment
 from cryospin.refine.halves import HalfSet, sums_of
 from cryospin.rotations.grid import OrientationGrid
-from cryospin.volumes.gridded import shell_means, support_sphere
+from cryospin.volumes.gridded import shell_means, spherical_support, support_sphere
 from phantoms import Blobs, PlantedParticles, angles_degrees, disk_coefficients, random_turns
 
 BOX = 32
@@ -88,6 +89,30 @@ def test_support_holds_the_radius() -> None:
     support = support_sphere(BOX, 9.3, 0.42)
     assert support.shape == (24, 24, 24)
     assert support_sphere(BOX, 40.0, 0.42).shape[-1] == BOX
+
+
+@pytest.mark.parametrize("grid", [32, 48, 96])
+@pytest.mark.parametrize("seed", range(3))
+def test_solvent_is_flattened_and_the_particle_is_not(grid: int, seed: int) -> None:
+    """Dense or dark, on coarser and finer grids than the mask is drawn on."""
+    particle = Blobs.random(seed, spread=3.5, sigma=1.2).density(grid, BOX).float()
+    support = spherical_support(grid, 0.42 * grid, 0.07 * grid)
+    noise = 0.3 * particle.std() * torch.randn(grid, grid, grid, generator=torch.manual_seed(seed))
+    noisy = (particle + noise) * support
+    flattened = solvent_flattened(noisy, support, 4.0 * BOX)
+    outside = particle < 1e-3 * particle.max()
+    assert flattened[outside].square().sum() < 0.5 * noisy[outside].square().sum()
+    cut = (noisy - flattened)[particle > 0.1 * particle.max()]
+    assert cut.square().sum() < 1e-3 * particle.square().sum()
+    torch.testing.assert_close(solvent_flattened(-noisy, support, 4.0 * BOX), -flattened)
+
+
+def test_what_does_not_stand_out_is_left() -> None:
+    """No mask is drawn around noise."""
+    support = support_sphere(BOX, 14.0, 0.42)
+    noise = support * torch.randn(support.shape, generator=torch.manual_seed(1))
+    left = solvent_flattened(noise, support, 4.0 * BOX)
+    assert left.square().sum() > 0.7 * noise.square().sum()
 
 
 def test_unfiltered_map_ignores_empty_places() -> None:

@@ -48,8 +48,12 @@ class PreparedParticles:
     def __len__(self) -> int:
         return len(self.uids)
 
+    @property
+    def field_angstrom(self) -> float:
+        return self.disk.box * self.pixel_size_angstrom
+
     def resolution_angstrom(self, radius: float) -> float:
-        return self.disk.box * self.pixel_size_angstrom / radius
+        return self.field_angstrom / radius
 
     def select(self, index: np.ndarray) -> PreparedParticles:
         rows = torch.as_tensor(index)

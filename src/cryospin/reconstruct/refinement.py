@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cryospin.fourier.fsc import fourier_shell_correlation
+from cryospin.fourier.resize import resized
 from cryospin.journal.journal import UNRECORDED, Journal
 from cryospin.journal.tree import Tree
 from cryospin.kernels import pose_losses
@@ -30,6 +31,7 @@ from cryospin.refine.halves import (
     rewhitened,
     sums_of,
 )
+from cryospin.types import DensityMap
 from cryospin.volumes.gridded import (
     SliceSums,
     map_to_volume,
@@ -38,8 +40,13 @@ from cryospin.volumes.gridded import (
     volume_to_map,
     wiener_volume,
 )
+from cryospin.volumes.map_sign import looks_dark
+from cryospin.volumes.masks import soft_mask
 
 Halves = tuple[HalfSet, HalfSet]
+
+# voxels a mask is drawn on: the map is low-passed to a sixteenth of the box or less, more only cost
+_MASK_GRID = 64
 
 
 @dataclass(frozen=True)
@@ -109,18 +116,20 @@ class AlternatingRefinement:
                 map_of(s, prior_of(s, curve), outer, halves[0].particles.disk.box, support)
                 for s in sums
             ]
+            field = halves[0].particles.field_angstrom
+            references = [solvent_flattened(density, support, field) for density in densities]
             radius = float(np.clip(min(radius, limit + self.headroom), 6.0, largest))
             before = halves
             halves = (
-                refine_half(halves[0], densities[0], radius, self.method),
-                refine_half(halves[1], densities[1], radius, self.method),
+                refine_half(halves[0], references[0], radius, self.method),
+                refine_half(halves[1], references[1], radius, self.method),
             )
             if number in self._rounds_of_looks() and moving > self.few:
                 again = journal.part(f"look{number + 1}")
                 looks = [
                     self._looked_again(
                         halves[i],
-                        densities[i],
+                        references[i],
                         operators,
                         assignment,
                         shift_range_pixel,
@@ -207,6 +216,20 @@ def _recalled(halves: Halves, poses: Tree, whitened: list[tuple[Tensor, Tensor]]
         return HalfSet(particles, *poses[which])
 
     return one(0), one(1)
+
+
+def solvent_flattened(
+    density: Float[Tensor, "g g g"], support: Float[Tensor, "g g g"], field_angstrom: float
+) -> Float[Tensor, "g g g"]:
+    """The map of one half without the noise outside of its particle, be it dense or dark.
+
+    Poses that turn to noise make the map, and turn to it again; without the solvent's they do so
+    less. The mask is the map's own, drawn anew each round, and generous; no half sees the other's.
+    """
+    dense = -density if looks_dark(density, support) else density
+    drawn_on = torch.from_numpy(resized(dense.numpy(), _MASK_GRID))
+    mask = soft_mask(DensityMap(drawn_on, field_angstrom / _MASK_GRID)).values
+    return density * torch.from_numpy(resized(mask.numpy(), len(density))).clamp(0, 1)
 
 
 def half_set_fsc(
