@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from cryospin.journal.journal import UNRECORDED, Journal
@@ -146,22 +147,23 @@ class AbInitio:
             self._unmasked_sums(stack, halves[0], half_set == 1, operators, request),
             self._unmasked_sums(stack, halves[1], half_set == 2, operators, request),
         )
-        half1, half2 = (DensityMap(unfiltered_map(s, largest, box, box), pixel) for s in sums)
         support = spherical_support(box, self.refinement.support_radius * box, 0.07 * box)
         curve = half_set_fsc(sums, largest, box, support)
         filtered = (
             map_of(sums[0], prior_of(sums[0], curve), largest, box, support),
             map_of(sums[1], prior_of(sums[1], curve), largest, box, support),
         )
-        joint = sums[0] + sums[1]
-        # SSNR of both halves together: the prior is one half's over the doubled denominator
-        prior = 0.5 * prior_of(joint, curve)
-        density = DensityMap(map_of(joint, prior, largest, box, torch.ones_like(support)), pixel)
-        turned = request.either_contrast and looks_dark(density.values, support)
-        if turned:
-            density, half1, half2 = (DensityMap(-m.values, pixel) for m in (density, half1, half2))
-        mask = soft_mask(density)
+        rough = both_together(sums, curve, largest, box)
+        turned = request.either_contrast and looks_dark(rough, support)
+        sign = -1.0 if turned else 1.0
+        half1, half2 = (
+            DensityMap(sign * unfiltered_map(s, largest, box, box), pixel) for s in sums
+        )
+        mask = soft_mask(DensityMap(sign * rough, pixel))
         resolution = half_map_resolution(half1, half2, mask, seed=request.seed)
+        # filtered by what the particle's halves share: the solvent shares nothing, and is no reason
+        shared = torch.cat([torch.ones(1), resolution.corrected[: int(largest)]])
+        density = DensityMap(sign * both_together(sums, shared, largest, box), pixel)
         poses = gathered_poses(halves, half_set, pixel)
         measures = measure(
             halves,
@@ -208,6 +210,18 @@ class AbInitio:
             noise_power=half.particles.noise_power,
         )
         return sums_of(replace(half, particles=particles), particles.disk.radius, operators)
+
+
+def both_together(
+    sums: tuple[SliceSums, SliceSums], curve: Float[Tensor, " s"], radius: float, box: int
+) -> Float[Tensor, "d d d"]:
+    """The Wiener map of all particles; `curve`: the FSC of the halves, shells 0 upward.
+
+    SSNR of both halves together: the prior is one half's over the doubled denominator.
+    """
+    joint = sums[0] + sums[1]
+    everywhere = torch.ones(box, box, box)
+    return map_of(joint, 0.5 * prior_of(joint, curve), radius, box, everywhere)
 
 
 def monitor_rounds(monitor: Monitor) -> Callable[[int, int, RoundReport], None]:
