@@ -48,7 +48,8 @@ class Verdict:
 class Result:
     """Maps on the box of the images, poses in the order of the stack, both halves in one frame.
 
-    map: both halves together, Wiener-filtered by the FSC. half1, half2: unfiltered, unmasked.
+    map: both halves together, Wiener-filtered by their FSC inside of the mask (corrected for it),
+        not masked. half1, half2: unfiltered, unmasked.
     turned: whether the maps are the negative of what the images as they are would give.
     """
 
