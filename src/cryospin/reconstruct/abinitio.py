@@ -161,7 +161,7 @@ class AbInitio:
         )
         mask = soft_mask(DensityMap(sign * rough, pixel))
         resolution = half_map_resolution(half1, half2, mask, seed=request.seed)
-        # filtered by what the particle's halves share: the solvent shares nothing, and is no reason
+        # by what the halves share inside of the mask: the solvent's noise would cut detail
         shared = torch.cat([torch.ones(1), resolution.corrected[: int(largest)]])
         density = DensityMap(sign * both_together(sums, shared, largest, box), pixel)
         poses = gathered_poses(halves, half_set, pixel)
