@@ -21,6 +21,7 @@ LAYERS = (
     ("fourier",),
     ("rotations",),
     ("ctf",),
+    ("aberrations",),
     ("kernels",),
     ("io",),
     ("journal",),

@@ -15,6 +15,11 @@ from cryospin.fourier.disk import FourierDisk
 from cryospin.types import CtfParameters
 
 
+def wavelength_angstrom(voltage_kv: float) -> float:
+    """`electron_wavelength_angstrom` of one voltage."""
+    return float(electron_wavelength_angstrom(torch.tensor(voltage_kv, dtype=torch.float64)))
+
+
 def electron_wavelength_angstrom(voltage_kv: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
     """Relativistic de Broglie wavelength: h / sqrt(2 m e V (1 + eV / 2 m c^2))."""
     volts = voltage_kv * 1e3

@@ -25,6 +25,8 @@ class Optics:
     voltage_kv: float
     spherical_aberration_mm: float
     amplitude_contrast: float
+    # of the micrographs, which coordinates are counted in; None: the table does not say
+    micrograph_pixel_size_angstrom: float | None = None
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,22 @@ class DensityMap:
 
 
 @dataclass(frozen=True)
+class NotModelled:
+    """Columns of a table that say of the images what the forward model leaves out.
+
+    what: in the field's words, "anisotropic magnification".
+    cost: what leaving it out does, with a number where one is known.
+    """
+
+    columns: tuple[str, ...]
+    what: str
+    cost: str
+
+    def __str__(self) -> str:
+        return f"not modelled: {self.what} ({', '.join(self.columns)}); {self.cost}"
+
+
+@dataclass(frozen=True)
 class ParticleStack:
     """Particles as their metadata says they are; pixels stay on disk until asked for.
 
@@ -112,7 +130,12 @@ class ParticleStack:
         `files[file_index[i]]`.
     optics, optics_group: `optics[optics_group[i]]` holds for particle i.
     poses: the poses the table came with, if any. Never used by ab-initio reconstruction.
-    micrographs, coordinates_pixel: where the particle was picked, if the table says so.
+    micrographs, coordinates_angstrom: where the particle was picked, if the table says so;
+        (n, 2) x, y from the micrograph's corner, NaN where unknown. Where the optics do not
+        know the micrographs' pixel size, that of the images was assumed.
+    tubes: a number for each helical tube (filament) that segments were cut from, -1 for a
+        particle of none; None where the table has no tubes.
+    not_modelled: what the table says of the images and nothing here makes use of.
     image_sign: +1 or -1 per particle, what its pixels are multiplied with so that protein is
         bright, as the table declares it; None: they are bright as they are.
     """
@@ -131,11 +154,22 @@ class ParticleStack:
     poses: Poses | None = None
     half_set: np.ndarray | None = None
     micrographs: np.ndarray | None = None
-    coordinates_pixel: np.ndarray | None = None
+    coordinates_angstrom: np.ndarray | None = None
     image_sign: np.ndarray | None = None
+    tubes: np.ndarray | None = None
+    not_modelled: tuple[NotModelled, ...] = ()
 
     def __len__(self) -> int:
         return len(self.uids)
+
+    @property
+    def coordinates_pixel(self) -> np.ndarray | None:
+        """In pixels of the micrograph, as tables count them, (n, 2)."""
+        if self.coordinates_angstrom is None:
+            return None
+        sizes = [group.micrograph_pixel_size_angstrom for group in self.optics]
+        known = np.array([size or self.pixel_size_angstrom for size in sizes])
+        return self.coordinates_angstrom / known[self.optics_group][:, None]
 
     def select(self, index: np.ndarray) -> ParticleStack:
         """The particles at `index` (n' integers), in that order; `table` stays whole."""
@@ -150,8 +184,9 @@ class ParticleStack:
             poses=None if self.poses is None else self.poses.select(rows),
             half_set=None if self.half_set is None else self.half_set[index],
             micrographs=None if self.micrographs is None else self.micrographs[index],
-            coordinates_pixel=(
-                None if self.coordinates_pixel is None else self.coordinates_pixel[index]
+            coordinates_angstrom=(
+                None if self.coordinates_angstrom is None else self.coordinates_angstrom[index]
             ),
             image_sign=None if self.image_sign is None else self.image_sign[index],
+            tubes=None if self.tubes is None else self.tubes[index],
         )

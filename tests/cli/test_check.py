@@ -10,9 +10,12 @@ import pytest
 import torch
 
 from cryospin.cli.check import check
+from cryospin.cli.reconstruct import reconstruct
 from cryospin.errors import BadDataError
 from cryospin.io.mrc import StackWriter
 from cryospin.io.relion import write_new_particles
+from cryospin.io.star import StarFile, read_star, write_star
+from cryospin.report import write_report
 from cryospin.types import CtfParameters, Optics
 
 PARTICLES, BOX, PIXEL = 120, 16, 2.5
@@ -49,6 +52,60 @@ def test_good_particles_are_summed_up(table: Path, capsys: pytest.CaptureFixture
     printed = capsys.readouterr().out
     for words in ("fit to be reconstructed", "120 in 1 stack", "16 px of 2.5", "300 kV"):
         assert words in printed
+
+
+def edited(table: Path, optics: dict[str, str], picks: list[tuple[int, int]] | None) -> Path:
+    """The table with columns added to its optics, and picks on one micrograph."""
+    blocks = read_star(table).blocks
+    blocks["optics"].columns.update({name: [value] for name, value in optics.items()})
+    if picks is not None:
+        x, y = zip(*picks, strict=True)
+        blocks["particles"].columns.update(
+            rlnMicrographName=["m.mrc"] * len(picks),
+            rlnCoordinateX=[*map(str, x)],
+            rlnCoordinateY=[*map(str, y)],
+        )
+    write_star(table, StarFile(blocks))
+    return table
+
+
+def test_double_picks_are_counted_in_angstrom(
+    table: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every second pick is 10 micrograph pixels from the first; a fifth of the box is 8 A."""
+    picks = [(1000 * (i // 2) + 10 * (i % 2), 50) for i in range(PARTICLES)]
+    check(edited(table, {}, picks), images=False, as_json=True)
+    found = json.loads(capsys.readouterr().out)
+    assert found["coordinates"]["pixel_size_assumed"] and found["too_close"]["particles"] == 0
+    assert any("2.5 Angstrom is assumed" in warning for warning in found["warnings"])
+    check(edited(table, {"rlnMicrographPixelSize": "0.5"}, picks), images=False)
+    printed = capsys.readouterr().out
+    assert "120 particles lie within 8 Angstrom" in printed and "assumed" not in printed
+    assert "micrograph pixels of 0.5" in printed
+
+
+def test_what_is_not_modelled_is_told(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    edited(table, {"rlnEvenZernike": "[0,0,0,0,9000,0,0,0,0]"}, None)
+    check(table, images=False)
+    assert "not modelled: symmetrical aberrations" in capsys.readouterr().out
+    check(table, images=False, as_json=True)
+    (found,) = json.loads(capsys.readouterr().out)["not_modelled"]
+    assert found["columns"] == ["rlnEvenZernike"] and "degrees at 5 Angstrom" in found["cost"]
+
+
+def test_a_run_tells_what_is_not_modelled_before_it_works(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = write_particles(tmp_path, constant=list(range(41, 60)))
+    edited(table, {"rlnEvenZernike": "[0,0,0,0,9000,0,0,0,0]"}, None)
+    with pytest.raises(BadDataError, match="row 42"):
+        reconstruct(table, tmp_path / "run")
+    assert "warning: not modelled: symmetrical aberrations" in capsys.readouterr().out
+    first = json.loads((tmp_path / "run" / "log.jsonl").read_text().splitlines()[0])
+    assert first["event"] == "run"
+    assert [each["columns"] for each in first["not_modelled"]] == [["rlnEvenZernike"]]
+    page = write_report(tmp_path / "run").read_text()
+    assert "Not modelled: symmetrical aberrations" in page
 
 
 def test_json_of_good_particles(table: Path, capsys: pytest.CaptureFixture[str]) -> None:

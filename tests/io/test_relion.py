@@ -106,8 +106,8 @@ def test_relion_31(tmp_path: Path) -> None:
     assert stack.micrographs is not None and stack.micrographs.tolist() == ["m1.mrc"] * 2 + [
         "m2.mrc"
     ]
-    assert stack.coordinates_pixel is not None
-    assert stack.coordinates_pixel[2].tolist() == [50.5, 20.0]
+    assert stack.coordinates_angstrom is not None
+    assert stack.coordinates_angstrom[2].tolist() == [75.75, 30.0]
     assert stack.poses is not None
     assert stack.poses.shifts_angstrom.tolist() == [[-1.5, 3.0], [0.0, -0.75], [0.0, 0.0]]
     expected = euler_to_rotation(torch.tensor([11.0, 21.0, 31.0]))
@@ -122,7 +122,7 @@ def test_relion_30(tmp_path: Path) -> None:
     assert stack.ctf.phase_shift_degrees.tolist() == [90.0, 0.0]
     assert stack.poses is not None
     assert stack.poses.shifts_angstrom.tolist() == [[-1.5, 3.0], [0.0, -0.75]]
-    assert stack.half_set is stack.micrographs is stack.coordinates_pixel is None
+    assert stack.half_set is stack.micrographs is stack.coordinates_angstrom is None
 
 
 def test_one_image_per_file(tmp_path: Path) -> None:

@@ -74,11 +74,21 @@ def test_particles_too_close(tmp_path: Path) -> None:
     places = np.stack([np.arange(COUNT) * 100.0, np.zeros(COUNT)], axis=1)
     places[7] = places[3] + [1.0, 1.0]
     micrographs = np.array(["m"] * COUNT)
-    there = replace(stack, coordinates_pixel=places, micrographs=micrographs)
+    there = replace(stack, coordinates_angstrom=1.5 * places, micrographs=micrographs)
     count, distance = particles_too_close(there) or (0, 0.0)
     assert count == 2 and distance == pytest.approx(0.2 * BOX * 1.5)
     micrographs[7] = "another"
     assert particles_too_close(there) == (0, distance)
+
+
+def test_one_tube_makes_no_half_sets(tmp_path: Path) -> None:
+    stack = read_particles(dataset(tmp_path))
+    tubes = np.zeros(COUNT, np.int64)
+    with pytest.raises(BadDataError, match="one helical tube") as refusal:
+        audit_table(replace(stack, tubes=tubes))
+    assert refusal.value.column == "rlnHelicalTubeID" and refusal.value.fix
+    audit_table(replace(stack, tubes=np.arange(COUNT) % 2))
+    audit_table(replace(stack, tubes=tubes - 1))
 
 
 def test_too_few_particles(tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def test_all_else_stays(table: Path, tmp_path: Path) -> None:
     torch.testing.assert_close(
         small.poses.shifts_angstrom, stack.poses.shifts_angstrom, rtol=0, atol=1e-5
     )
-    for name in ("half_set", "optics_group", "micrographs", "coordinates_pixel"):
+    for name in ("half_set", "optics_group", "micrographs", "coordinates_angstrom"):
         np.testing.assert_array_equal(getattr(small, name), getattr(stack, name))
     torch.testing.assert_close(small.ctf.defocus_u_angstrom, stack.ctf.defocus_u_angstrom)
     names = small.table.particles.columns["rlnImageOriginalName"]

@@ -18,7 +18,7 @@ PIXEL = 2.0
 def stack_of(
     count: int,
     micrographs: np.ndarray | None = None,
-    coordinates_pixel: np.ndarray | None = None,
+    coordinates_angstrom: np.ndarray | None = None,
 ) -> ParticleStack:
     zero = torch.zeros(count)
     rows = np.arange(count)
@@ -35,7 +35,7 @@ def stack_of(
         optics_group=np.zeros(count, np.int64),
         ctf=CtfParameters(*[zero] * 7),
         micrographs=micrographs,
-        coordinates_pixel=coordinates_pixel,
+        coordinates_angstrom=coordinates_angstrom,
     )
 
 
@@ -43,7 +43,7 @@ def crowded(count: int, seed: int) -> ParticleStack:
     """Ten micrographs of 400 pixels on which many particles touch."""
     rng = np.random.default_rng(seed)
     names = np.array([f"m{i}.mrc" for i in rng.integers(10, size=count)])
-    return stack_of(count, names, rng.uniform(0, 400, (count, 2)))
+    return stack_of(count, names, PIXEL * rng.uniform(0, 400, (count, 2)))
 
 
 def test_halves_are_one_and_two_and_equal() -> None:
@@ -72,7 +72,7 @@ def test_neighbours_stay_together() -> None:
     stack = crowded(500, seed=3)
     distance = 30.0
     half = split_half_sets(stack, 0, distance)
-    positions = stack.coordinates_pixel * PIXEL
+    positions = stack.coordinates_angstrom
     apart = np.linalg.norm(positions[:, None] - positions[None], axis=-1)
     together = (stack.micrographs[:, None] == stack.micrographs[None]) & (apart < distance)
     assert together.sum() > 500 + 100, "the example has neighbours"
@@ -88,16 +88,35 @@ def test_the_same_place_on_two_micrographs_is_two_molecules() -> None:
     assert (half == 1).sum() == 100
 
 
+def test_segments_of_a_tube_stay_together() -> None:
+    """However far apart, and with loose particles among them."""
+    tubes = np.repeat(np.arange(30) - 1, 10)
+    stack = replace(stack_of(300), tubes=np.random.default_rng(5).permutation(tubes))
+    half = split_half_sets(stack, 0, 1.0)
+    for tube in range(29):
+        assert len({*half[stack.tubes == tube]}) == 1
+    loose = half[stack.tubes == -1]
+    assert 0 < (loose == 1).sum() < 10, "those of no tube are dealt one by one"
+    assert abs((half == 1).sum() - (half == 2).sum()) <= 10
+
+
+def test_a_particle_at_an_unknown_place_is_its_own() -> None:
+    stack = crowded(100, seed=6)
+    stack.coordinates_angstrom[::2, 1] = np.nan
+    half = split_half_sets(stack, 0, 1e6)
+    assert 10 < (half[::2] == 1).sum() < 40
+
+
 def test_distance_is_in_angstrom() -> None:
     names = np.array(["m.mrc"] * 2)
-    stack = stack_of(2, names, np.array([[10.0, 10.0], [20.0, 10.0]]))  # 20 Angstrom
+    stack = stack_of(2, names, np.array([[20.0, 20.0], [40.0, 20.0]]))
     together = [split_half_sets(stack, seed, 21.0) for seed in range(8)]
     assert all(half[0] == half[1] for half in together)
     apart = [split_half_sets(stack, seed, 19.0) for seed in range(8)]
     assert all(half[0] != half[1] for half in apart)
 
 
-@pytest.mark.parametrize("missing", ["micrographs", "coordinates_pixel"])
+@pytest.mark.parametrize("missing", ["micrographs", "coordinates_angstrom"])
 def test_without_coordinates_every_particle_is_its_own(missing: str) -> None:
     stack = replace(crowded(100, seed=4), **{missing: None})
     half = split_half_sets(stack, 0, 1e6)

@@ -23,7 +23,7 @@ from cryospin.reconstruct.outputs import (
     write_result,
 )
 from cryospin.reconstruct.result import CONVERGED, FAILED, Evidence, Result, Verdict
-from cryospin.types import CtfParameters, DensityMap, Optics, ParticleStack, Poses
+from cryospin.types import CtfParameters, DensityMap, NotModelled, Optics, ParticleStack, Poses
 from cryospin.volumes.resolution import HalfMapResolution
 from phantoms import random_turns
 
@@ -101,10 +101,20 @@ def test_a_failed_run_keeps_its_maps_apart(tmp_path: Path, stack: ParticleStack)
     assert told["resolution_angstrom"] == {"fsc_0.143": None, "fsc_0.5": None}
 
 
+def test_result_json_says_what_was_left_out(tmp_path: Path, stack: ParticleStack) -> None:
+    left = NotModelled(("rlnCtfBfactor",), "B-factors", "amplitudes fall")
+    write_result(result(), replace(stack, not_modelled=(left,)), tmp_path, SECONDS, SETTINGS)
+    told = json.loads((tmp_path / "result.json").read_text())
+    assert told["not_modelled"] == [
+        {"columns": ["rlnCtfBfactor"], "what": "B-factors", "cost": "amplitudes fall"}
+    ]
+
+
 def test_result_json_says_what_was_done(tmp_path: Path, stack: ParticleStack) -> None:
     write_result(result(), stack, tmp_path / "out", SECONDS, SETTINGS)
     told = json.loads((tmp_path / "out" / "result.json").read_text())
     assert told["program"] == "cryospin" and told["verdict"] == "converged"
+    assert told["not_modelled"] == []
     assert told["reasons"] == ["a reason"] and told["warnings"] == ["a warning"]
     assert told["resolution_angstrom"] == {"fsc_0.143": 6.0, "fsc_0.5": 9.0}
     assert told["evidence"] == [

@@ -8,12 +8,19 @@ from cryospin.report.words import (
     evaluation_tiles,
     evidence_rows,
     label_and_value,
+    not_modelled_in_words,
     number_tiles,
     screening_in_words,
     seconds_in_words,
     verdict_in_words,
 )
 from report.conftest import evidence
+
+
+def test_what_was_not_modelled() -> None:
+    found = [{"what": "beam tilt", "columns": ["ctf/tilt_A"], "cost": "phases are off"}]
+    words = "Not modelled: beam tilt (ctf/tilt_A); phases are off."
+    assert not_modelled_in_words(found) == [words]
 
 
 @pytest.mark.parametrize(

@@ -91,6 +91,7 @@ def table_rows(found: dict[str, Any]) -> dict[str, str]:
         "box": f"{found['box']} px of {found['pixel_size_angstrom']:.4g} Å"
         f" = {found['box_angstrom']:.0f} Å",
         "micrographs": "not named" if micrographs is None else f"{micrographs:,}",
+        "coordinates": coordinates_in_words(found["coordinates"]),
         "defocus": f"{defocus['min']:,.0f} to {defocus['max']:,.0f} Å"
         f" (median {defocus['median']:,.0f} Å)",
     }
@@ -111,6 +112,14 @@ def table_rows(found: dict[str, Any]) -> dict[str, str]:
         f"{max(1, round(plan['seconds'] / 60))} min on {plan['cores']} core(s)"
     )
     return rows
+
+
+def coordinates_in_words(found: dict[str, Any] | None) -> str:
+    if found is None:
+        return "none"
+    sizes = ", ".join(f"{size:.4g}" for size in found["pixel_sizes_angstrom"])
+    assumed = " (assumed)" if found["pixel_size_assumed"] else ""
+    return f"of {found['particles']:,} particles, in micrograph pixels of {sizes} Å{assumed}"
 
 
 def image_rows(found: dict[str, Any]) -> dict[str, str]:

@@ -97,7 +97,7 @@ def reconstruct(
     if resume and (out / "result.json").exists():
         raise typer.Exit(_finished_before(out, settings))
     configure_threads(threads)
-    from dataclasses import replace
+    from dataclasses import asdict, replace
 
     from cryospin.errors import UsageError
     from cryospin.explore.snapshot import NonFiniteLossError
@@ -152,7 +152,10 @@ def reconstruct(
             particles=len(stack),
             settings=settings,
             resumed=resume,
+            not_modelled=[asdict(each) for each in stack.not_modelled],
         )
+        for each in stack.not_modelled:
+            print(f"warning: {each}")
         monitor.seconds["start"] = time.perf_counter() - began
         with monitor.stage("audit"):
             stack, settings["screening"] = screened(

@@ -20,6 +20,7 @@ from cryospin.io.conventions import (
     shifts_to_cryosparc,
 )
 from cryospin.io.cryosparc_columns import CONFIDENCE, REQUIRED, CryosparcColumns
+from cryospin.io.cryosparc_not_modelled import not_modelled
 from cryospin.io.cryosparc_table import (
     covers,
     joined,
@@ -30,7 +31,7 @@ from cryospin.io.cryosparc_table import (
     write_cs,
 )
 from cryospin.io.image_files import image_uid, numbered_stacks, one_pixel_size
-from cryospin.types import CtfParameters, ParticleStack, Poses
+from cryospin.types import CtfParameters, Optics, ParticleStack, Poses
 
 # what cryoSPARC's own refinements write beside pose and shift, with what they begin at
 _NEUTRAL_ALIGNMENT = {
@@ -84,7 +85,8 @@ def read_cryosparc(path: Path | str, passthroughs: Sequence[Path | str] = ()) ->
     uids = tuple(map(image_uid, slices.tolist(), names))
     optics, optics_group = columns.optics_groups()
     pixel_size = one_pixel_size(optics, optics_group, path, "blob/psize_A")
-    micrographs, coordinates = _places(columns)
+    box = columns.box()
+    micrographs, coordinates = _places(columns, optics, optics_group)
     return ParticleStack(
         source=path,
         table=CryosparcTable(path, rows, {uid: row for row, uid in reversed([*enumerate(uids)])}),
@@ -92,7 +94,7 @@ def read_cryosparc(path: Path | str, passthroughs: Sequence[Path | str] = ()) ->
         files=files,
         file_index=file_index,
         slice_index=slices,
-        box=columns.box(),
+        box=box,
         pixel_size_angstrom=pixel_size,
         optics=optics,
         optics_group=optics_group,
@@ -100,8 +102,10 @@ def read_cryosparc(path: Path | str, passthroughs: Sequence[Path | str] = ()) ->
         poses=columns.poses(pixel_size),
         half_set=columns.half_set(),
         micrographs=micrographs,
-        coordinates_pixel=coordinates,
+        coordinates_angstrom=coordinates,
         image_sign=columns.image_sign(),
+        tubes=_tubes(columns),
+        not_modelled=not_modelled(columns, box, pixel_size),
     )
 
 
@@ -130,17 +134,31 @@ def _with_passthroughs(path: Path, given: list[Path]) -> np.ndarray:
     return rows
 
 
-def _places(columns: CryosparcColumns) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Micrographs (n,) and coordinates (n, 2) x, y in their pixels, if the table says so."""
+def _places(
+    columns: CryosparcColumns, optics: tuple[Optics, ...], group: np.ndarray
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Micrographs (n,) and coordinates (n, 2) x, y in Angstrom, if the table says so."""
     if "location/micrograph_path" not in columns:
         return None, None
     micrographs = np.array(columns.text("location/micrograph_path"))
     fractions = ("location/center_x_frac", "location/center_y_frac")
     if not all(name in columns for name in (*fractions, "location/micrograph_shape")):
         return micrographs, None
-    shape = columns.numbers("location/micrograph_shape", (2,))  # rows, columns
-    x, y = map(columns.numbers, fractions)
-    return micrographs, np.stack([x * shape[:, 1], y * shape[:, 0]], axis=1)
+    shape = columns.known_numbers("location/micrograph_shape", (2,))  # rows, columns
+    x, y = map(columns.known_numbers, fractions)
+    sizes = [each.micrograph_pixel_size_angstrom or each.pixel_size_angstrom for each in optics]
+    places = np.stack([x * shape[:, 1], y * shape[:, 0]], axis=1)
+    return micrographs, places * np.array(sizes)[group][:, None]
+
+
+def _tubes(columns: CryosparcColumns) -> np.ndarray | None:
+    """The filament of each segment, as a number, (n,); -1 for particles of none."""
+    if "filament/filament_uid" not in columns:
+        return None
+    uid = columns.rows["filament/filament_uid"]
+    if uid.ndim != 1 or not uid.any():
+        return None
+    return np.where(uid == 0, -1, np.unique(uid, return_inverse=True)[1])
 
 
 def write_cryosparc(

@@ -62,6 +62,20 @@ class CryosparcColumns:
             raise self.refuse(f"{values[broken[0]]} is no number", name, fix, int(broken[0]))
         return values
 
+    def known_numbers(self, name: str, shape: tuple[int, ...] = ()) -> np.ndarray:
+        """As `numbers`, but NaN where there is no number: of what can be done without."""
+        values = self.rows[name]
+        if values.shape[1:] != shape or values.dtype.kind not in "iufb":
+            return np.full((len(values), *shape), np.nan)
+        values = values.astype(np.float64)
+        return np.where(np.isfinite(values), values, np.nan)
+
+    def micrograph_pixel_sizes(self) -> np.ndarray:
+        """Of the micrographs, which places are counted in, in Angstrom, (n,); 0: unknown."""
+        name = "location/micrograph_psize_A"
+        sizes = self.known_numbers(name) if name in self else np.zeros(len(self.rows))
+        return np.where(sizes > 0, sizes, 0.0)
+
     def optional(self, name: str, default: float) -> np.ndarray:
         return self.numbers(name) if name in self else np.full(len(self.rows), default)
 
@@ -121,10 +135,15 @@ class CryosparcColumns:
     def optics_groups(self) -> tuple[tuple[Optics, ...], np.ndarray]:
         """The distinct optics, ordered by exposure group, and each particle's."""
         names = ("blob/psize_A", "ctf/accel_kv", "ctf/cs_mm", "ctf/amp_contrast")
-        columns = [self.optional("ctf/exp_group_id", 0.0), *map(self.numbers, names)]
+        columns = [
+            self.optional("ctf/exp_group_id", 0.0),
+            *map(self.numbers, names),
+            self.micrograph_pixel_sizes(),
+        ]
         distinct, members = np.unique(np.stack(columns, axis=1), axis=0, return_inverse=True)
         optics = tuple(
-            Optics(f"expGroup{values[0]:g}", *_as_written(values[1:])) for values in distinct
+            Optics(f"expGroup{number:g}", pixel, kv, cs, contrast, micrograph or None)
+            for number, pixel, kv, cs, contrast, micrograph in map(_as_written, distinct)
         )
         return optics, members.reshape(-1)
 

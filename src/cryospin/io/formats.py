@@ -213,6 +213,9 @@ def losses(stack: ParticleStack, kind: str, out: Path) -> list[str]:
     if kind == CRYODRGN and stack.half_set is not None:
         notes.append("cryoDRGN's files have no half-sets")
     if not own:
+        notes += [
+            f"left behind: {each.what} ({', '.join(each.columns)})" for each in stack.not_modelled
+        ]
         notes.append(
             "columns of the input that the other format has no place for are left behind; "
             "--like INPUT gives them back on the way home"

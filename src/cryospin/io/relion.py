@@ -22,10 +22,10 @@ from cryospin.io.relion_columns import (
     ORIGINS_PIXEL,
     RelionColumns,
 )
+from cryospin.io.relion_not_modelled import not_modelled
+from cryospin.io.relion_picks import COORDINATES, coordinates_angstrom, tubes
 from cryospin.io.star import StarBlock, StarFile, quoted, read_star, write_star
 from cryospin.types import CtfParameters, Optics, ParticleStack, Poses
-
-COORDINATES = ("rlnCoordinateX", "rlnCoordinateY")
 
 
 @dataclass(frozen=True)
@@ -71,10 +71,9 @@ def read_particles(path: Path | str) -> ParticleStack:
     row_of = {uid: row for row, uid in reversed(list(enumerate(uids)))}
     optics, optics_group = columns.optics_groups()
     pixel_size = one_pixel_size(optics, optics_group, path, "rlnImagePixelSize")
-    poses = columns.poses(pixel_size)
+    box, poses = columns.box(files), columns.poses(pixel_size)
     half_set = columns.integers("rlnRandomSubset")
     micrographs = columns.text("rlnMicrographName")
-    x, y = (columns.numbers(column) for column in COORDINATES)
     return ParticleStack(
         source=path,
         table=RelionTable(path, star, name, row_of),
@@ -82,7 +81,7 @@ def read_particles(path: Path | str) -> ParticleStack:
         files=files,
         file_index=file_index,
         slice_index=slice_index,
-        box=columns.box(files),
+        box=box,
         pixel_size_angstrom=pixel_size,
         optics=optics,
         optics_group=optics_group,
@@ -90,7 +89,9 @@ def read_particles(path: Path | str) -> ParticleStack:
         poses=poses,
         half_set=half_set,
         micrographs=None if micrographs is None else np.array(micrographs),
-        coordinates_pixel=None if x is None or y is None else np.stack([x, y], axis=1),
+        coordinates_angstrom=coordinates_angstrom(columns),
+        tubes=tubes(columns),
+        not_modelled=not_modelled(columns, box, pixel_size),
     )
 
 
@@ -257,6 +258,10 @@ def _optics_block(optics: tuple[Optics, ...], box: int) -> StarBlock:
         "rlnImageSize": [str(box)] * len(optics),
         "rlnImageDimensionality": ["2"] * len(optics),
     }
+    micrographs = [group.micrograph_pixel_size_angstrom for group in optics]
+    if any(size is not None for size in micrographs):
+        sizes = [size or optics[i].pixel_size_angstrom for i, size in enumerate(micrographs)]
+        columns["rlnMicrographPixelSize"] = [f"{size:.6f}" for size in sizes]
     return StarBlock({}, columns)
 
 

@@ -62,6 +62,23 @@ class RelionColumns:
             return self._parsed(name, self.optics)[self.optics_rows]
         return None
 
+    def known_numbers(self, name: str) -> np.ndarray | None:
+        """As `numbers`, but NaN where there is no number: of what can be done without."""
+        if name in self.particles.columns:
+            return _floats(self.particles.columns[name])
+        if self.optics is not None and name in self.optics.columns:
+            return _floats(self.optics.columns[name])[self.optics_rows]
+        return None
+
+    def tokens(self, name: str) -> list[str] | None:
+        """One unquoted token per particle; None where the table does not say."""
+        if name in self.particles.columns:
+            return self.text(name)
+        if self.optics is not None and name in self.optics.columns:
+            tokens = self.optics.columns[name]
+            return [unquoted(tokens[row]) for row in self.optics_rows]
+        return None
+
     def required(self, name: str, fix: str) -> np.ndarray:
         values = self.numbers(name)
         if values is None:
@@ -104,6 +121,19 @@ class RelionColumns:
             "rlnPixelSize" if "rlnPixelSize" in self.particles.columns else "rlnImagePixelSize", fix
         )
 
+    def micrograph_pixel_sizes(self) -> np.ndarray:
+        """Of the micrographs, which coordinates are counted in, in Angstrom, (n,); 0: unknown.
+
+        RELION drops rlnMicrographPixelSize at extraction and keeps the movies' pixel size,
+        which is the micrographs' unless motion correction binned them.
+        """
+        sizes = np.zeros(len(self.particles))
+        for name in ("rlnMicrographPixelSize", "rlnMicrographOriginalPixelSize"):
+            found = self.known_numbers(name)
+            if found is not None:
+                sizes = np.where((sizes == 0) & np.isfinite(found) & (found > 0), found, sizes)
+        return sizes
+
     def optics_groups(self) -> tuple[tuple[Optics, ...], np.ndarray]:
         """The distinct optics in the table's order of groups, and each particle's."""
         kv, cs, contrast = (
@@ -112,13 +142,16 @@ class RelionColumns:
         )
         group = self.integers("rlnOpticsGroup")
         group = np.ones(len(kv)) if group is None else group
-        table = np.stack([group, self.pixel_sizes(), kv, cs, contrast], axis=1)
+        columns = [group, self.pixel_sizes(), kv, cs, contrast, self.micrograph_pixel_sizes()]
+        table = np.stack(columns, axis=1)
         distinct, members = np.unique(table, axis=0, return_inverse=True)
         # RELION 3.0 has no numbers; its distinct optics are counted
         numbers = distinct[:, 0] if self.optics is not None else range(1, len(distinct) + 1)
         optics = tuple(
-            Optics(f"opticsGroup{number:g}", *map(float, values[1:]))
-            for number, values in zip(numbers, distinct, strict=True)
+            Optics(f"opticsGroup{number:g}", pixel, kv, cs, contrast, micrograph or None)
+            for number, (pixel, kv, cs, contrast, micrograph) in zip(
+                numbers, distinct[:, 1:].tolist(), strict=True
+            )
         )
         return optics, members.reshape(-1)
 
@@ -195,10 +228,7 @@ class RelionColumns:
 
     def _parsed(self, name: str, block: StarBlock) -> np.ndarray:
         tokens = block.columns[name]
-        try:
-            values = np.fromiter(map(float, tokens), dtype=np.float64, count=len(tokens))
-        except ValueError:
-            values = np.array([_number(token) for token in tokens])
+        values = _floats(tokens)
         broken = np.flatnonzero(~np.isfinite(values))
         if len(broken):
             table = "of data_optics" if block is self.optics else "of the particles"
@@ -210,6 +240,14 @@ class RelionColumns:
                 fix="correct the value, or write the table again with the program that made it",
             )
         return values
+
+
+def _floats(tokens: list[str]) -> np.ndarray:
+    """NaN where a token is no number, (n,) float64."""
+    try:
+        return np.fromiter(map(float, tokens), dtype=np.float64, count=len(tokens))
+    except ValueError:
+        return np.array([_number(token) for token in tokens])
 
 
 def _number(token: str) -> float:

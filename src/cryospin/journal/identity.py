@@ -40,7 +40,13 @@ def _table_hash(stack: ParticleStack) -> str:
     digest.update("\n".join(stack.uids).encode())
     for field in fields(stack.ctf):
         digest.update(getattr(stack.ctf, field.name).numpy().tobytes())
-    for column in (stack.optics_group, stack.half_set, stack.coordinates_pixel, stack.image_sign):
+    for column in (
+        stack.optics_group,
+        stack.half_set,
+        stack.coordinates_angstrom,
+        stack.tubes,
+        stack.image_sign,
+    ):
         digest.update(b"" if column is None else column.tobytes())
     digest.update(repr((stack.optics, stack.box)).encode())
     return digest.hexdigest()

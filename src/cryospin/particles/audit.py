@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from cryospin.errors import BadDataError
 from cryospin.io.mrc_header import MrcHeader, check_complete, read_header
+from cryospin.particles.picks import close_pairs
 from cryospin.types import ParticleStack
 
 _TOO_CLOSE = 0.2  # of the box: two particles cannot sit there
@@ -50,8 +50,9 @@ def audit_table(stack: ParticleStack, min_particles: int = 100) -> None:
 
     Raises
     ------
-    BadDataError: too few particles, one particle twice, nonsense optics or defocus, a stack
-        that is missing, truncated or of another box, an index beyond its stack, an odd box.
+    BadDataError: too few particles, one particle twice, segments of a single helical tube,
+        nonsense optics or defocus, a stack that is missing, truncated or of another box, an
+        index beyond its stack, an odd box.
     """
     if len(stack) < min_particles:
         raise BadDataError(
@@ -60,6 +61,7 @@ def audit_table(stack: ParticleStack, min_particles: int = 100) -> None:
             fix="extract or select more particles",
         )
     _audit_uids(stack)
+    _audit_tubes(stack)
     _audit_optics(stack)
     headers = [_audited_header(stack, number) for number in range(len(stack.files))]
     _audit_indices(stack, headers)
@@ -99,15 +101,9 @@ def stack_files(stack: ParticleStack) -> list[StackFile]:
 def particles_too_close(stack: ParticleStack) -> tuple[int, float] | None:
     """How many particles have another on their micrograph within a fifth of the box, and that
     distance in Angstrom: the same molecule picked twice. None: no coordinates in the table."""
-    if stack.coordinates_pixel is None or stack.micrographs is None:
-        return None
     distance = _TOO_CLOSE * stack.box * stack.pixel_size_angstrom
-    _, micrograph = np.unique(stack.micrographs, return_inverse=True)
-    positions = stack.coordinates_pixel * stack.pixel_size_angstrom
-    # micrographs are laid far apart along a third axis, so one tree serves them all
-    separated = np.column_stack([positions, micrograph * 10.0 * distance])
-    pairs = cKDTree(separated).query_pairs(distance, output_type="ndarray")
-    return len(np.unique(pairs)), distance
+    pairs = close_pairs(stack, distance)
+    return None if pairs is None else (len(np.unique(pairs)), distance)
 
 
 def row_of(stack: ParticleStack, particle: int) -> int:
@@ -129,6 +125,17 @@ def _audit_uids(stack: ParticleStack) -> None:
                 column="rlnImageName",
                 fix="remove duplicate rows; they would make half-maps depend on each other",
             )
+
+
+def _audit_tubes(stack: ParticleStack) -> None:
+    if stack.tubes is not None and (stack.tubes == stack.tubes[0]).all() and stack.tubes[0] >= 0:
+        raise BadDataError(
+            "all particles are segments of one helical tube, which cannot be divided into two"
+            " independent half-sets",
+            file=stack.source,
+            column="rlnHelicalTubeID",
+            fix="give segments of several tubes, or correct the column (filament/filament_uid)",
+        )
 
 
 def _audit_optics(stack: ParticleStack) -> None:

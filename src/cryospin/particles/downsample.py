@@ -63,7 +63,13 @@ def downsample(
         table,
         [image_uid(number, path.name) for number in range(len(stack))],
         tuple(
-            replace(optics, pixel_size_angstrom=optics.pixel_size_angstrom * scale)
+            replace(
+                optics,
+                pixel_size_angstrom=optics.pixel_size_angstrom * scale,
+                # the coordinates count the pixels they did
+                micrograph_pixel_size_angstrom=optics.micrograph_pixel_size_angstrom
+                or optics.pixel_size_angstrom,
+            )
             for optics in stack.optics
         ),
         box,

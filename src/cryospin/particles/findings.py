@@ -57,14 +57,32 @@ def table_findings(stack: ParticleStack, cores: int) -> dict[str, Any]:
         "astigmatism_angstrom": _spread(
             (ctf.defocus_u_angstrom - ctf.defocus_v_angstrom).abs().double().numpy()
         ),
+        "coordinates": _coordinates(stack),
         "too_close": None
         if close is None
         else {"particles": close[0], "within_angstrom": close[1]},
         "has_poses": stack.poses is not None,
         "has_half_sets": stack.half_set is not None,
+        "helical_tubes": None
+        if stack.tubes is None
+        else len(np.unique(stack.tubes[stack.tubes >= 0])),
+        "not_modelled": [asdict(each) for each in stack.not_modelled],
         "plan": asdict(reconstruction_plan(len(stack), stack.box, cores)),
     }
-    return found | {"warnings": _table_warnings(found)}
+    return found | {"warnings": _table_warnings(found) + [str(e) for e in stack.not_modelled]}
+
+
+def _coordinates(stack: ParticleStack) -> dict[str, Any] | None:
+    """How many particles have a place on their micrograph, and what its pixels are taken for."""
+    if stack.coordinates_angstrom is None:
+        return None
+    used = [stack.optics[group] for group in np.unique(stack.optics_group)]
+    sizes = {optics.micrograph_pixel_size_angstrom for optics in used}
+    return {
+        "particles": int(np.isfinite(stack.coordinates_angstrom).all(axis=1).sum()),
+        "pixel_sizes_angstrom": sorted(size or stack.pixel_size_angstrom for size in sizes),
+        "pixel_size_assumed": None in sizes,
+    }
 
 
 def image_findings(
@@ -148,7 +166,14 @@ def _table_warnings(found: dict[str, Any]) -> list[str]:
             f"{wrong[0]['path']} says {wrong[0]['voxel_size_angstrom']:.4g} Angstrom per pixel,"
             f" the table {pixel:.4g} ({len(wrong)} such files)"
         )
-    close = found["too_close"]
+    places, close = found["coordinates"], found["too_close"]
+    if places is not None and places["pixel_size_assumed"]:
+        warnings.append(
+            "the table does not tell the micrographs' pixel size, which coordinates are counted in:"
+            f" {pixel:.4g} Angstrom is assumed, the images'. If the particles were binned, picks of"
+            " one molecule pass for two (add rlnMicrographPixelSize to the optics table;"
+            " .cs: location/micrograph_psize_A)"
+        )
     if close is not None and close["particles"]:
         warnings.append(
             f"{close['particles']} particles lie within {close['within_angstrom']:.0f} Angstrom of"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
 
 from cryospin.particles.draws import particle_keys
+from cryospin.particles.picks import close_pairs, tube_pairs
 from cryospin.types import ParticleStack
 
 
@@ -18,8 +18,9 @@ def split_half_sets(
 
     Particles of one micrograph picked closer than `neighbour_distance_angstrom` are taken for
     the same molecule picked twice and stay together: two copies of the same noise in both
-    halves would correlate. Groups are dealt out in the order of their keys, each to the half
-    that is smaller, so halves differ in size by at most the largest group.
+    halves would correlate. So would the segments of one helical tube, which overlap. Groups are
+    dealt out in the order of their keys, each to the half that is smaller, so halves differ in
+    size by at most the largest group.
     """
     groups = _neighbour_groups(stack, neighbour_distance_angstrom)
     keys = particle_keys(seed, stack.uids, "half-set")
@@ -39,14 +40,11 @@ def split_half_sets(
 
 
 def _neighbour_groups(stack: ParticleStack, distance_angstrom: float) -> np.ndarray:
-    """Connected components of particles closer than the distance on one micrograph."""
+    """Connected components of particles picked side by side."""
     count = len(stack)
-    if stack.coordinates_pixel is None or stack.micrographs is None:
-        return np.arange(count)
-    _, micrograph = np.unique(stack.micrographs, return_inverse=True)
-    positions = stack.coordinates_pixel * stack.pixel_size_angstrom
-    # micrographs are laid far apart along a third axis, so one tree serves them all
-    separated = np.column_stack([positions, micrograph * 10.0 * distance_angstrom])
-    pairs = cKDTree(separated).query_pairs(distance_angstrom, output_type="ndarray")
+    close = close_pairs(stack, distance_angstrom)
+    pairs = tube_pairs(stack)
+    if close is not None:
+        pairs = np.concatenate([pairs, close])
     graph = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
     return connected_components(graph, directed=False)[1]

@@ -91,6 +91,7 @@ def summary(
         "verdict": result.verdict.word,
         "reasons": list(result.verdict.reasons),
         "warnings": list(result.verdict.warnings),
+        "not_modelled": [asdict(each) for each in stack.not_modelled],
         "evidence": [asdict(each) for each in result.verdict.evidence],
         # a map that is none has no resolution
         "resolution_angstrom": {

@@ -57,6 +57,7 @@ def collect(line: dict[str, Any], told: dict[str, Any]) -> None:
     if event == "run":
         told |= {name: line[name] for name in ("box", "pixel_size_angstrom", "particles")}
         told["settings"] = dict(line.get("settings", {}))
+        told["not_modelled"] = line.get("not_modelled", [])
         told["symmetry"] = told["settings"].get("symmetry", "C1")
     elif event == "screened":
         fields = ("rejected", "rejected_by_reason", "protein_looks", "contrast_inverted")

@@ -87,6 +87,14 @@ def screening_in_words(screening: dict[str, Any], particles: int | None) -> dict
     return {"sentence": sentence, "rows": rows}
 
 
+def not_modelled_in_words(found: list[dict[str, Any]]) -> list[str]:
+    """What the table tells of the images and the run left out, a sentence each."""
+    return [
+        f"Not modelled: {each['what']} ({', '.join(each['columns'])}); {each['cost']}."
+        for each in found
+    ]
+
+
 def number_tiles(result: dict[str, Any]) -> list[dict[str, str]]:
     """The few numbers one looks for first."""
     resolution = result.get("resolution_angstrom", {})

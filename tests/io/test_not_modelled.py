@@ -1,0 +1,132 @@
+"""What a table says of its images and the forward model leaves out is told, with its cost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cryosparc_tables import full, table
+from cryospin.io.cryosparc import read_cryosparc
+from cryospin.io.formats import CRYODRGN, CRYOSPARC, RELION_30, losses
+from cryospin.io.relion import read_particles
+from relion_tables import relion_table
+
+PIXEL = 1.5  # Nyquist at 3 Angstrom; a box of 48
+SOME = {"rlnOriginXAngst": ["0", "0"]}
+
+
+@pytest.mark.parametrize(
+    ("optics", "particles", "what", "cost"),
+    [
+        # 2 pi Cs lambda^2 t s^3 = 2 pi 2.7e7 0.019687^2 1e-3 / 27 = 2.435 rad
+        ({"rlnBeamTiltX": "0.6", "rlnBeamTiltY": "-0.8"}, {}, "beam tilt", "140 degrees at 3"),
+        ({"rlnBeamTiltY": "1"}, {}, "beam tilt", "140 degrees at 3"),
+        # c R_3^3: s^3 = 1/27
+        ({"rlnOddZernike": "[0,0,27,0,0,0]"}, {}, "antisymmetrical", "up to 57 degrees at 3"),
+        # c R_4^4 = s^4 = 1/81
+        ({"rlnEvenZernike": "[0,0,0,0,81,0,0,0,0]"}, {}, "symmetrical", "up to 57 degrees at 3"),
+        (
+            {"rlnMagMat00": "1.02", "rlnMagMat01": "0", "rlnMagMat10": "0", "rlnMagMat11": "0.99"},
+            {},
+            "anisotropic magnification",
+            "up to 2 %, which is 0.48 Angstrom",
+        ),
+        ({}, {"rlnCtfBfactor": ["36", "0"]}, "B-factors", "0.37 to 1 of what is assumed at 3"),
+        ({}, {"rlnCtfBfactor": ["36", "36"]}, "B-factors", "0.37 of what"),
+        ({}, {"rlnCtfScalefactor": ["0.5", "1.5"]}, "scale", "0.5 to 1.5 times"),
+        ({}, {"rlnCtfScalefactor": ["0.5", "0.5"]}, "scale", "0.5 times"),
+        ({}, {"rlnHelicalTubeID": ["1", "2"]}, "helical", "without helical symmetry"),
+        ({}, {"rlnIsFlip": ["0", "1"]}, "mirroring", "1 images"),
+        ({}, {"rlnCtfImage": ["c.mrc", "c.mrc"]}, "CTF from a file", "computed from defocus"),
+        ({}, {"rlnCoordinateZ": ["12", "0"]}, "subtomograms", "single particles"),
+        ({}, {"rlnTomoVisibleFrames": ["[1,1]", "[1,0]"]}, "subtomograms", "single particles"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("dialect", ["3.0", "3.1"])
+def test_relions_columns_are_told_with_their_cost(
+    tmp_path: Path,
+    dialect: str,
+    optics: dict[str, str],
+    particles: dict[str, list[str]],
+    what: str,
+    cost: str,
+) -> None:
+    if dialect == "3.1":
+        path = relion_table(tmp_path, PIXEL, dict(optics), SOME | particles)
+    else:
+        spread = {name: [value] * 2 for name, value in optics.items()}
+        sizes = {"rlnDetectorPixelSize": ["1.5"] * 2, "rlnMagnification": ["10000"] * 2}
+        path = relion_table(tmp_path, None, None, SOME | sizes | spread | particles)
+    (found,) = read_particles(path).not_modelled
+    assert found.what.startswith(what) or what in found.what
+    assert {*optics, *particles} == {*found.columns}
+    assert cost in found.cost
+    assert all(name in str(found) for name in found.columns)
+
+
+@pytest.mark.parametrize(
+    ("optics", "particles"),
+    [
+        ({"rlnBeamTiltX": "0.0", "rlnBeamTiltY": "0"}, {}),
+        ({"rlnOddZernike": "[0,0,0,0,0,0]", "rlnEvenZernike": "[0,0,0]"}, {}),
+        ({"rlnMagMat00": "1", "rlnMagMat01": "0", "rlnMagMat10": "0", "rlnMagMat11": "1.0"}, {}),
+        ({"rlnBeamTiltX": "nan"}, {}),
+        ({}, {"rlnCtfBfactor": ["0", "0.0"], "rlnCtfScalefactor": ["1", "1.000000"]}),
+        ({}, {"rlnHelicalTubeID": ["0", "0"], "rlnIsFlip": ["0", "0"]}),
+        ({}, {"rlnCtfImage": ["None", "None"], "rlnCoordinateZ": ["0", "0"]}),
+        ({}, {"rlnClassNumber": ["3", "4"], "rlnNormCorrection": ["0.9", "1.1"]}),
+    ],
+)
+def test_neutral_columns_are_not_mentioned(
+    tmp_path: Path, optics: dict[str, str], particles: dict[str, list[str]]
+) -> None:
+    path = relion_table(tmp_path, PIXEL, dict(optics), SOME | particles)
+    assert read_particles(path).not_modelled == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "what", "cost"),
+    [
+        # 2 pi lambda^2 (Cs t) s^3, Nyquist at 2.6 Angstrom
+        ("ctf/tilt_A", [3e3, -4e3], "beam tilt", "up to 40 degrees at 2.6"),
+        ("ctf/anisomag", [0.02, 0, 0, -0.01], "anisotropic magnification", "up to 2 %"),
+        ("ctf/anisomag", [1.02, 0, 0, 0.99], "anisotropic magnification", "up to 2 %"),
+        ("ctf/trefoil_A", [10, 20], "trefoil", ""),
+        ("ctf/tetra_A", [0, 0, 1, 0], "tetrafoil", ""),
+        ("ctf/scale_const", 0.1, "constant", ""),
+        ("ctf/shift_A", [0.3, 0.4], "image shift", "up to 0.5 Angstrom"),
+        ("ctf/bfactor", 27.04, "B-factors", "0.37 of what"),
+        ("ctf/scale", 0.5, "scale", "0.5 times"),
+        ("filament/filament_uid", 7, "helical", "without helical symmetry"),
+    ],
+)
+def test_cryosparcs_columns_are_told_with_their_cost(
+    tmp_path: Path, name: str, values: object, what: str, cost: str
+) -> None:
+    kind = "<u8" if "uid" in name else "<f4"
+    columns = full(4) | {name: np.array([values] * 4, kind)}
+    (found,) = read_cryosparc(table(tmp_path / "p.cs", columns)).not_modelled
+    assert found.columns == (name,)
+    assert what in found.what and cost in found.cost
+
+
+@pytest.mark.parametrize("anisomag", [[0, 0, 0, 0], [1, 0, 0, 1]])
+def test_neutral_columns_of_cryosparc_are_not_mentioned(
+    tmp_path: Path, anisomag: list[float]
+) -> None:
+    widths = {"shift_A": 2, "tilt_A": 2, "trefoil_A": 2, "tetra_A": 4}
+    columns = full(4) | {f"ctf/{k}": np.zeros((4, width), "<f4") for k, width in widths.items()}
+    columns |= {"ctf/bfactor": np.zeros(4, "<f4"), "ctf/scale": np.ones(4, "<f4")}
+    columns |= {"ctf/anisomag": np.array([anisomag] * 4, "<f4")}
+    columns |= {"filament/filament_uid": np.zeros(4, "<u8")}
+    assert read_cryosparc(table(tmp_path / "p.cs", columns)).not_modelled == ()
+
+
+@pytest.mark.parametrize("kind", [CRYOSPARC, CRYODRGN, RELION_30])
+def test_a_conversion_says_what_it_leaves_behind(tmp_path: Path, kind: str) -> None:
+    optics = {"rlnEvenZernike": "[0,0,0,0,81]"}
+    stack = read_particles(relion_table(tmp_path, PIXEL, dict(optics), SOME))
+    said = [note for note in losses(stack, kind, tmp_path / "out") if "rlnEvenZernike" in note]
+    assert len(said) == (0 if kind == RELION_30 else 1)
