@@ -166,6 +166,18 @@ def without(label: str, name: str = "particles.star") -> Spoil:
     return table_with(name, lambda columns: columns.pop(label))
 
 
+def without_optics(label: str) -> Spoil:
+    """The table of optics lacks a column."""
+
+    def spoil(folder: Path, patch: pytest.MonkeyPatch) -> None:
+        blocks = dict(read_star(folder / "particles.star").blocks)
+        columns = {k: v for k, v in blocks["optics"].columns.items() if k != label}
+        blocks["optics"] = StarBlock(columns=columns)
+        write_star(folder / "particles.star", StarFile(blocks))
+
+    return spoil
+
+
 def only(rows: int, name: str = "particles.star") -> Spoil:
     """The first few rows of the table."""
 
@@ -195,6 +207,16 @@ def stack_of_box(box: int) -> Spoil:
             stack.append(np.random.default_rng(0).normal(size=(COUNT, box, box)))
         text = (folder / "particles.star").read_text()
         (folder / "particles.star").write_text(text.replace(f" {BOX} ", f" {box} "))
+
+    return spoil
+
+
+def stack_of_images(box: int) -> Spoil:
+    """The stack is of another box than the table says."""
+
+    def spoil(folder: Path, patch: pytest.MonkeyPatch) -> None:
+        with StackWriter(folder / "particles.mrcs", box, PIXEL, COUNT) as stack:
+            stack.append(np.zeros((COUNT, box, box)))
 
     return spoil
 

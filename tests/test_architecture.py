@@ -17,7 +17,8 @@ PACKAGE = ROOT / "src" / "cryospin"
 
 # each layer imports only from those above it, and nothing of its own row but itself
 LAYERS = (
-    ("types", "errors", "parallel"),
+    ("errors", "parallel"),
+    ("types",),
     ("fourier",),
     ("rotations",),
     ("ctf",),

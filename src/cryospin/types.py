@@ -6,14 +6,20 @@ k Fourier coefficients, d box, s shells. Conventions are told in docs/convention
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
+
+from cryospin.errors import BadDataError
+
+Unread = dict[str, BadDataError]
+"""What of a table is no number where no number is needed (poses, confidences, half-sets,
+coordinates), and the error that names its first value: for whoever does need it."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +59,7 @@ class CtfParameters:
 
 @dataclass(frozen=True)
 class Poses:
-    """A pose per particle.
+    """A pose per particle; NaN where a table has none for it (`known`).
 
     rotations: `x_view = R x_object`, column vectors in xyz, projection along view z.
         Equals RELION's matrix A(rot, tilt, psi).
@@ -68,6 +74,10 @@ class Poses:
 
     def __len__(self) -> int:
         return len(self.rotations)
+
+    @property
+    def known(self) -> Bool[Tensor, " n"]:
+        return self.rotations.isfinite().all(2).all(1) & self.shifts_angstrom.isfinite().all(1)
 
     def select(self, index: Int[Tensor, " b"] | slice) -> Poses:
         return Poses(self.rotations[index], self.shifts_angstrom[index], self.confidence[index])
@@ -138,6 +148,7 @@ class ParticleStack:
     not_modelled: what the table says of the images and nothing here makes use of.
     image_sign: +1 or -1 per particle, what its pixels are multiplied with so that protein is
         bright, as the table declares it; None: they are bright as they are.
+    unread: see `Unread`.
     """
 
     source: Path
@@ -158,6 +169,7 @@ class ParticleStack:
     image_sign: np.ndarray | None = None
     tubes: np.ndarray | None = None
     not_modelled: tuple[NotModelled, ...] = ()
+    unread: Unread = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.uids)

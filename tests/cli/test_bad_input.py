@@ -7,9 +7,11 @@ written, nothing lost, and no traceback shown.
 
 from __future__ import annotations
 
+import re
 import shlex
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -28,8 +30,10 @@ from bad_inputs import (
     pickle_with_code,
     replaced,
     stack_of_box,
+    stack_of_images,
     value,
     without,
+    without_optics,
     write_inputs,
 )
 from cryospin.cli.main import build_app, main
@@ -81,6 +85,14 @@ TABLE: list[tuple[str, Spoil, int, tuple[str, ...]]] = [
     # check
     ("check none.star", nothing, 3, ("none.star",)),
     ("check run", nothing, 3, ("run",)),
+    ("check none.mrcs", nothing, 3, ("none.mrcs", "no such file")),
+    ("check none.cs", nothing, 3, ("none.cs", "no such file")),
+    ("check none.txt", nothing, 3, ("none.txt", "no such file")),
+    ("check none.pkl", nothing, 3, ("none.pkl", "no such file")),
+    ("check particles.mrcs", gone("particles.ctf.pkl"), 3, ("no CTF", ".star or .cs", "ctf.pkl")),
+    ("check particles.ctf.pkl", nothing, 3, ("names no images", "beside")),
+    ("check particles.star", without_optics("rlnAmplitudeContrast"), 3, ("add", "0.1, or 0.07")),
+    ("check particles.star", without_optics("rlnVoltage"), 3, ("rlnVoltage", "add", "kV")),
     ("check text.txt", nothing, 3, ("text.txt",)),
     ("check particles.star", holds("particles.star", ""), 3, ("particles.star", "fix:")),
     ("check particles.star", only(0), 3, ("particles.star", "no rows")),
@@ -119,6 +131,7 @@ TABLE: list[tuple[str, Spoil, int, tuple[str, ...]]] = [
         3,
         ("row 3", "image 999", "which holds 120"),
     ),
+    ("check particles.star", stack_of_images(32), 3, ("row 1", "32 x 32 pixels, not 16 x 16")),
     ("check particles.star", value("rlnOpticsGroup", 5, "9"), 3, ("row 5", "rlnOpticsGroup", "9")),
     ("check particles.star", replaced("particles.star", " 300.0", " -300.0"), 3, ("rlnVoltage",)),
     ("check particles.star", gone("particles.mrcs"), 3, ("row 1", "particles.mrcs", "not exist")),
@@ -139,7 +152,12 @@ TABLE: list[tuple[str, Spoil, int, tuple[str, ...]]] = [
     (RECONSTRUCT, cut("particles.mrcs"), 3, ("particles.mrcs", "bytes")),
     (RECONSTRUCT, value("rlnDefocusU", 7, "nan"), 3, ("row 7", "rlnDefocusU")),
     ("reconstruct particles.star", nothing, 2, ("--out",)),
-    (RECONSTRUCT + " --recipe exhaustiv", nothing, 2, ("exhaustiv", "fix: --recipe exhaustive")),
+    (
+        RECONSTRUCT + " --recipe exhaustiv",
+        nothing,
+        2,
+        ("exhaustiv", "fix: did you mean exhaustive"),
+    ),
     (RECONSTRUCT + " --symmetry Q3", nothing, 2, ("Q3", "fix:")),
     (RECONSTRUCT + " --symmetry C0", nothing, 2, ("C0",)),
     (RECONSTRUCT + " --device cuda", nothing, 2, ("cuda", "fix:")),
@@ -159,10 +177,24 @@ TABLE: list[tuple[str, Spoil, int, tuple[str, ...]]] = [
         3,
         ("run/result.json", "not a run's result", "fix:"),
     ),
+    ("reconstruct none.mrcs --out out", nothing, 3, ("none.mrcs", "no such file")),
+    ("reconstruct particles.mrcs --out out", gone("particles.ctf.pkl"), 3, ("no CTF", "ctf.pkl")),
     # evaluate
     ("evaluate nowhere --truth truth.star", nothing, 2, ("no such file", "fix:")),
     ("evaluate run --truth none.star", nothing, 2, ("no such file", "none.star")),
     ("evaluate run --truth particles.star", nothing, 3, ("particles.star", "rlnAngleRot")),
+    (
+        EVALUATE,
+        value("rlnAngleTilt", 9, "None", "truth.star"),
+        3,
+        ("truth.star", "row 9", "rlnAngleTilt", "None", "fix:"),
+    ),
+    (
+        EVALUATE,
+        value("rlnOriginXAngst", 9, "nan", "truth.star"),
+        3,
+        ("truth.star", "row 9", "rlnOriginXAngst", "nan", "fix:"),
+    ),
     (EVALUATE, replaced("truth.star", "@part", "@other"), 3, ("none of its images",)),
     (EVALUATE, holds("truth.star", "x"), 3, ("truth.star",)),
     (EVALUATE, holds("run/result.json", "{"), 3, ("run/result.json", "not JSON", "fix:")),
@@ -184,6 +216,18 @@ TABLE: list[tuple[str, Spoil, int, tuple[str, ...]]] = [
     ("fsc map.mrc truth.mrc --mask small.mrc", nothing, 3, ("16 and 8 voxels",)),
     ("fsc map.mrc truth.mrc --mask empty.mrc", nothing, 3, ("mask",)),
     # convert
+    (
+        "convert truth.star x.cs",
+        value("rlnAngleRot", 4, "<NA>", "truth.star"),
+        3,
+        ("truth.star", "row 4", "rlnAngleRot", "<NA>", "fix:"),
+    ),
+    (
+        "convert truth.star x.star --like particles.star",
+        value("rlnAngleRot", 4, "nan", "truth.star"),
+        3,
+        ("truth.star", "row 4", "rlnAngleRot", "nan", "fix:"),
+    ),
     ("convert none.star x.cs", nothing, 3, ("none.star",)),
     ("convert particles.star x.npz", nothing, 2, ("x.npz", "what format", ".star")),
     ("convert particles.star x.star --to cryosparc", nothing, 2, ("ends in .cs",)),
@@ -200,7 +244,7 @@ TABLE: list[tuple[str, Spoil, int, tuple[str, ...]]] = [
     ("convert particles.star x.cs", full_disk, 5, ("x.cs", "disk is full", "fix:")),
     ("convert particles.cs x.star", holds("particles.cs", b"\x93NUMPY\1\0"), 3, ("particles.cs",)),
     ("convert particles.cs x.star --passthrough none.cs", nothing, 3, ("none.cs",)),
-    ("convert particles.poses.pkl x.star", nothing, 3, ("names no images", "--poses")),
+    ("convert particles.poses.pkl x.star", nothing, 3, ("names no images", "beside")),
     ("convert particles.txt x.star", pickle_with_code, 3, ("particles.poses.pkl", "mkdir")),
     ("convert particles.txt x.star", gone("particles.ctf.pkl"), 3, ("ctf", "fix:")),
     ("convert particles.txt x.star", holds("particles.txt", "none.mrcs"), 3, ("none.mrcs",)),
@@ -263,7 +307,7 @@ TABLE: list[tuple[str, Spoil, int, tuple[str, ...]]] = [
     ("posterior run --particle 1", gone("particles.star"), 3, ("particles.star", "fix:")),
     ("posterior run --particle 1", holds("run/result.json", "{"), 3, ("run/result.json", "JSON")),
     # bench
-    (PAPER + " --recipes exhaustiv", nothing, 2, ("exhaustiv", "fix: --recipe exhaustive")),
+    (PAPER + " --recipes exhaustiv", nothing, 2, ("exhaustiv", "fix: did you mean exhaustive")),
     (PAPER + " --parts table9", nothing, 2, ("table9",)),
     (PAPER + " --seeds one", nothing, 2, ("--seeds", "one", "fix:")),
     (PAPER + " --structures no_such_model", nothing, 2, ("no_such_model",)),
@@ -273,6 +317,7 @@ TABLE: list[tuple[str, Spoil, int, tuple[str, ...]]] = [
     ("bench epochs particles.star --out x.npz --recipe exhaustive", nothing, 2, ("epochs",)),
     ("bench epochs none.star --out x.npz --recipe amortized", nothing, 3, ("none.star",)),
     # downsample
+    ("downsample particles.mrcs --out out --box 8", gone("particles.ctf.pkl"), 3, ("no CTF",)),
     ("downsample none.star --out out --box 8", nothing, 3, ("none.star", "no such file")),
     ("downsample particles.star --out out --box 9", nothing, 2, ("--box", "even", "got 9")),
     ("downsample particles.star --out out --box 16", nothing, 2, ("--box", "less than")),
@@ -328,8 +373,22 @@ def test_bad_input_is_one_message_and_an_exit_code(
     said = capsys.readouterr().err
     assert [word for word in words if word not in said] == [], said
     assert "Traceback" not in said
+    fix = said.partition("fix:")[2]
+    assert {*re.findall(r"--[a-z][a-z-]+", fix)} <= options_of(command, fix)
     after = fingerprints(folder)
     assert {name for name in before | after if before.get(name) != after.get(name)} == set()
+
+
+def options_of(command: str, fix: str) -> set[str]:
+    """What the command at hand understands, or else another that the fix tells of by name."""
+    found: set[str] = set()
+    for words in (command.split(), fix.split()):
+        group: Any = typer.main.get_command(build_app())
+        for word in words:
+            if word in getattr(group, "commands", {}):
+                group = group.commands[word]
+                found |= {name for option in group.params for name in option.opts}
+    return found
 
 
 def test_every_command_is_in_the_table() -> None:
@@ -353,3 +412,27 @@ def test_every_command_is_in_the_table() -> None:
 def test_sound_input_below_a_path_with_spaces(folder: Path, command: str) -> None:
     """The same folder, when nothing in it is spoilt."""
     assert run(command) == 0
+
+
+@pytest.mark.parametrize(
+    ("label", "token"),
+    [
+        ("rlnAngleRot", "nan"),
+        ("rlnAngleTilt", "None"),
+        ("rlnOriginYAngst", "<NA>"),
+        ("rlnRandomSubset", '""'),
+        ("rlnMaxValueProbDistribution", "inf"),
+    ],
+)
+def test_a_value_that_is_not_needed_is_told_of_once(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    label: str,
+    token: str,
+) -> None:
+    value(label, 7, token, "truth.star")(folder, monkeypatch)
+    assert run("check truth.star --table-only") == 0
+    printed = capsys.readouterr()
+    told = [line for line in (printed.out + printed.err).splitlines() if label in line]
+    assert len(told) == 1 and "row 7" in told[0] and repr(token) in told[0]

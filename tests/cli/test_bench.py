@@ -24,7 +24,7 @@ def test_every_sub_command_explains_itself(capsys: pytest.CaptureFixture[str]) -
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--recipes", "exhaustiv"], "fix: --recipe exhaustive"),
+        (["--recipes", "exhaustiv"], "fix: did you mean exhaustive"),
         (["--parts", "table9"], "no part is called 'table9'"),
         (["--seeds", "one"], "--seeds must be whole numbers"),
         (["--structures", "no_such_model"], "no PDB id"),

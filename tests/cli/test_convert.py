@@ -171,6 +171,7 @@ def test_like_a_table_of_other_particles(tmp_path: Path) -> None:
     (tmp_path / "other.star").write_text(other)
     with pytest.raises(BadDataError, match=r"000\d+@a.mrcs is not in .*other.star"):
         convert(home, tmp_path / "x.star", like=tmp_path / "other.star")
+    (tmp_path / "poses.pkl").touch()
     with pytest.raises(BadDataError, match="names no images"):
         convert(tmp_path / "poses.pkl", tmp_path / "x.star")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from cryospin.io.cryodrgn import read_cryodrgn
 from cryospin.io.cryodrgn_pickle import read_arrays
 from cryospin.io.cryodrgn_pickle_writer import write_arrays
 from cryospin.io.cryodrgn_writer import write_cryodrgn
+from cryospin.io.formats import poses_of
 from cryospin.io.mrc import StackWriter, read_images
 from cryospin.types import Poses
 from phantoms import random_turns
@@ -179,10 +181,6 @@ def poses_with(folder: Path, rotations: np.ndarray, translations: np.ndarray) ->
 @pytest.mark.parametrize(
     ("change", "file", "row", "words"),
     [
-        (lambda f, c, r, t: poses_with(f, r[:4], t), "poses.pkl", None, "for 5 images"),
-        (lambda f, c, r, t: poses_with(f, r, t * 100), "poses.pkl", None, "in pixels"),
-        (lambda f, c, r, t: poses_with(f, r * 1.1, t), "poses.pkl", 1, "no rotation"),
-        (lambda f, c, r, t: poses_with(f, -r, t), "poses.pkl", 1, "no rotation"),
         (lambda f, c, r, t: write_arrays(f / "ctf.pkl", c[:4]), "ctf.pkl", None, "4 rows for 5"),
         (lambda f, c, r, t: write_arrays(f / "ctf.pkl", c[:, 1:]), "ctf.pkl", None, r"\(5, 8\)"),
         (lambda f, c, r, t: write_arrays(f / "ctf.pkl", c * np.nan), "ctf.pkl", 1, "not a number"),
@@ -207,6 +205,40 @@ def test_refusals_name_the_place(
     assert refusal.value.file == tmp_path / file
     assert refusal.value.row == row
     assert refusal.value.fix
+
+
+@pytest.mark.parametrize(
+    ("change", "row", "words"),
+    [
+        (lambda f, r, t: poses_with(f, r[:4], t), None, "for 5 images"),
+        (lambda f, r, t: poses_with(f, r, t * 100), None, "in pixels"),
+        (lambda f, r, t: poses_with(f, r * 1.1, t), 1, "no rotation"),
+        (lambda f, r, t: poses_with(f, -r, t), 1, "no rotation"),
+        (lambda f, r, t: poses_with(f, r * np.nan, t), 1, "not a number"),
+        (lambda f, r, t: (f / "poses.pkl").write_bytes(b"nothing"), None, "damaged"),
+    ],
+)
+def test_poses_that_cannot_be_read_are_none(
+    tmp_path: Path, change: Callable[..., object], row: int | None, words: str
+) -> None:
+    """Reconstruction does not need them; who does is told why there are none."""
+    path, _, *arrays = inputs(tmp_path)
+    change(tmp_path, *arrays)
+    stack = read_cryodrgn(path)
+    assert len(stack) == 5 and stack.poses is None
+    with pytest.raises(BadDataError, match=words) as refusal:
+        poses_of(stack)
+    assert (refusal.value.file, refusal.value.row) == (tmp_path / "poses.pkl", row)
+    assert refusal.value.fix
+
+
+def test_arrays_beside_what_a_link_leads_to(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    path, *_ = inputs(tmp_path / "there")
+    link = tmp_path / "linked.txt"
+    link.symlink_to(path)
+    stack = read_cryodrgn(link)
+    assert stack.poses is not None and stack.uids == read_cryodrgn(path).uids
 
 
 def test_real_files(data_directory: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from cryosparc_tables import PATH, alignments, blobs, ctfs, full, same_columns, 
 from cryospin.errors import BadDataError
 from cryospin.io.cryosparc import read_cryosparc, write_cryosparc
 from cryospin.io.cryosparc_table import read_cs, with_columns, write_cs
+from cryospin.io.formats import poses_of, write_table
 from cryospin.io.mrc import StackWriter, read_images
 from cryospin.types import ParticleStack, Poses
 from phantoms import random_turns
@@ -61,6 +62,102 @@ def test_stacks_are_found_in_the_project_above(tmp_path: Path) -> None:
     (tmp_path / PATH).touch()
     stack = read_cryosparc(table(tmp_path / "J7" / "x.cs", full()))
     assert stack.files == (tmp_path / PATH,)
+
+
+@pytest.mark.parametrize("linked", ["table", "folder"])
+def test_stacks_and_passthroughs_from_where_a_link_leads(tmp_path: Path, linked: str) -> None:
+    project = tmp_path / "project"
+    (project / "J3" / "extract").mkdir(parents=True)
+    (project / PATH).touch()
+    name = "J5_003_particles.cs"
+    table(project / "J5" / name, {"uid": full()["uid"]} | alignments(4))
+    table(project / "J5" / "J5_passthrough_particles.cs", blobs(4) | ctfs(4))
+    given = tmp_path / "elsewhere"
+    if linked == "table":
+        given.mkdir()
+        given = given / "p.cs"
+        given.symlink_to(project / "J5" / name)
+    else:
+        given.symlink_to(project / "J5")
+        given = given / name
+    stack = read_cryosparc(given)
+    assert [file.resolve() for file in stack.files] == [project / PATH]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize(
+    ("column", "what"),
+    [
+        ("alignments3D/pose", "poses"),
+        ("alignments3D/shift", "poses"),
+        ("alignments3D/psize_A", "poses"),
+        ("alignments3D/split", "half-sets"),
+        ("alignments3D/class_posterior", "class posteriors"),
+        ("alignments3D/alpha", None),
+        ("cryospin/confidence", "confidences"),
+        ("location/center_x_frac", "coordinates"),
+        ("location/center_y_frac", "coordinates"),
+        ("location/micrograph_shape", "coordinates"),
+    ],
+)
+def test_what_is_not_needed_does_not_refuse(
+    tmp_path: Path, column: str, what: str | None, value: float
+) -> None:
+    columns = {name: values.astype("<f4") for name, values in more_columns(4).items()}
+    columns = full() | {"location/micrograph_path": np.full(4, b"m.mrc")} | columns
+    columns[column].reshape(4, -1)[2, -1] = value
+    path = table(tmp_path / "x.cs", columns)
+    stack = read_cryosparc(path)
+    assert set(stack.unread) == ({what} if what else set())
+    for error in stack.unread.values():
+        assert (error.row, error.column, error.file) == (3, column, path)
+        assert f"{value}" in error.problem and error.fix
+    assert stack.poses is not None and stack.coordinates_pixel is not None
+    assert stack.poses.known.tolist() == [True, True, what != "poses", True]
+    assert stack.poses.confidence.tolist() == [1, 1, float(what != "confidences"), 1]
+    assert (stack.half_set is None) == (what == "half-sets")
+    placed = np.isfinite(stack.coordinates_pixel).all(axis=1).tolist()
+    assert placed == [True, True, what != "coordinates", True]
+    write_cryosparc(tmp_path / "out.cs", stack, None, None)
+    assert same_columns(read_cs(path), read_cs(tmp_path / "out.cs"))
+    if what == "poses":
+        with pytest.raises(BadDataError, match="is no number") as refusal:
+            poses_of(stack)
+        assert (refusal.value.row, refusal.value.column) == (3, column)
+        with pytest.raises(BadDataError, match="is no number"):
+            write_table(tmp_path / "out.star", stack, "relion-3.1")
+
+
+def more_columns(n: int) -> dict[str, np.ndarray]:
+    """Of one refinement, with places; each could hold a number that is none."""
+    names = ("alignments3D/class_posterior", "alignments3D/alpha", "cryospin/confidence")
+    fractions = ("location/center_x_frac", "location/center_y_frac")
+    return (
+        alignments(n)
+        | {name: np.ones(n) for name in (*names, *fractions)}
+        | {"location/micrograph_shape": np.full((n, 2), 100.0)}
+    )
+
+
+def test_columns_of_another_type_are_no_poses(tmp_path: Path) -> None:
+    columns = full() | {"alignments3D/pose": np.full(4, b"text")}
+    stack = read_cryosparc(table(tmp_path / "x.cs", columns))
+    assert stack.poses is None
+    with pytest.raises(BadDataError, match="has the type"):
+        poses_of(stack)
+
+
+def test_the_best_class_is_one_whose_posterior_is_a_number(tmp_path: Path) -> None:
+    first, second = alignments(3, "alignments_class_0"), alignments(3, "alignments_class_1")
+    columns = blobs(3) | ctfs(3) | first | second
+    columns["alignments_class_0/class_posterior"] = np.array([0.4, 0.4, np.nan], "<f4")
+    columns["alignments_class_1/class_posterior"] = np.array([0.6, np.nan, 0.1], "<f4")
+    columns["alignments_class_1/pose"] = -columns["alignments_class_1/pose"]
+    poses = read_cryosparc(table(tmp_path / "x.cs", columns)).poses
+    assert poses is not None
+    vectors = np.stack([columns[f"alignments_class_{k}/pose"][i] for i, k in enumerate([1, 0, 1])])
+    expected = roma.rotvec_to_rotmat(torch.from_numpy(vectors).double()).mT
+    assert torch.allclose(poses.rotations, expected)
 
 
 def test_passthroughs_are_joined_by_uid(tmp_path: Path) -> None:
@@ -195,12 +292,6 @@ def nothing(columns: dict[str, np.ndarray]) -> None:
         (lambda c: c.pop("uid"), "uid", None, "no such column"),
         (lambda c: c["uid"].__setitem__(2, c["uid"][1]), "uid", 3, "also in row 2"),
         (lambda c: c["ctf/df1_A"].__setitem__(1, np.nan), "ctf/df1_A", 2, "nan is no number"),
-        (
-            lambda c: c["alignments3D/pose"].__setitem__((3, 1), np.inf),
-            "alignments3D/pose",
-            4,
-            "inf",
-        ),
         (lambda c: c["blob/shape"].__setitem__((1, 0), 9), "blob/shape", 2, "8 x 9"),
         (lambda c: c["blob/psize_A"].__setitem__(1, 2), "blob/psize_A", None, "pixel sizes"),
         (lambda c: c["blob/path"].__setitem__(3, b""), "blob/path", 4, "no path"),

@@ -40,12 +40,28 @@ def stack_of(
     )
 
 
-def write_stack(path: Path, images: np.ndarray, byte_order: str = "<", extra: int = 0) -> None:
-    """A stack in the type of `images`, as old software writes it: no stamp, no MAP id."""
+def write_stack(
+    path: Path,
+    images: np.ndarray,
+    byte_order: str = "<",
+    extra: int = 0,
+    told: tuple[float, float, float] | None = None,
+    imod: tuple[int, int] | None = None,
+) -> None:
+    """A stack in the type of `images`, as old software writes it: no stamp, no MAP id.
+
+    told: the header's smallest, largest and mean value; imod: IMOD's stamp and flags.
+    """
     header = np.zeros((), dtype=mrcfile.dtypes.HEADER_DTYPE.newbyteorder(byte_order))
     header["nz"], header["ny"], header["nx"] = images.shape
-    header["mode"] = {"i1": 0, "i2": 1, "f4": 2, "u2": 6, "f2": 12}[images.dtype.str[1:]]
+    kinds = {"i1": 0, "u1": 0, "i2": 1, "f4": 2, "u2": 6, "f2": 12}
+    header["mode"] = kinds[images.dtype.str[1:]]
     header["nsymbt"] = extra
+    if told is not None:
+        header["dmin"], header["dmax"], header["dmean"] = told
+    if imod is not None:
+        words = np.array(imod, dtype=byte_order + "i4").tobytes()
+        header["extra2"] = bytes(40) + words + bytes(36)
     data = images.astype(images.dtype.newbyteorder(byte_order))
     path.write_bytes(header.tobytes() + bytes(extra) + data.tobytes())
 
@@ -60,6 +76,64 @@ def test_all_modes_and_byte_orders(tmp_path: Path, kind: str, byte_order: str, e
     read = read_images(stack, np.arange(3))
     assert read.dtype == torch.float32
     np.testing.assert_array_equal(read.numpy(), images.astype(np.float32))
+
+
+STAMP = 1146047817
+
+
+@pytest.mark.parametrize("byte_order", ["<", ">"])
+@pytest.mark.parametrize(
+    ("told", "imod", "kind", "reason"),
+    [
+        # IMOD's flag decides, whatever else the header says
+        ((0, 255, 128), (STAMP, 0), "u1", "unsigned bytes (IMOD's flag)"),
+        (None, (STAMP, 0), "u1", "unsigned bytes (IMOD's flag)"),
+        ((0, 100, 50), (STAMP, 2), "u1", "unsigned bytes (IMOD's flag)"),
+        ((0, 255, 128), (STAMP, 1), "i1", "signed bytes (IMOD's flag)"),
+        ((-128, 127, 0), (STAMP, 3), "i1", "signed bytes (IMOD's flag)"),
+        # without its stamp the flags are nothing
+        ((-128, 127, 0), (7, 0), "i1", "signed bytes (MRC2014)"),
+        ((0, 255, 128), (7, 1), "u1", "unsigned bytes (the header's largest value is 255)"),
+        ((12, 128, 90.5), None, "u1", "unsigned bytes (the header's largest value is 128)"),
+        # nothing of this needs more than a signed byte, or is of bytes at all
+        (None, None, "i1", "signed bytes (MRC2014)"),
+        ((0, 127, 60), None, "i1", "signed bytes (MRC2014)"),
+        ((-1, 200, 60), None, "i1", "signed bytes (MRC2014)"),
+        ((0, 4000, 60), None, "i1", "signed bytes (MRC2014)"),
+        ((0, 200, 300), None, "i1", "signed bytes (MRC2014)"),
+        ((float("nan"), 200, 100), None, "i1", "signed bytes (MRC2014)"),
+    ],
+)
+def test_whether_bytes_are_signed(
+    tmp_path: Path,
+    told: tuple[float, float, float] | None,
+    imod: tuple[int, int] | None,
+    kind: str,
+    reason: str,
+    byte_order: str,
+) -> None:
+    images = np.arange(3 * BOX * BOX).reshape(3, BOX, BOX).astype("u1") + np.uint8(90)
+    write_stack(tmp_path / "a.mrcs", images, byte_order, 0, told, imod)
+    header = read_header(tmp_path / "a.mrcs")
+    assert (header.dtype.kind, header.number_format) == (kind[0], reason)
+    read = read_images(stack_of([tmp_path / "a.mrcs"], [0] * 3, [0, 1, 2]), np.arange(3))
+    np.testing.assert_array_equal(read.numpy(), images.view(kind).astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("i2", "16-bit integers"),
+        ("f4", "32-bit floats"),
+        ("u2", "unsigned 16-bit integers"),
+        ("f2", "16-bit floats"),
+    ],
+)
+def test_other_numbers_are_what_their_mode_says(tmp_path: Path, kind: str, words: str) -> None:
+    """Only bytes are in doubt."""
+    write_stack(tmp_path / "a.mrcs", np.ones((2, 4, 4), kind), told=(0, 255, 9), imod=(STAMP, 0))
+    header = read_header(tmp_path / "a.mrcs")
+    assert (header.dtype.str[1:], header.number_format) == (kind, words)
 
 
 def test_images_come_in_the_order_asked_for(tmp_path: Path) -> None:

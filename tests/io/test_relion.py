@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from cryospin.errors import BadDataError, CryospinError
 from cryospin.io.conventions import euler_to_rotation
+from cryospin.io.formats import poses_of, read_particles_of_any_kind, write_table
 from cryospin.io.mrc import StackWriter, read_images
 from cryospin.io.relion import read_particles, write_new_particles, write_particles
 from cryospin.io.star import read_star
@@ -281,7 +282,7 @@ def test_new_particles(tmp_path: Path) -> None:
             "rlnCtfDataAreCtfPremultiplied",
             "multiplied by their CTF",
         ),
-        ("-3.0 1\n", "-3.0 1.5\n", 1, "rlnRandomSubset", "1.5 is no whole number"),
+        ("_rlnSomethingNew", "_rlnVoltage", 1, "rlnVoltage", "'0x1F' is no number"),
     ],
 )
 def test_refusals_name_the_place(
@@ -330,3 +331,240 @@ def test_malformed_tables_raise_our_errors_only(
         read_particles(folder / "in.star")
     except CryospinError as error:
         assert error.exit_code == 3
+
+
+def as_pairs(text: str, block: str, row: int) -> str:
+    """The table of a block with this row only, written as name-value pairs."""
+    before, _, rest = text.partition(f"data_{block}\n")
+    loop, mark, after = rest.partition("\n# version")
+    lines = [line for line in loop.split("\n") if line and line != "loop_"]
+    names = [line.split()[0] for line in lines if line.startswith("_")]
+    values = [line.split() for line in lines if not line.startswith("_")][row]
+    pairs = "".join(f"{name}\t\t\t{value}\n" for name, value in zip(names, values, strict=True))
+    return f"{before}data_{block}\n\n{pairs}\n{mark}{after}"
+
+
+ONE_GROUP = RELION_31.replace("2 second 200.0 2.7 0.07 1.50 8 mtf.star\n", "").replace(
+    '60 2 "x y"', '60 1 "x_y"'
+)
+
+
+@pytest.mark.parametrize("blocks", [("optics",), ("particles",), ("optics", "particles")])
+def test_tables_of_one_row_written_as_pairs(tmp_path: Path, blocks: tuple[str, ...]) -> None:
+    """RELION reads and the starfile package writes them so."""
+    text = ONE_GROUP
+    for block in blocks:
+        text = as_pairs(text, block, 0)
+    path = table(tmp_path, text)
+    stack, rows = read_particles(path), slice(0, 1 if "particles" in blocks else 3)
+    expected = read_particles(table(tmp_path, ONE_GROUP))
+    assert stack.uids == expected.uids[rows]
+    assert stack.optics == expected.optics and stack.box == 8
+    assert torch.equal(stack.ctf.voltage_kv, expected.ctf.voltage_kv[rows])
+    assert stack.poses is not None and expected.poses is not None
+    assert torch.equal(stack.poses.rotations, expected.poses.rotations[rows])
+    path.write_text(text)
+    write_particles(tmp_path / "out.star", stack, stack.poses, None)
+    again = read_particles(tmp_path / "out.star")
+    assert (again.uids, again.optics) == (stack.uids, stack.optics)
+    for kind in ("relion-3.0", "relion-3.1", "cryosparc"):
+        out = tmp_path / f"{kind}{'.cs' if kind == 'cryosparc' else '.star'}"
+        write_table(out, stack, kind)
+        assert read_particles_of_any_kind(out).uids == stack.uids
+
+
+NO_NUMBERS = ("nan", "-nan", "inf", "<NA>", "None", '""', "''", "text", "1,5", "--")
+
+
+@pytest.mark.parametrize("token", NO_NUMBERS)
+@pytest.mark.parametrize(
+    ("column", "what"),
+    [
+        ("rlnAngleRot", "poses"),
+        ("rlnAngleTilt", "poses"),
+        ("rlnAnglePsi", "poses"),
+        ("rlnOriginXAngst", "poses"),
+        ("rlnOriginYAngst", "poses"),
+        ("rlnRandomSubset", "half-sets"),
+        ("rlnCoordinateX", "coordinates"),
+        ("rlnCoordinateY", "coordinates"),
+        ("rlnMaxValueProbDistribution", "confidences"),
+        ("rlnClassNumber", None),
+        ("rlnLogLikeliContribution", None),
+    ],
+)
+def test_what_is_not_needed_does_not_refuse(
+    tmp_path: Path, column: str, what: str | None, token: str
+) -> None:
+    """It is told of, and stays in the table as it is."""
+    if f"_{column} " not in RELION_31:
+        text = RELION_31.replace("_rlnSomethingNew", f"_{column}").replace("1e-3", token)
+        text = text.replace("0x1F", "0.5").replace('"x y"', "0.25")
+    else:
+        text = with_value(RELION_31, column, token)
+    stack = read_particles(table(tmp_path, text))
+    assert set(stack.unread) == ({what} if what else set())
+    for error in stack.unread.values():
+        assert (error.row, error.column, error.file) == (2, column, tmp_path / "in.star")
+        assert repr(token) in error.problem and error.fix
+    known = [True, what != "poses", True]
+    assert stack.poses is not None and stack.poses.known.tolist() == known
+    assert (stack.half_set is None) == (what == "half-sets")
+    assert stack.coordinates_pixel is not None
+    placed = np.isfinite(stack.coordinates_pixel).all(axis=1).tolist()
+    assert placed == [True, what != "coordinates", True]
+    for kind in ("relion-3.1", "relion-3.0"):
+        write_table(tmp_path / "out.star", stack, kind)
+        name = column.replace("Angst", "") if kind == "relion-3.0" else column
+        written = read_star(tmp_path / "out.star").blocks["particles"].columns
+        assert written[name][1] == token
+    if what == "poses":
+        with pytest.raises(BadDataError, match="is no number") as refusal:
+            poses_of(stack)
+        assert (refusal.value.row, refusal.value.column) == (2, column)
+        with pytest.raises(BadDataError, match="is no number"):
+            write_table(tmp_path / "out.cs", stack, "cryosparc")
+        # particles that have one are as good as ever
+        assert len(poses_of(stack.select(np.array([2, 0])))) == 2
+    else:
+        write_table(tmp_path / "out.cs", stack, "cryosparc")
+    if what == "confidences":
+        assert stack.poses.confidence.tolist() == [0.5, 0.0, 0.25]
+
+
+def with_value(text: str, column: str, token: str) -> str:
+    """The second particle's value of a column."""
+    number = int(text.split(f"_{column} #")[-1].split("\n")[0])
+    row = next(line for line in text.split("\n") if line.startswith("000001@"))
+    values = row.split()
+    values[number - 1] = token
+    return text.replace(row, " ".join(values))
+
+
+def test_the_row_of_a_lost_pose_is_named_whichever_it_is(tmp_path: Path) -> None:
+    text = with_value(RELION_31, "rlnAngleRot", "nan").replace("12 22 32", "12 nan 32")
+    stack = read_particles(table(tmp_path, text)).select(np.array([0, 2]))
+    with pytest.raises(BadDataError) as refusal:
+        poses_of(stack)
+    assert refusal.value.row == 3
+
+
+def test_a_table_without_a_single_pose_has_none(tmp_path: Path) -> None:
+    text = RELION_30.replace("10 20 30", "nan nan nan")
+    stack = read_particles(table(tmp_path, text))
+    assert stack.poses is None and stack.unread["poses"].column == "rlnAngleRot"
+
+
+@pytest.mark.parametrize("token", ["0", "3", "-1", "1.5"])
+def test_half_sets_that_are_not_two(tmp_path: Path, token: str) -> None:
+    stack = read_particles(table(tmp_path, with_value(RELION_31, "rlnRandomSubset", token)))
+    assert stack.half_set is None
+    assert stack.unread["half-sets"].row == 2
+    assert f"{token} is no half-set" in stack.unread["half-sets"].problem
+
+
+@pytest.mark.parametrize("token", NO_NUMBERS)
+@pytest.mark.parametrize(
+    "column", ["rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle", "rlnOpticsGroup"]
+)
+def test_what_is_needed_refuses(tmp_path: Path, column: str, token: str) -> None:
+    path = table(tmp_path, with_value(RELION_31, column, token))
+    with pytest.raises(BadDataError) as refusal:
+        read_particles(path)
+    assert (refusal.value.row, refusal.value.column) == (2, column)
+    assert repr(token) in refusal.value.problem and refusal.value.fix
+
+
+@pytest.mark.parametrize("column", [3, 4, 5, 6, 7])
+def test_an_optics_group_that_no_particle_is_in_may_hold_anything(
+    tmp_path: Path, column: int
+) -> None:
+    group = ["3", "third", "300", "2.7", "0.1", "1.5", "8", "mtf.star"]
+    group[column - 1] = "None"
+    text = RELION_31.replace("2 second", " ".join(group) + "\n2 second")
+    expected = read_particles(table(tmp_path))
+    assert read_particles(table(tmp_path, text)).optics == expected.optics
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "row"),
+    [
+        ("rlnVoltage", ("300", "300", "300"), 3),
+        ("rlnImagePixelSize", ("1.5", "1.6", "1.5"), 2),
+        ("rlnAmplitudeContrast", ("0.1", "0.1", "0.1"), 3),
+    ],
+)
+def test_particles_and_optics_that_contradict_each_other(
+    tmp_path: Path, column: str, values: tuple[str, ...], row: int
+) -> None:
+    text = RELION_31.replace("_rlnSomethingNew", f"_{column}")
+    for old, new in zip(("0x1F", "1e-3", '"x y"'), values, strict=True):
+        text = text.replace(old, new)
+    with pytest.raises(BadDataError, match="its optics group says") as refusal:
+        read_particles(table(tmp_path, text))
+    assert (refusal.value.column, refusal.value.row) == (column, row)
+
+
+@pytest.mark.parametrize(
+    ("column", "word"),
+    [
+        ("rlnAmplitudeContrast", "0.1, or 0.07"),
+        ("rlnVoltage", "in kV"),
+        ("rlnSphericalAberration", "in mm"),
+        ("rlnDefocusU", "estimate the CTF"),
+        ("rlnDefocusAngle", "estimate the CTF"),
+    ],
+)
+def test_a_missing_column_is_added_and_only_defocus_is_estimated(
+    tmp_path: Path, column: str, word: str
+) -> None:
+    with pytest.raises(BadDataError) as refusal:
+        read_particles(table(tmp_path, RELION_31.replace(f"_{column} ", "_rlnOther ")))
+    assert refusal.value.column == column
+    assert refusal.value.fix is not None and word in refusal.value.fix
+    assert ("estimate" in refusal.value.fix and "add" not in refusal.value.fix) == (
+        "Defocus" in column
+    )
+
+
+@pytest.mark.parametrize("kind", ["mrcs", "mrc", "MRCS"])
+def test_the_type_of_a_file_may_follow_its_name(tmp_path: Path, kind: str) -> None:
+    plain = read_particles(table(tmp_path))
+    path = table(tmp_path, RELION_31.replace(".mrcs m", f".mrcs:{kind} m"))
+    stack = read_particles(path)
+    assert (stack.uids, stack.files) == (plain.uids, plain.files)
+    write_particles(tmp_path / "out.star", stack, None, None)
+    assert read_star(tmp_path / "out.star") == read_star(path)
+
+
+def test_particles_are_read_from_the_block_of_that_name(tmp_path: Path) -> None:
+    other = "data_images\nloop_\n_rlnImageName\n1@c.mrcs\n\n"
+    assert len(read_particles(table(tmp_path, other + RELION_31))) == 3
+
+
+@pytest.mark.parametrize("linked", ["table", "folder", "folder above", "link to a link"])
+def test_images_are_found_from_where_a_link_leads(tmp_path: Path, linked: str) -> None:
+    """Beside the table itself, and in the project above it."""
+    job, elsewhere = tmp_path / "project" / "Extract" / "job005", tmp_path / "work"
+    job.mkdir(parents=True)
+    elsewhere.mkdir()
+    table(tmp_path / "project", stacks=("a",))
+    table(job, stacks=("b",))
+    given = elsewhere / "x"
+    if linked == "table":
+        given.symlink_to(job / "in.star")
+    elif linked == "link to a link":
+        (elsewhere / "y").symlink_to(job / "in.star")
+        given.symlink_to("y")
+    else:
+        given.symlink_to(job if linked == "folder" else job.parent)
+        given = given / ("in.star" if linked == "folder" else "job005/in.star")
+    stack = read_particles(given)
+    assert [file.resolve() for file in stack.files] == [
+        tmp_path / "project" / "a.mrcs",
+        job / "b.mrcs",
+    ]
+    assert read_images(stack, np.arange(3))[:, 0, 0].tolist() == [2.0, 0.0, 1.0]
+    # what is found from the path as it was given comes first
+    table(elsewhere, stacks=("b",))
+    assert read_particles(given).files[1] == elsewhere / "b.mrcs" or linked.startswith("folder")

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -114,7 +115,7 @@ def test_files_that_are_no_text(tmp_path: Path) -> None:
         with pytest.raises(BadDataError, match="no data_ block"):
             read_star(tmp_path / "in.star")
     (tmp_path / "in.star").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(BadDataError, match="not text"):
+    with pytest.raises(BadDataError, match="not UTF-8 text"):
         read_star(tmp_path / "in.star")
     with pytest.raises(BadDataError, match="no such file"):
         read_star(tmp_path / "absent.star")
@@ -188,3 +189,92 @@ def test_relion_takes_a_table_with_optics_for_31(tmp_path: Path) -> None:
     assert (tmp_path / "out.star").read_text().count("# version 30001\n") == 2
     write_star(tmp_path / "out.star", StarFile({"": star.blocks["particles"]}))
     assert "version" not in (tmp_path / "out.star").read_text()
+
+
+def rows_of(folder: Path, text: str) -> list[tuple[str, ...]]:
+    return [*zip(*read_text(folder, text).blocks["a"].table.values(), strict=True)]
+
+
+@pytest.mark.parametrize(
+    "first", ["_x.mrc", "data_x/m.mrc", "loop_", "'loop_'", '"#1"', '"_ x"', "a#b", "save_", "?"]
+)
+def test_a_row_may_begin_with_anything(tmp_path: Path, first: str) -> None:
+    """Also the first row; what tells is that it has as many values as there are columns."""
+    head = "data_a\nloop_\n_x #1\n_y #2\n_z #3\n"
+    rows = [(first, "1", "2"), ("m", "3", "4"), (first, "5", "6")]
+    lines = "".join(" ".join(row) + "\n" for row in rows)
+    assert rows_of(tmp_path, head + lines) == rows
+
+
+def test_rows_of_one_and_two_values(tmp_path: Path) -> None:
+    """Where a row could be a name or a pair: after the first row it is a row."""
+    assert rows_of(tmp_path, "data_a\nloop_\n_x\n1\n_y\n2\n") == [("1",), ("_y",), ("2",)]
+    text = "data_a\nloop_\n_x\n_y\n_p 1\n_q 2\n"
+    assert rows_of(tmp_path, text) == [("_p", "1"), ("_q", "2")]
+    assert list(read_text(tmp_path, "data_a\nloop_\n_x\ndata_b\n_y 1\n").blocks) == ["a", "b"]
+
+
+@pytest.mark.parametrize("number", [" #{}", "", " {}", " # {} of them", "#{}"])
+def test_columns_numbered_in_any_way(tmp_path: Path, number: str) -> None:
+    if number == "#{}":
+        number = "\t#{}"
+    names = "".join(f"_x{i}{number.format(i)}\n" for i in range(1, 5))
+    assert rows_of(tmp_path, f"data_a\nloop_\n{names}1 2 3 4\n") == [("1", "2", "3", "4")]
+
+
+@pytest.mark.parametrize(
+    ("rows", "row", "count"), [("1 2 3\n_m 1 2 4\n", 2, 4), ("_m 1 2 4\n", 1, 4)]
+)
+def test_a_ragged_row_that_looks_like_a_name(
+    tmp_path: Path, rows: str, row: int, count: int
+) -> None:
+    with pytest.raises(BadDataError, match=f"{count} values for 3 columns") as refusal:
+        read_text(tmp_path, "data_a\nloop_\n_x\n_y\n_z\n" + rows)
+    assert refusal.value.row == row
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: text.replace("\n", "\r\n"),
+        lambda text: text.replace("\n", "\r"),
+        lambda text: text.replace("\n", "\n\n"),
+        lambda text: text.replace("\n", " # note\n"),
+        lambda text: text.replace("\n", "\n# data_b\n"),
+        lambda text: text.replace(" ", "\t \t"),
+        lambda text: "\ufeff" + text,
+        lambda text: text.strip("\n"),
+        lambda text: text + "\n\n   \n\t\n# the end",
+        lambda text: "\n \n" + text,
+    ],
+)
+def test_blanks_comments_and_line_ends(tmp_path: Path, change: Callable[[str], str]) -> None:
+    text = "data_a\nloop_\n_x #1\n_y #2\n'ab' 1\nc 2\n"
+    assert rows_of(tmp_path, change(text)) == [("'ab'", "1"), ("c", "2")]
+
+
+def test_blanks_of_other_alphabets_are_part_of_a_name(tmp_path: Path) -> None:
+    """As in RELION: a no-break space does not part two values."""
+    text = "data_a\nloop_\n_x\n_y\nm\u00a01.mrc 1\nm\u30002.mrc 2\n"
+    assert rows_of(tmp_path, text) == [("m\u00a01.mrc", "1"), ("m\u30002.mrc", "2")]
+
+
+def test_pairs_are_a_table_of_one_row(tmp_path: Path) -> None:
+    star = read_text(tmp_path, "data_a\n_x\t\t\t1\n_y  'p q'\n")
+    block = star.blocks["a"]
+    assert block.table == {"x": ["1"], "y": ["'p q'"]} and len(block) == 1
+    write_star(tmp_path / "out.star", star)
+    assert read_star(tmp_path / "out.star") == star
+    assert block.with_table({"z": ["1", "2"]}) == StarBlock({}, {"z": ["1", "2"]})
+    beside = read_text(tmp_path, "data_a\n_x 1\nloop_\n_y\n2\n3\n").blocks["a"]
+    assert beside.table == {"y": ["2", "3"]}
+    assert beside.with_table({"z": ["1"]}) == StarBlock({"x": "1"}, {"z": ["1"]})
+
+
+def test_a_written_row_is_never_taken_for_a_name(tmp_path: Path) -> None:
+    """RELION takes a first row that begins with `_` for the name of a column, unless quoted."""
+    columns = {"x": ["_m.mrc", "_n.mrc"], "y": ["1", "2"]}
+    write_star(tmp_path / "out.star", StarFile({"a": StarBlock(columns=columns)}))
+    assert '\n"_m.mrc" 1\n_n.mrc 2\n' in (tmp_path / "out.star").read_text()
+    again = read_star(tmp_path / "out.star").blocks["a"].table
+    assert {name: [*map(unquoted, tokens)] for name, tokens in again.items()} == columns

@@ -14,8 +14,10 @@ from cryospin.errors import UsageError
 from cryospin.fourier.disk import FourierDisk, images_to_coefficients
 from cryospin.io.mrc import StackWriter, read_images
 from cryospin.io.relion import read_particles, write_new_particles
+from cryospin.io.star import read_star, write_star
 from cryospin.particles.contrast import inverted
 from cryospin.particles.downsample import downsample
+from cryospin.particles.half_sets import split_half_sets
 from cryospin.types import CtfParameters, Optics, Poses
 from phantoms import random_turns
 
@@ -46,6 +48,17 @@ def table(tmp_path: Path) -> Path:
         np.arange(COUNT) % 2 + 1,
     )
     return tmp_path / "in.star"
+
+
+def test_poses_that_are_no_numbers_do_not_matter(table: Path, tmp_path: Path) -> None:
+    star = read_star(table)
+    for name in ("rlnAngleRot", "rlnRandomSubset", "rlnCoordinateX"):
+        star.blocks["particles"].columns[name][2] = "None"
+    write_star(table, star)
+    small = read_particles(downsample(read_particles(table), SMALL, tmp_path / "small"))
+    assert len(small) == COUNT and small.poses is not None
+    assert small.poses.known.tolist() == [i != 2 for i in range(COUNT)]
+    assert len(split_half_sets(small, 0, 50.0)) == COUNT
 
 
 def test_coefficients_are_the_same(table: Path, tmp_path: Path) -> None:

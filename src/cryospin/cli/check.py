@@ -90,6 +90,7 @@ def table_rows(found: dict[str, Any]) -> dict[str, str]:
         "particles": f"{found['particles']:,} in {found['image_stacks']:,} stack(s)",
         "box": f"{found['box']} px of {found['pixel_size_angstrom']:.4g} Å"
         f" = {found['box_angstrom']:.0f} Å",
+        "pixels": ", ".join(dict.fromkeys(file["number_format"] for file in found["files"])),
         "micrographs": "not named" if micrographs is None else f"{micrographs:,}",
         "coordinates": coordinates_in_words(found["coordinates"]),
         "defocus": f"{defocus['min']:,.0f} to {defocus['max']:,.0f} Å"

@@ -108,7 +108,7 @@ def reconstruct(
     from cryospin.journal.identity import identity
     from cryospin.journal.journal import Journal
     from cryospin.journal.signals import Signals
-    from cryospin.particles.audit import audit_table
+    from cryospin.particles.audit import audit_table, unread_in_words
     from cryospin.particles.contrast import inverted
     from cryospin.recipes import find_recipe
     from cryospin.reconstruct.monitor import Monitor
@@ -138,6 +138,8 @@ def reconstruct(
     with Signals() as signals, progress_display() as progress:
         stack = read_particles_of_any_kind(particles)
         audit_table(stack)
+        for note in unread_in_words(stack):
+            print(f"note: {note}")
         check_output_directory(out, needed_bytes(stack))
         log = out / "log.jsonl"
         earlier = read_lines(log) if resume and log.exists() else []

@@ -66,18 +66,6 @@ def match_particles(
     )
 
 
-def poses_of(stack: ParticleStack) -> Poses:
-    """The poses a table came with. Raises BadDataError where it has none."""
-    if stack.poses is None:
-        raise BadDataError(
-            "the table has no orientations",
-            file=stack.source,
-            column="rlnAngleRot",
-            fix="give a table with rlnAngleRot, rlnAngleTilt and rlnAnglePsi",
-        )
-    return stack.poses
-
-
 def shift_errors(
     estimated: Poses, true: Poses, rotation_errors_degrees: Float[Tensor, " n"]
 ) -> ShiftErrors:

@@ -18,7 +18,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cryospin.errors import BadDataError
-from cryospin.evaluate.poses import poses_of
 from cryospin.explore.view_posterior import (
     OneImage,
     ViewPosterior,
@@ -29,7 +28,7 @@ from cryospin.explore.view_posterior import (
 )
 from cryospin.fourier.fsc import fourier_shell_correlation
 from cryospin.io.conventions import rotation_to_euler
-from cryospin.io.formats import read_particles_of_any_kind
+from cryospin.io.formats import poses_of, read_particles_of_any_kind
 from cryospin.io.mrc import read_map
 from cryospin.kernels import pose_losses
 from cryospin.particles.prepare import PreparedParticles, prepare_particles

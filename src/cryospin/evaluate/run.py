@@ -11,8 +11,8 @@ import torch
 
 from cryospin.errors import BadDataError, UsageError
 from cryospin.evaluate.maps import map_summary
-from cryospin.evaluate.poses import match_particles, pose_summary, poses_of
-from cryospin.io.formats import read_particles_of_any_kind
+from cryospin.evaluate.poses import match_particles, pose_summary
+from cryospin.io.formats import poses_of, read_particles_of_any_kind
 from cryospin.io.mrc import read_map
 from cryospin.rotations.symmetry import symmetry_group
 from cryospin.types import DensityMap, ParticleStack

@@ -20,7 +20,7 @@ from cryospin.io.conventions import shifts_from_cryodrgn
 from cryospin.io.cryodrgn_pickle import read_arrays
 from cryospin.io.image_files import image_uid, numbered_stacks
 from cryospin.io.mrc_header import check_complete, read_header
-from cryospin.types import CtfParameters, Optics, ParticleStack, Poses
+from cryospin.types import CtfParameters, Optics, ParticleStack, Poses, Unread
 
 # columns of ctf.pkl: box, pixel size, defocus U, V, angle, kV, Cs, amplitude contrast, phase
 _BOX, _PIXEL, _OPTICS, _CTF = 0, 1, [5, 6, 7], [2, 3, 4, 8, 5, 6, 7]
@@ -37,12 +37,17 @@ class CryodrgnTable:
 
 
 def file_beside(images: Path, kind: str) -> Path | None:
-    """`particles.poses.pkl`, or `poses.pkl`, beside `particles.txt`; likewise for `ctf`, `ind`."""
-    names = [f"{images.stem}.{kind}.pkl"]
-    if kind != "ind":
-        # an index without a name of its own may be of anything
-        names += [f"{kind}.pkl", f"{kind.removesuffix('s')}.pkl"]
-    places = [images.with_name(name) for name in names]
+    """`particles.poses.pkl`, or `poses.pkl`, beside `particles.txt`; likewise for `ctf`, `ind`.
+
+    Where the images are a link, then beside what it leads to.
+    """
+    places = []
+    for file in (images, Path(os.path.realpath(images))):
+        names = [f"{file.stem}.{kind}.pkl"]
+        if kind != "ind":
+            # an index without a name of its own may be of anything
+            names += [f"{kind}.pkl", f"{kind.removesuffix('s')}.pkl"]
+        places += [file.with_name(name) for name in names]
     return next((place for place in places if os.path.exists(place)), None)
 
 
@@ -60,14 +65,17 @@ def read_cryodrgn(
 
     Raises
     ------
-    BadDataError: no CTF, arrays of another shape or length than the images, matrices that
-        are no rotations, translations in pixels, a stack that is missing or cut off.
+    BadDataError: no CTF, CTFs of another shape or length than the images, a stack that is
+        missing or cut off. Poses that cannot be read are no poses, as `unread` tells.
     """
     path = Path(path)
     ctf = ctf or file_beside(path, "ctf")
     if ctf is None:
-        fix = "give it with --ctf, or put it beside as ctf.pkl"
-        raise BadDataError("no CTF parameters", file=path, fix=fix)
+        fix = (
+            "give the .star or .cs of these particles, or put cryoDRGN's CTF parameters beside"
+            f" it as {path.stem}.ctf.pkl or ctf.pkl"
+        )
+        raise BadDataError("no CTF parameters of these images", file=path, fix=fix)
     poses, ind = poses or file_beside(path, "poses"), ind or file_beside(path, "ind")
     table = _ctf_table(Path(ctf))
     images = _listed_images(path, len(table), Path(ctf))
@@ -76,7 +84,7 @@ def read_cryodrgn(
     pixel_size = _pixel_size(table, images.box, Path(ctf))
     optics, group = _optics(table[rows], pixel_size)
     values = table[rows][:, _CTF].astype(np.float32).T.copy()
-    width = images.box * pixel_size
+    unread: Unread = {}
     return ParticleStack(
         source=path,
         table=CryodrgnTable(path, table, dict(zip(uids, rows.tolist(), strict=True))),
@@ -89,7 +97,8 @@ def read_cryodrgn(
         optics=optics,
         optics_group=group,
         ctf=CtfParameters(*torch.from_numpy(values)),
-        poses=None if poses is None else _poses(Path(poses), len(table), rows, width),
+        poses=_poses(poses, len(table), rows, images.box * pixel_size, unread),
+        unread=unread,
     )
 
 
@@ -210,7 +219,18 @@ def _optics(table: np.ndarray, pixel_size: float) -> tuple[tuple[Optics, ...], n
     return tuple(optics), members.reshape(-1)
 
 
-def _poses(path: Path, count: int, rows: np.ndarray, box_angstrom: float) -> Poses:
+def _poses(
+    path: Path | str | None, count: int, rows: np.ndarray, box_angstrom: float, unread: Unread
+) -> Poses | None:
+    """None where there are none, or none that can be read, which `unread` is told."""
+    try:
+        return None if path is None else _sound_poses(Path(path), count, rows, box_angstrom)
+    except BadDataError as error:
+        unread["poses"] = error
+        return None
+
+
+def _sound_poses(path: Path, count: int, rows: np.ndarray, box_angstrom: float) -> Poses:
     arrays = read_arrays(path)
     fix = "give the poses.pkl of these particles (rotations, or rotations and translations)"
     shapes = [array.shape for array in arrays]

@@ -31,7 +31,7 @@ from cryospin.io.cryosparc_table import (
     write_cs,
 )
 from cryospin.io.image_files import image_uid, numbered_stacks, one_pixel_size
-from cryospin.types import CtfParameters, Optics, ParticleStack, Poses
+from cryospin.types import CtfParameters, Optics, ParticleStack, Poses, Unread
 
 # what cryoSPARC's own refinements write beside pose and shift, with what they begin at
 _NEUTRAL_ALIGNMENT = {
@@ -72,8 +72,9 @@ def read_cryosparc(path: Path | str, passthroughs: Sequence[Path | str] = ()) ->
 
     Raises
     ------
-    BadDataError: what `read_cs` refuses, missing columns, values that are no numbers,
-        particles of several boxes or pixel sizes, particles the passthrough does not know.
+    BadDataError: what `read_cs` refuses, missing columns, values that are no numbers (poses,
+        half-sets and places excepted, which `unread` tells of), particles of several boxes or
+        pixel sizes, particles the passthrough does not know.
     """
     path = Path(path)
     rows = _with_passthroughs(path, [Path(file) for file in passthroughs])
@@ -86,7 +87,8 @@ def read_cryosparc(path: Path | str, passthroughs: Sequence[Path | str] = ()) ->
     optics, optics_group = columns.optics_groups()
     pixel_size = one_pixel_size(optics, optics_group, path, "blob/psize_A")
     box = columns.box()
-    micrographs, coordinates = _places(columns, optics, optics_group)
+    unread: Unread = {}
+    micrographs, coordinates = _places(columns, optics, optics_group, unread)
     return ParticleStack(
         source=path,
         table=CryosparcTable(path, rows, {uid: row for row, uid in reversed([*enumerate(uids)])}),
@@ -99,13 +101,14 @@ def read_cryosparc(path: Path | str, passthroughs: Sequence[Path | str] = ()) ->
         optics=optics,
         optics_group=optics_group,
         ctf=columns.ctf(),
-        poses=columns.poses(pixel_size),
-        half_set=columns.half_set(),
+        poses=columns.poses(pixel_size, unread),
+        half_set=columns.half_set(unread),
         micrographs=micrographs,
         coordinates_angstrom=coordinates,
         image_sign=columns.image_sign(),
         tubes=_tubes(columns),
         not_modelled=not_modelled(columns, box, pixel_size),
+        unread=unread,
     )
 
 
@@ -129,23 +132,29 @@ def _with_passthroughs(path: Path, given: list[Path]) -> np.ndarray:
             f"no such column ({len(lacking)} missing{looked})",
             file=path,
             column=lacking[0],
-            fix="put the job's passthrough_particles.cs beside it, or convert with --passthrough",
+            fix="put the job's passthrough_particles.cs beside it, or join it in:"
+            f" cryospin convert {path.name} joined.cs --passthrough FILE",
         )
     return rows
 
 
 def _places(
-    columns: CryosparcColumns, optics: tuple[Optics, ...], group: np.ndarray
+    columns: CryosparcColumns, optics: tuple[Optics, ...], group: np.ndarray, unread: Unread
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
     """Micrographs (n,) and coordinates (n, 2) x, y in Angstrom, if the table says so."""
     if "location/micrograph_path" not in columns:
         return None, None
-    micrographs = np.array(columns.text("location/micrograph_path"))
+    try:
+        micrographs = np.array(columns.text("location/micrograph_path"))
+    except BadDataError as error:
+        unread["micrographs"] = error
+        return None, None
     fractions = ("location/center_x_frac", "location/center_y_frac")
     if not all(name in columns for name in (*fractions, "location/micrograph_shape")):
         return micrographs, None
-    shape = columns.known_numbers("location/micrograph_shape", (2,))  # rows, columns
-    x, y = map(columns.known_numbers, fractions)
+    # rows, columns
+    shape = columns.known_numbers("location/micrograph_shape", (2,), "coordinates", unread)
+    x, y = (columns.known_numbers(name, (), "coordinates", unread) for name in fractions)
     sizes = [each.micrograph_pixel_size_angstrom or each.pixel_size_angstrom for each in optics]
     places = np.stack([x * shape[:, 1], y * shape[:, 0]], axis=1)
     return micrographs, places * np.array(sizes)[group][:, None]

@@ -19,9 +19,10 @@ from cryospin.io.conventions import (
     rotation_from_cryosparc,
     shifts_from_cryosparc,
 )
-from cryospin.types import CtfParameters, Optics, Poses
+from cryospin.types import CtfParameters, Optics, Poses, Unread
 
 CONFIDENCE = "cryospin/confidence"
+_AGAIN = "write the table again with cryoSPARC"
 REQUIRED = (
     "blob/path",
     "blob/idx",
@@ -52,23 +53,41 @@ class CryosparcColumns:
 
     def numbers(self, name: str, shape: tuple[int, ...] = ()) -> np.ndarray:
         """A column as float64, (n, *shape), all finite. Raises BadDataError otherwise."""
-        fix = "write the table again with cryoSPARC"
-        values = self.rows[name]
-        if values.shape[1:] != shape or values.dtype.kind not in "iufb":
-            raise self.refuse(f"has the type {self.rows.dtype[name]}", name, fix)
-        values = values.astype(np.float64)
-        broken = np.flatnonzero(~np.isfinite(values.reshape(len(values), -1)).all(axis=1))
-        if len(broken):
-            raise self.refuse(f"{values[broken[0]]} is no number", name, fix, int(broken[0]))
+        values, error = self._values(name, shape)
+        if error is not None:
+            raise error
         return values
 
-    def known_numbers(self, name: str, shape: tuple[int, ...] = ()) -> np.ndarray:
-        """As `numbers`, but NaN where there is no number: of what can be done without."""
+    def _values(self, name: str, shape: tuple[int, ...]) -> tuple[np.ndarray, BadDataError | None]:
+        """The numbers, NaN for what is none, and the error that names the first."""
         values = self.rows[name]
         if values.shape[1:] != shape or values.dtype.kind not in "iufb":
-            return np.full((len(values), *shape), np.nan)
+            problem = f"has the type {self.rows.dtype[name]}"
+            return np.full((len(values), *shape), np.nan), self.refuse(problem, name, _AGAIN)
         values = values.astype(np.float64)
-        return np.where(np.isfinite(values), values, np.nan)
+        finite = np.isfinite(values)
+        broken = np.flatnonzero(~finite.reshape(len(values), -1).all(axis=1))
+        if not len(broken):
+            return values, None
+        more = f" ({len(broken)} such rows)" if len(broken) > 1 else ""
+        problem = f"{values[broken[0]]} is no number{more}"
+        return np.where(finite, values, np.nan), self.refuse(problem, name, _AGAIN, int(broken[0]))
+
+    def known_numbers(
+        self,
+        name: str,
+        shape: tuple[int, ...] = (),
+        what: str = "",
+        unread: Unread | None = None,
+    ) -> np.ndarray:
+        """As `numbers`, but NaN where there is no number: of what can be done without.
+
+        `unread` is told of the first, as one of `what`.
+        """
+        values, error = self._values(name, shape)
+        if error is not None and unread is not None:
+            unread.setdefault(what, error)
+        return values
 
     def micrograph_pixel_sizes(self) -> np.ndarray:
         """Of the micrographs, which places are counted in, in Angstrom, (n,); 0: unknown."""
@@ -81,16 +100,15 @@ class CryosparcColumns:
 
     def text(self, name: str) -> list[str]:
         """A column of names, (n) strings."""
-        fix = "write the table again with cryoSPARC"
         values = self.rows[name]
         if values.ndim != 1 or values.dtype.kind not in "SU":
-            raise self.refuse(f"has the type {self.rows.dtype[name]}, not text", name, fix)
+            raise self.refuse(f"has the type {self.rows.dtype[name]}, not text", name, _AGAIN)
         if values.dtype.kind == "U":
             return [str(value) for value in values]
         try:
             return [value.decode("utf-8") for value in values.tolist()]
         except UnicodeDecodeError as error:
-            raise self.refuse("names that are not text", name, fix) from error
+            raise self.refuse("names that are not text", name, _AGAIN) from error
 
     def stack_names(self) -> list[str]:
         """Paths of the image files, without the mark `>` of a path relative to an export."""
@@ -160,57 +178,71 @@ class CryosparcColumns:
         )
         return CtfParameters(*(torch.from_numpy(x).to(torch.float32) for x in values))
 
-    def half_set(self) -> np.ndarray | None:
+    def half_set(self, unread: Unread) -> np.ndarray | None:
         """1 or 2; cryoSPARC's `split` counts from 0. None where all are of one half."""
         for group in ("alignments3D", "alignments3D_multi"):
             if f"{group}/split" in self:
-                split = self.numbers(f"{group}/split")
+                split = self.known_numbers(f"{group}/split", (), "half-sets", unread)
                 known = np.isin(split, (0, 1)).all() and (split != split[0]).any()
                 return split.astype(np.int64) + 1 if known else None
         return None
 
-    def poses(self, pixel_size_angstrom: float) -> Poses | None:
-        """float64. Of `alignments3D`, else of the best of several classes."""
-        found = self._alignments(pixel_size_angstrom)
+    def poses(self, pixel_size_angstrom: float, unread: Unread) -> Poses | None:
+        """float64, NaN where a row has none. Of `alignments3D`, else of the best of several
+        classes. None where no row has one."""
+        try:
+            found = self._alignments(pixel_size_angstrom, unread)
+        except BadDataError as error:
+            unread["poses"] = error
+            return None
         if found is None:
             return None
-        pose, shift, size = (torch.from_numpy(np.ascontiguousarray(x)) for x in found)
+        values = np.concatenate(found, axis=1)
+        broken = np.isnan(values).any(axis=1)
+        if broken.all():
+            return None
+        values[broken] = np.nan
+        pose, shift, size = torch.from_numpy(values).split((3, 2, 1), dim=1)
+        confidence = np.ones(len(values))
+        if CONFIDENCE in self:
+            known = self.known_numbers(CONFIDENCE, (), "confidences", unread)
+            confidence = np.nan_to_num(known, nan=0.0).clip(0.0, 1.0)
         return Poses(
             rotation_from_cryosparc(pose),
-            shifts_from_cryosparc(shift, size[:, None]),
-            torch.from_numpy(self.optional(CONFIDENCE, 1.0).clip(0.0, 1.0)),
+            shifts_from_cryosparc(shift, size),
+            torch.from_numpy(confidence),
         )
 
-    def _alignments(self, pixel_size: float) -> tuple[np.ndarray, ...] | None:
-        """Rotation vectors (n, 3), shifts (n, 2) in pixels, and their pixel size (n,)."""
+    def _alignments(self, pixel_size: float, unread: Unread) -> tuple[np.ndarray, ...] | None:
+        """Rotation vectors (n, 3), shifts (n, 2) in pixels, and their pixel size (n, 1)."""
         if "alignments3D/pose" in self:
-            shift = np.zeros((len(self.rows), 2))
-            if "alignments3D/shift" in self:
-                shift = self.numbers("alignments3D/shift", (2,))
-            size = self.optional("alignments3D/psize_A", pixel_size)
-            return self.numbers("alignments3D/pose", (3,)), shift, size
+            part = self._one_class("alignments3D", pixel_size, unread)
+            return part[1], part[2], part[3][:, None]
         if "alignments3D_multi/pose" in self:
-            return self._best_class(self._multi(pixel_size))
+            return self._best_class(self._multi(pixel_size, unread))
         pattern = re.compile(r"alignments_class_(\d+)/pose")
         groups = [m[1] for m in map(pattern.fullmatch, self.rows.dtype.names or ()) if m]
         if not groups:
             return None
-        parts = [self._one_class(f"alignments_class_{k}", pixel_size) for k in groups]
+        parts = [self._one_class(f"alignments_class_{k}", pixel_size, unread) for k in groups]
         return self._best_class(tuple(np.stack(part, axis=1) for part in zip(*parts, strict=True)))
 
-    def _one_class(self, group: str, pixel_size: float) -> tuple[np.ndarray, ...]:
-        """Posterior (n,), pose (n, 3), shift (n, 2), pixel size (n,) of an ab-initio class."""
-        for name in ("pose", "shift"):
+    def _one_class(self, group: str, pixel_size: float, unread: Unread) -> tuple[np.ndarray, ...]:
+        """Posterior (n,), pose (n, 3), shift (n, 2), pixel size (n,); neutral where missing."""
+
+        def known(name: str, shape: tuple[int, ...], default: float, what: str) -> np.ndarray:
             if f"{group}/{name}" not in self:
-                raise self.refuse("no such column", f"{group}/{name}", "re-export the particles")
+                return np.full((len(self.rows), *shape), default)
+            return self.known_numbers(f"{group}/{name}", shape, what, unread)
+
         return (
-            self.optional(f"{group}/class_posterior", 1.0),
-            self.numbers(f"{group}/pose", (3,)),
-            self.numbers(f"{group}/shift", (2,)),
-            self.optional(f"{group}/psize_A", pixel_size),
+            known("class_posterior", (), 1.0, "class posteriors"),
+            known("pose", (3,), np.nan, "poses"),
+            known("shift", (2,), 0.0, "poses"),
+            known("psize_A", (), pixel_size, "poses"),
         )
 
-    def _multi(self, pixel_size: float) -> tuple[np.ndarray, ...]:
+    def _multi(self, pixel_size: float, unread: Unread) -> tuple[np.ndarray, ...]:
         """Posterior (n, c), poses (n, c, 3), shifts (n, c, 2), pixel sizes (n, c), c classes."""
         group, n = "alignments3D_multi", len(self.rows)
         pose = self.rows[f"{group}/pose"]
@@ -222,19 +254,24 @@ class CryosparcColumns:
         size = np.full((n, classes), pixel_size)
         if f"{group}/psize_A" in self:
             per_class = self.rows[f"{group}/psize_A"].ndim == 2
-            size = self.numbers(f"{group}/psize_A", (classes,) if per_class else ())
+            shape = (classes,) if per_class else ()
+            size = self.known_numbers(f"{group}/psize_A", shape, "poses", unread)
             size = np.broadcast_to(size.reshape(n, -1), (n, classes))
+        what = "class posteriors"
         return (
-            self.numbers(f"{group}/class_posterior", (classes,)),
-            self.numbers(f"{group}/pose", (classes, 3)),
-            self.numbers(f"{group}/shift", (classes, 2)),
+            self.known_numbers(f"{group}/class_posterior", (classes,), what, unread),
+            self.known_numbers(f"{group}/pose", (classes, 3), "poses", unread),
+            self.known_numbers(f"{group}/shift", (classes, 2), "poses", unread),
             size,
         )
 
     def _best_class(self, parts: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
-        posterior, *values = parts
-        best = (np.arange(len(posterior)), posterior.argmax(axis=1))
-        return tuple(value[best] for value in values)
+        """Of each particle: pose (n, 3), shift (n, 2), pixel size (n, 1)."""
+        posterior, pose, shift, size = parts
+        # a posterior that is no number is never the highest
+        best = np.where(np.isnan(posterior), -np.inf, posterior).argmax(axis=1)
+        row = np.arange(len(best))
+        return pose[row, best], shift[row, best], size[row, best][:, None]
 
 
 def _as_written(values: np.ndarray) -> list[float]:

@@ -114,13 +114,18 @@ def passthroughs_beside(path: Path) -> list[Path]:
 
     `cryosparc_P1_J2_003_particles.cs` goes with `P1_J2_passthrough_particles.cs`, and
     `J2_003_particles.cs` with `J2_passthrough_particles.cs`; classes and selections have
-    words before `.cs`. Which of them holds the wanted particles, their uids tell.
+    words before `.cs`. Which of them holds the wanted particles, their uids tell. Where the
+    table is a link, its own folder is looked into as well.
     """
-    try:
-        found = sorted(path.parent.glob("*passthrough_particles*.cs"))
-    except OSError:
-        return []
-    return [file for file in found if file.name != path.name]
+    own = Path(os.path.realpath(path))
+    linked = os.path.realpath(path.parent) != str(own.parent)
+    found: list[Path] = []
+    for folder in (path.parent, own.parent) if linked else (path.parent,):
+        try:
+            found += sorted(folder.glob("*passthrough_particles*.cs"))
+        except OSError:
+            continue
+    return [file for file in found if file.name not in (path.name, own.name)]
 
 
 def uids_of(rows: np.ndarray, path: Path) -> np.ndarray:

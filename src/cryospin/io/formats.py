@@ -61,18 +61,53 @@ def read_particles_of_any_kind(
 
     Raises
     ------
-    BadDataError: as the format's reader says; a file of poses without images.
+    BadDataError: no such file; as the format's reader says; a file of poses without images.
     """
     path = Path(path)
+    if not os.path.exists(path):
+        link = f"; it links to {os.readlink(path)}" if path.is_symlink() else ""
+        raise BadDataError(f"no such file{link}", file=path, fix="check the path")
     kind = _SUFFIXES.get(path.suffix)
     if kind == CRYOSPARC:
         return read_cryosparc(path, passthroughs)
     if kind == CRYODRGN:
         return read_cryodrgn(path, poses, ctf)
     if path.suffix == ".pkl":
-        fix = "give the .txt or .mrcs of the images, and this file by --poses or --ctf"
+        fix = "give the .txt or .mrcs of the images, with this file beside it"
         raise BadDataError("names no images", file=path, fix=fix)
     return read_particles(path)
+
+
+def poses_of(stack: ParticleStack) -> Poses:
+    """The poses a table came with, all of them.
+
+    Raises
+    ------
+    BadDataError: the table has none, or none for some particle of the stack.
+    """
+    unread = stack.unread.get("poses")
+    if stack.poses is not None:
+        lost = np.flatnonzero(~stack.poses.known.numpy())
+        if not len(lost):
+            return stack.poses
+        row = int(stack.table.row_of[stack.uids[lost[0]]]) + 1
+        if unread is None or unread.row != row:
+            fix = "remove these rows, or give a table with all poses"
+            raise BadDataError(
+                f"no pose that is numbers ({len(lost)} such particles)",
+                file=stack.source,
+                row=row,
+                column=None if unread is None else unread.column,
+                fix=fix,
+            )
+    if unread is not None:
+        raise unread
+    raise BadDataError(
+        "the table has no orientations",
+        file=stack.source,
+        column="rlnAngleRot",
+        fix="give a table with rlnAngleRot, rlnAngleTilt and rlnAnglePsi",
+    )
 
 
 def format_of(stack: ParticleStack) -> str:
@@ -110,7 +145,8 @@ def with_columns_of(original: ParticleStack, stack: ParticleStack) -> ParticleSt
 
     Raises
     ------
-    BadDataError: a particle that `original` does not have, or has twice.
+    BadDataError: a particle that `original` does not have, or has twice; a pose that is no
+        number.
     """
     for key in (str, number_and_file_name):
         rows: dict[str, int] = {}
@@ -121,8 +157,11 @@ def with_columns_of(original: ParticleStack, stack: ParticleStack) -> ParticleSt
         wanted = [key(uid) for uid in stack.uids]
         missing = [row for row, name in enumerate(wanted) if name not in rows or name in doubles]
         if not missing:
+            if "poses" in stack.unread:
+                poses_of(stack)
             found = original.select(np.array([rows[name] for name in wanted]))
-            return replace(found, poses=_with_confidence(stack, found), half_set=stack.half_set)
+            poses = _with_confidence(stack, found)
+            return replace(found, poses=poses, half_set=stack.half_set, unread=stack.unread)
     first = stack.uids[missing[0]]
     problem = f"image {first} is not in {original.source}, or not once ({len(missing)} such)"
     fix = "give the table that these particles came from"
@@ -151,9 +190,13 @@ def write_table(
 
     Raises
     ------
-    BadDataError: cryoDRGN's list of stacks that are not there.
+    BadDataError: cryoDRGN's list of stacks that are not there; a pose that is no number, for
+        another program.
     ResourceError: the disk does not take it.
     """
+    own = format_of(stack).split("-")[0] == kind.split("-")[0]
+    if poses is None and "poses" in stack.unread and (not own or kind == CRYODRGN):
+        poses_of(stack)
     known_poses = stack.poses if poses is None else poses
     known_half_set = stack.half_set if half_set is None else half_set
     if kind == CRYODRGN:
@@ -215,6 +258,11 @@ def losses(stack: ParticleStack, kind: str, out: Path) -> list[str]:
     if not own:
         notes += [
             f"left behind: {each.what} ({', '.join(each.columns)})" for each in stack.not_modelled
+        ]
+        notes += [
+            f"{what} are left behind: column {error.column}, row {error.row}: {error.problem}"
+            for what, error in stack.unread.items()
+            if what != "poses"
         ]
         notes.append(
             "columns of the input that the other format has no place for are left behind; "

@@ -15,15 +15,27 @@ from cryospin.errors import BadDataError
 from cryospin.io.mrc_header import read_header
 from cryospin.types import Optics, ParticleStack
 
+LOOKED_FOR = (
+    "names count from the table's folder or one above it, and if it is a link, from where it"
+    " leads; put the stack there"
+)
+"""The rule of `resolved_stack`, as the fix of an error."""
+
 _IMPORT_DIGITS = re.compile(r"^\d{21}_")
 
 
 def resolved_stack(name: str, table: Path) -> Path:
-    """Beside the table, else under one of its parents (the project), else as it stands."""
+    """The file of that name, as a table there means it.
+
+    The first that exists of: beside the table as its path was given, or below one of the
+    folders above it (the project); the same for the place of the table itself, where that path
+    leads through a link; the name from the working folder. Else the first of these.
+    """
     # os.path, for Path.exists raises where a name is too long for the file system
-    for folder in table.absolute().parents:
-        if os.path.exists(folder / name):
-            return folder / name
+    for place in (table.absolute(), Path(os.path.realpath(table))):
+        for folder in place.parents:
+            if os.path.exists(folder / name):
+                return folder / name
     return Path(name) if os.path.exists(name) else table.parent / name
 
 
@@ -81,7 +93,7 @@ def box_of_first_stack(files: tuple[Path, ...], table: Path, column: str, hint: 
             file=table,
             row=1,
             column=column,
-            fix="paths count from the table's folder or one above it",
+            fix=LOOKED_FOR,
         )
     return read_header(path).shape[-1]
 

@@ -4,6 +4,12 @@ Permissive where RELION is (machine stamp, MAP id, ISPG and extra header are not
 strict where a wrong answer would follow: file size and data mode.
 Stacks are not opened by `mrcfile`, which refuses some that RELION reads; only its table of
 the header's fields is used.
+
+Mode 0 is bytes, signed by MRC2014 and unsigned by many who wrote it before. Who knows says so:
+1. IMOD's stamp in the header; its first flag then tells signed from unsigned.
+2. Without it, a header whose smallest value is not negative and whose largest is from 128 to
+   255, with the mean between: no signed byte is so large.
+3. Else they are signed.
 """
 
 from __future__ import annotations
@@ -18,11 +24,23 @@ from cryospin.errors import BadDataError
 
 HEADER_BYTES = 1024
 _MODES = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2"}
+_WORDS = {
+    0: "bytes",
+    1: "16-bit integers",
+    2: "32-bit floats",
+    6: "unsigned 16-bit integers",
+    12: "16-bit floats",
+}
+# IMOD's stamp and flags, two integers
+_IMOD_PLACE, _IMOD_STAMP, _IMOD_SIGNED = 152, 1146047817, 1
 
 
 @dataclass(frozen=True)
 class MrcHeader:
-    """What is needed to find the voxels: `shape` is (sections, rows, columns)."""
+    """What is needed to find the voxels: `shape` is (sections, rows, columns).
+
+    number_format: the voxels' type in words, and for bytes by what it was told.
+    """
 
     path: Path
     shape: tuple[int, int, int]
@@ -30,6 +48,7 @@ class MrcHeader:
     offset: int
     voxel_size_angstrom: tuple[float, float, float]
     axes: tuple[int, int, int]
+    number_format: str
 
     @property
     def expected_bytes(self) -> int:
@@ -73,6 +92,9 @@ def read_header(path: Path | str) -> MrcHeader:
     if mode not in _MODES:
         problem = f"MRC data mode {mode} is not supported"
         raise BadDataError(problem, file=path, fix="convert it to mode 2 (32-bit float)")
+    kind, number_format = _MODES[mode], _WORDS[mode]
+    if mode == 0:
+        kind, number_format = _bytes_of(header, raw, order)
     intervals = [int(header[name]) for name in ("mx", "my", "mz")]
     lengths = [float(header["cella"][name]) for name in "xyz"]
     voxel = [a / m if m > 0 else 0.0 for a, m in zip(lengths, intervals, strict=True)]
@@ -80,12 +102,25 @@ def read_header(path: Path | str) -> MrcHeader:
     return MrcHeader(
         path,
         (sections, rows, columns),
-        np.dtype(order + _MODES[mode]),
+        np.dtype(order + kind),
         HEADER_BYTES + extra,
         (voxel[0], voxel[1], voxel[2]),
         # writers that leave the axes out mean the usual order
         (axes[0], axes[1], axes[2]) if sorted(axes) == [1, 2, 3] else (1, 2, 3),
+        number_format,
     )
+
+
+def _bytes_of(header: np.void, raw: bytes, order: str) -> tuple[str, str]:
+    """The type of mode 0, and in words with the reason; the rule is this module's docstring."""
+    stamp, flags = np.frombuffer(raw, order + "i4", count=2, offset=_IMOD_PLACE).tolist()
+    if stamp == _IMOD_STAMP:
+        kind, word = ("i1", "signed") if flags & _IMOD_SIGNED else ("u1", "unsigned")
+        return kind, f"{word} bytes (IMOD's flag)"
+    low, mean, high = (float(header[name]) for name in ("dmin", "dmean", "dmax"))
+    if 0 <= low <= mean <= high and 128 <= high <= 255:
+        return "u1", f"unsigned bytes (the header's largest value is {high:g})"
+    return "i1", "signed bytes (MRC2014)"
 
 
 def check_complete(header: MrcHeader) -> None:

@@ -6,6 +6,7 @@ Writing keeps every token of every column it does not set.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from cryospin.io.image_files import image_uid, numbered_stacks, one_pixel_size
 from cryospin.io.relion_columns import (
     ANGLES,
     CONFIDENCE,
+    HALF_SET,
     ORIGINS_ANGSTROM,
     ORIGINS_PIXEL,
     RelionColumns,
@@ -25,7 +27,10 @@ from cryospin.io.relion_columns import (
 from cryospin.io.relion_not_modelled import not_modelled
 from cryospin.io.relion_picks import COORDINATES, coordinates_angstrom, tubes
 from cryospin.io.star import StarBlock, StarFile, quoted, read_star, write_star
-from cryospin.types import CtfParameters, Optics, ParticleStack, Poses
+from cryospin.types import CtfParameters, Optics, ParticleStack, Poses, Unread
+
+# RELION's way to say what a file is whose ending does not: stack.mrc:mrcs
+_FILE_FORMAT = re.compile(r":mrcs?$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -57,8 +62,9 @@ def read_particles(path: Path | str) -> ParticleStack:
 
     Raises
     ------
-    BadDataError: no image names, missing CTF columns, values that are not numbers, optics
-        groups that differ in pixel size or box, images premultiplied by their CTF.
+    BadDataError: no image names, missing CTF columns, values that are not numbers (poses,
+        half-sets and coordinates excepted, which `unread` tells of), optics groups that differ
+        in pixel size or box, images premultiplied by their CTF.
     """
     path = Path(path)
     star = read_star(path)
@@ -71,9 +77,8 @@ def read_particles(path: Path | str) -> ParticleStack:
     row_of = {uid: row for row, uid in reversed(list(enumerate(uids)))}
     optics, optics_group = columns.optics_groups()
     pixel_size = one_pixel_size(optics, optics_group, path, "rlnImagePixelSize")
-    box, poses = columns.box(files), columns.poses(pixel_size)
-    half_set = columns.integers("rlnRandomSubset")
-    micrographs = columns.text("rlnMicrographName")
+    box, micrographs = columns.box(files), columns.text("rlnMicrographName")
+    unread: Unread = {}
     return ParticleStack(
         source=path,
         table=RelionTable(path, star, name, row_of),
@@ -86,18 +91,21 @@ def read_particles(path: Path | str) -> ParticleStack:
         optics=optics,
         optics_group=optics_group,
         ctf=columns.ctf(),
-        poses=poses,
-        half_set=half_set,
+        poses=columns.poses(pixel_size, unread),
+        half_set=columns.half_set(unread),
         micrographs=None if micrographs is None else np.array(micrographs),
-        coordinates_angstrom=coordinates_angstrom(columns),
+        coordinates_angstrom=coordinates_angstrom(columns, unread),
         tubes=tubes(columns),
         not_modelled=not_modelled(columns, box, pixel_size),
+        unread=unread,
     )
 
 
 def _particle_block(star: StarFile, path: Path) -> str:
-    for name, block in star.blocks.items():
-        if "rlnImageName" in block.columns:
+    # RELION 3.1 and later look for the particles by this name, before for the first block
+    for name in sorted(star.blocks, key=lambda name: name != "particles"):
+        block = star.blocks[name]
+        if "rlnImageName" in block.table:
             if not len(block):
                 fix = "select some particles and write the table again"
                 raise BadDataError("the table has no rows", file=path, fix=fix)
@@ -118,6 +126,7 @@ def _image_locations(
         if not at:
             # RELION 1's dialect: one image per file
             number, stack = "1", name
+        stack = _FILE_FORMAT.sub("", stack)
         # nine digits are an int; more would overflow the index
         sound = number.isascii() and number.isdigit() and len(number) < 10 and stack
         if not (sound and int(number) > 0):
@@ -158,7 +167,7 @@ def particles_with(
     table: RelionTable = stack.table
     rows = [table.row_of[uid] for uid in stack.uids]
     columns = {
-        name: [tokens[row] for row in rows] for name, tokens in table.particles.columns.items()
+        name: [tokens[row] for row in rows] for name, tokens in table.particles.table.items()
     }
     if poses is not None:
         dialect = ORIGINS_PIXEL if table.optics is None else ORIGINS_ANGSTROM
@@ -167,9 +176,8 @@ def particles_with(
         written = _pose_columns(poses, stack.pixel_size_angstrom)
         columns |= {k: v for k, v in written.items() if k in names or "Origin" not in k}
     if half_set is not None:
-        columns["rlnRandomSubset"] = [str(int(number)) for number in half_set]
-    pairs = table.particles.pairs
-    return StarFile(dict(table.star.blocks) | {table.name: StarBlock(pairs, columns)})
+        columns[HALF_SET] = [str(int(number)) for number in half_set]
+    return StarFile(dict(table.star.blocks) | {table.name: table.particles.with_table(columns)})
 
 
 def write_new_particles(
@@ -242,7 +250,7 @@ def new_particles(
         written = _pose_columns(poses, optics[0].pixel_size_angstrom)
         columns |= {k: v for k, v in written.items() if k not in ORIGINS_PIXEL}
     if half_set is not None:
-        columns["rlnRandomSubset"] = [str(int(number)) for number in half_set]
+        columns[HALF_SET] = [str(int(number)) for number in half_set]
     blocks = {"optics": _optics_block(optics, box), "particles": StarBlock({}, columns)}
     return StarFile(blocks)
 

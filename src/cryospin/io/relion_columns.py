@@ -17,19 +17,28 @@ from cryospin.errors import BadDataError
 from cryospin.io.conventions import euler_to_rotation, shifts_from_relion_origins
 from cryospin.io.image_files import box_of_first_stack
 from cryospin.io.star import StarBlock, unquoted
-from cryospin.types import CtfParameters, Optics, Poses
+from cryospin.types import CtfParameters, Optics, Poses, Unread
 
 ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
 ORIGINS_ANGSTROM = ("rlnOriginXAngst", "rlnOriginYAngst")
 ORIGINS_PIXEL = ("rlnOriginX", "rlnOriginY")
 CONFIDENCE = "rlnMaxValueProbDistribution"
+HALF_SET = "rlnRandomSubset"
 # where one of these holds, the images are not what the forward model says they are
 _NOT_MODELLED = {
     "rlnCtfDataAreCtfPremultiplied": (1, "images are multiplied by their CTF", "not premultiplied"),
     "rlnCtfDataArePhaseFlipped": (1, "the images' phases are flipped", "unflipped"),
     "rlnImageDimensionality": (3, "these are subtomograms", "as 2D images"),
 }
-_CTF_FIX = "estimate the CTF first (CtfFind or Gctf) and extract the particles again"
+_DEFOCUS_FIX = "estimate the CTF first (CtfFind or Gctf) and extract the particles again"
+# what is the microscope's needs no new estimate
+_ADD = "add the column, to data_optics where there is one: "
+_OPTICS_FIXES = {
+    "rlnVoltage": _ADD + "the microscope's voltage in kV (300 or 200, mostly)",
+    "rlnSphericalAberration": _ADD + "the microscope's Cs in mm (2.7 for most)",
+    "rlnAmplitudeContrast": _ADD + "0.1, or 0.07, whichever the defocus was estimated with",
+}
+_OPTICS = tuple(_OPTICS_FIXES)
 
 
 @dataclass(frozen=True)
@@ -41,7 +50,7 @@ class RelionColumns:
     optics: StarBlock | None
 
     def refuse_what_is_not_modelled(self) -> None:
-        if "rlnTomoName" in self.particles.columns:
+        if "rlnTomoName" in self.particles.table:
             # RELION 5's pseudo-subtomograms may be stacks of 2D images, one stack a particle
             fix = "give a table of single-particle images"
             problem = "these particles are of tomograms (tilt series)"
@@ -55,27 +64,84 @@ class RelionColumns:
                 raise BadDataError(problem, file=self.path, row=row, column=name, fix=fix)
 
     def numbers(self, name: str) -> np.ndarray | None:
-        """One number per particle, (n,) float64; None where the table does not say."""
-        if name in self.particles.columns:
-            return self._parsed(name, self.particles)
-        if self.optics is not None and name in self.optics.columns:
-            return self._parsed(name, self.optics)[self.optics_rows]
-        return None
+        """One number per particle, (n,) float64; None where the table does not say.
 
-    def known_numbers(self, name: str) -> np.ndarray | None:
-        """As `numbers`, but NaN where there is no number: of what can be done without."""
-        if name in self.particles.columns:
-            return _floats(self.particles.columns[name])
-        if self.optics is not None and name in self.optics.columns:
-            return _floats(self.optics.columns[name])[self.optics_rows]
-        return None
+        Raises
+        ------
+        BadDataError: what is no number, of a particle or of the optics group of one; particles
+            and optics that contradict each other.
+        """
+        found = self.values_of(name)
+        if found is None:
+            return None
+        values, error = found
+        if error is not None:
+            raise error
+        if name in self.particles.table and self.optics is not None and name in self.optics.table:
+            self._refuse_contradiction(name, values)
+        return values
+
+    def values_of(self, name: str) -> tuple[np.ndarray, BadDataError | None] | None:
+        """The numbers, (n,) float64, NaN for what is none, and the error that names the first."""
+        if name in self.particles.table:
+            tokens, rows = self.particles.table[name], np.arange(len(self.particles))
+            values = _parsed(tokens)
+        elif self.optics is not None and name in self.optics.table:
+            # groups that no particle is in may hold anything
+            tokens, rows = self.optics.table[name], self.optics_rows
+            values = _parsed(tokens)[rows]
+        else:
+            return None
+        broken = np.flatnonzero(np.isnan(values))
+        if not len(broken):
+            return values, None
+        row = int(rows[broken[0]])
+        of_particles = name in self.particles.table
+        table = "of the particles" if of_particles else "of data_optics"
+        more = f", {len(broken)} such rows" if of_particles and len(broken) > 1 else ""
+        return values, BadDataError(
+            f"{tokens[row]!r} is no number ({table}{more})",
+            file=self.path,
+            row=row + 1,
+            column=name,
+            fix="correct the value, or write the table again with the program that made it",
+        )
+
+    def _refuse_contradiction(self, name: str, values: np.ndarray) -> None:
+        assert self.optics is not None
+        of_group = _parsed(self.optics.table[name])[self.optics_rows]
+        differ = np.flatnonzero(np.abs(of_group - values) > 1e-4 * np.abs(values))
+        if len(differ):
+            row = int(differ[0])
+            raise BadDataError(
+                f"{values[row]:g}, but its optics group says {of_group[row]:g}",
+                file=self.path,
+                row=row + 1,
+                column=name,
+                fix="remove the column from the particles, or from data_optics, whichever is wrong",
+            )
+
+    def known_numbers(
+        self, name: str, what: str = "", unread: Unread | None = None
+    ) -> np.ndarray | None:
+        """As `numbers`, but NaN where there is no number: of what can be done without.
+
+        `unread` is told of the first, as one of `what`.
+        """
+        found = self.values_of(name)
+        if found is None:
+            return None
+        values, error = found
+        if error is not None and unread is not None:
+            unread.setdefault(what, error)
+        return values
 
     def tokens(self, name: str) -> list[str] | None:
         """One unquoted token per particle; None where the table does not say."""
-        if name in self.particles.columns:
+        if name in self.particles.table:
             return self.text(name)
-        if self.optics is not None and name in self.optics.columns:
-            tokens = self.optics.columns[name]
+        if self.optics is not None and name in self.optics.table:
+            tokens = self.optics.table[name]
             return [unquoted(tokens[row]) for row in self.optics_rows]
         return None
 
@@ -103,7 +169,7 @@ class RelionColumns:
 
     def text(self, name: str) -> list[str] | None:
         """The unquoted tokens of a column of the particles."""
-        tokens = self.particles.columns.get(name)
+        tokens = self.particles.table.get(name)
         return None if tokens is None else [unquoted(token) for token in tokens]
 
     def pixel_sizes(self) -> np.ndarray:
@@ -118,7 +184,7 @@ class RelionColumns:
                 return detector * 1e4 / magnification
         fix = "add it, or rlnDetectorPixelSize and rlnMagnification in a RELION 3.0 table"
         return self.required(
-            "rlnPixelSize" if "rlnPixelSize" in self.particles.columns else "rlnImagePixelSize", fix
+            "rlnPixelSize" if "rlnPixelSize" in self.particles.table else "rlnImagePixelSize", fix
         )
 
     def micrograph_pixel_sizes(self) -> np.ndarray:
@@ -136,10 +202,7 @@ class RelionColumns:
 
     def optics_groups(self) -> tuple[tuple[Optics, ...], np.ndarray]:
         """The distinct optics in the table's order of groups, and each particle's."""
-        kv, cs, contrast = (
-            self.required(name, _CTF_FIX)
-            for name in ("rlnVoltage", "rlnSphericalAberration", "rlnAmplitudeContrast")
-        )
+        kv, cs, contrast = (self.required(name, _OPTICS_FIXES[name]) for name in _OPTICS)
         group = self.integers("rlnOpticsGroup")
         group = np.ones(len(kv)) if group is None else group
         columns = [group, self.pixel_sizes(), kv, cs, contrast, self.micrograph_pixel_sizes()]
@@ -158,32 +221,61 @@ class RelionColumns:
     def ctf(self) -> CtfParameters:
         """float32, which keeps a defocus to 0.01 Angstrom."""
         names = ("rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle")
-        u, v, angle = (self.required(name, _CTF_FIX) for name in names)
+        u, v, angle = (self.required(name, _DEFOCUS_FIX) for name in names)
         phase = self.numbers("rlnPhaseShift")
         phase = np.zeros_like(u) if phase is None else phase
-        names = ("rlnVoltage", "rlnSphericalAberration", "rlnAmplitudeContrast")
-        kv, cs, contrast = (self.required(name, _CTF_FIX) for name in names)
+        kv, cs, contrast = (self.required(name, _OPTICS_FIXES[name]) for name in _OPTICS)
         values = (u, v, angle, phase, kv, cs, contrast)
         return CtfParameters(*(torch.from_numpy(x).to(torch.float32) for x in values))
 
-    def poses(self, pixel_size_angstrom: float) -> Poses | None:
-        """float64; None unless all three angles are given. Missing origins are zero."""
-        found = [self.numbers(name) for name in ANGLES]
+    def poses(self, pixel_size_angstrom: float, unread: Unread) -> Poses | None:
+        """float64, NaN where a row has none; None unless some row has all three angles.
+
+        Missing origins are zero, and a confidence that is no number is.
+        """
+        found = [self.known_numbers(name, "poses", unread) for name in ANGLES]
         angles = [angle for angle in found if angle is not None]
         if len(angles) < len(ANGLES):
             return None
-        origins, scale = [self.numbers(name) for name in ORIGINS_ANGSTROM], 1.0
-        if any(origin is None for origin in origins):
-            origins, scale = [self.numbers(name) for name in ORIGINS_PIXEL], pixel_size_angstrom
+        shifts, scale = [self.known_numbers(n, "poses", unread) for n in ORIGINS_ANGSTROM], 1.0
+        if any(shift is None for shift in shifts):
+            shifts = [self.known_numbers(n, "poses", unread) for n in ORIGINS_PIXEL]
+            scale = pixel_size_angstrom
         zeros = np.zeros(len(self.particles))
-        x, y = (zeros if origin is None else origin * scale for origin in origins)
-        confidence = self.numbers(CONFIDENCE)
-        confidence = np.ones_like(zeros) if confidence is None else confidence.clip(0.0, 1.0)
+        moved = [zeros if shift is None else shift * scale for shift in shifts]
+        values = np.stack([*angles, *moved], axis=1)
+        broken = np.isnan(values).any(axis=1)
+        if broken.all():
+            return None
+        values[broken] = np.nan
+        confidence = self.known_numbers(CONFIDENCE, "confidences", unread)
+        confidence = zeros + 1.0 if confidence is None else np.nan_to_num(confidence, nan=0.0)
         return Poses(
-            euler_to_rotation(torch.from_numpy(np.stack(angles, axis=1))),
-            shifts_from_relion_origins(torch.from_numpy(np.stack([x, y], axis=1))),
-            torch.from_numpy(confidence),
+            euler_to_rotation(torch.from_numpy(values[:, :3].copy())),
+            shifts_from_relion_origins(torch.from_numpy(values[:, 3:].copy())),
+            torch.from_numpy(confidence.clip(0.0, 1.0)),
         )
+
+    def half_set(self, unread: Unread) -> np.ndarray | None:
+        """1 or 2, (n,) int64; None where the table does not say so of every particle."""
+        values = self.known_numbers(HALF_SET, "half-sets", unread)
+        if values is None:
+            return None
+        strange = np.flatnonzero(~np.isin(values, (1, 2)))
+        if not len(strange):
+            return values.astype(np.int64)
+        row = int(strange[0])
+        unread.setdefault(
+            "half-sets",
+            BadDataError(
+                f"{values[row]:g} is no half-set ({len(strange)} such rows)",
+                file=self.path,
+                row=row + 1,
+                column=HALF_SET,
+                fix="a half-set is 1 or 2",
+            ),
+        )
+        return None
 
     def box(self, files: tuple[Path, ...]) -> int:
         """In pixels: as the table says, else as the first stack that exists says."""
@@ -205,13 +297,17 @@ class RelionColumns:
     def optics_rows(self) -> np.ndarray:
         """The row of the optics table each particle belongs to, (n,)."""
         assert self.optics is not None
-        if "rlnOpticsGroup" not in self.particles.columns and len(self.optics) == 1:
+        if "rlnOpticsGroup" not in self.particles.table and len(self.optics) == 1:
             return np.zeros(len(self.particles), dtype=np.int64)
         fix = "give both tables a column rlnOpticsGroup"
-        if not all("rlnOpticsGroup" in t.columns for t in (self.particles, self.optics)):
+        if not all("rlnOpticsGroup" in t.table for t in (self.particles, self.optics)):
             raise BadDataError("missing", file=self.path, column="rlnOpticsGroup", fix=fix)
-        known = self._parsed("rlnOpticsGroup", self.optics)
-        wanted = self._parsed("rlnOpticsGroup", self.particles)
+        known = _parsed(self.optics.table["rlnOpticsGroup"])
+        found = self.values_of("rlnOpticsGroup")
+        assert found is not None
+        wanted, error = found
+        if error is not None:
+            raise error
         order = np.argsort(known)
         place = np.searchsorted(known, wanted, sorter=order).clip(max=len(known) - 1)
         rows = order[place] if len(known) else place
@@ -226,28 +322,15 @@ class RelionColumns:
             )
         return rows
 
-    def _parsed(self, name: str, block: StarBlock) -> np.ndarray:
-        tokens = block.columns[name]
-        values = _floats(tokens)
-        broken = np.flatnonzero(~np.isfinite(values))
-        if len(broken):
-            table = "of data_optics" if block is self.optics else "of the particles"
-            raise BadDataError(
-                f"{tokens[broken[0]]!r} is no number ({table})",
-                file=self.path,
-                row=int(broken[0]) + 1,
-                column=name,
-                fix="correct the value, or write the table again with the program that made it",
-            )
-        return values
 
-
-def _floats(tokens: list[str]) -> np.ndarray:
-    """NaN where a token is no number, (n,) float64."""
+def _parsed(tokens: list[str]) -> np.ndarray:
+    """float64; NaN for what is no number."""
     try:
-        return np.fromiter(map(float, tokens), dtype=np.float64, count=len(tokens))
+        values = np.fromiter(map(float, tokens), dtype=np.float64, count=len(tokens))
     except ValueError:
-        return np.array([_number(token) for token in tokens])
+        values = np.array([_number(token) for token in tokens], dtype=np.float64)
+    values[~np.isfinite(values)] = np.nan
+    return values
 
 
 def _number(token: str) -> float:

@@ -48,8 +48,8 @@ def in_relion_30(star: StarFile, name: str, columns: RelionColumns, box: int) ->
     """The 3.0 table of a 3.1 one; optics groups that no particle is in are left behind."""
     assert columns.optics is not None
     sizes = columns.pixel_sizes()
-    table = dict(columns.particles.columns)
-    for label, tokens in columns.optics.columns.items():
+    table = dict(columns.particles.table)
+    for label, tokens in columns.optics.table.items():
         table.setdefault(label, [tokens[row] for row in columns.optics_rows])
     # 3.0 asks the stacks for it; a table alone shall tell too
     table.setdefault("rlnImageSize", [str(box)] * len(sizes))
@@ -61,11 +61,12 @@ def in_relion_30(star: StarFile, name: str, columns: RelionColumns, box: int) ->
         table[_MAGNIFICATION] = ["10000.000000"] * len(sizes)
     others = {key: block for key, block in star.blocks.items() if key not in ("optics", name)}
     # the particles come first: RELION 3.0 reads the first block of a file
-    return StarFile({name: StarBlock(columns.particles.pairs, table)} | others)
+    return StarFile({name: columns.particles.with_table(table)} | others)
 
 
 def _implied_pixel_size(columns: RelionColumns) -> np.ndarray | None:
-    detector, magnification = (columns.numbers(label) for label in (_DETECTOR, _MAGNIFICATION))
+    found = [columns.values_of(label) for label in (_DETECTOR, _MAGNIFICATION)]
+    detector, magnification = (None if f is None else f[0] for f in found)
     if detector is None or magnification is None:
         return None
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -75,7 +76,7 @@ def _implied_pixel_size(columns: RelionColumns) -> np.ndarray | None:
 def in_relion_31(star: StarFile, name: str, columns: RelionColumns, box: int) -> StarFile:
     """The 3.1 table of a 3.0 one: an optics group for each distinct set of optics."""
     sizes = columns.pixel_sizes()
-    table = dict(columns.particles.columns)
+    table = dict(columns.particles.table)
     optics = {label: table.pop(label) for label in _OPTICS if label in table}
     optics.setdefault("rlnImagePixelSize", [f"{size:.6f}" for size in sizes])
     optics.setdefault("rlnImageSize", [str(box)] * len(sizes))
@@ -121,10 +122,13 @@ def _with_origins(
     result: dict[str, list[str]] = {}
     for name, tokens in table.items():
         if name in present:
-            values = columns.numbers(name)
-            assert values is not None
-            # nine decimals: there and back again gives RELION's six
-            result[present[name]] = [f"{value:.9f}" for value in values * factor]
+            found = columns.values_of(name)
+            assert found is not None
+            # nine decimals: there and back again gives RELION's six; no number stays as it is
+            result[present[name]] = [
+                token if np.isnan(value) else f"{value:.9f}"
+                for token, value in zip(tokens, found[0] * factor, strict=True)
+            ]
         elif name not in stale:
             result[name] = tokens
     return result

@@ -5,17 +5,18 @@ from __future__ import annotations
 import numpy as np
 
 from cryospin.io.relion_columns import RelionColumns
+from cryospin.types import Unread
 
 COORDINATES = ("rlnCoordinateX", "rlnCoordinateY")
 
 
-def coordinates_angstrom(columns: RelionColumns) -> np.ndarray | None:
-    """(n, 2) x, y; NaN where the table has no number.
+def coordinates_angstrom(columns: RelionColumns, unread: Unread) -> np.ndarray | None:
+    """(n, 2) x, y; NaN where the table has no number, which `unread` is told.
 
     RELION counts them in pixels of the micrograph, however far the particles were binned.
     Where no column tells that pixel size, the images' is assumed.
     """
-    x, y = (columns.known_numbers(name) for name in COORDINATES)
+    x, y = (columns.known_numbers(name, "coordinates", unread) for name in COORDINATES)
     if x is None or y is None:
         return None
     micrograph = columns.micrograph_pixel_sizes()

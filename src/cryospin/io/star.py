@@ -8,6 +8,9 @@ are mere blanks. gemmi.cif reads the latter and was tried: it stops at names tha
 accepts (non-ASCII letters, `data_1/movie.mrc`, `$x`, `_x`), cannot say which row is
 ragged, and does not see two ragged rows that make up for each other. The tests compare
 with it where both read.
+
+A line of as many values as the table has columns is a row, whatever its first value begins
+with. Blank lines and comments may stand anywhere.
 """
 
 from __future__ import annotations
@@ -19,8 +22,8 @@ from pathlib import Path
 from cryospin.errors import BadDataError
 from cryospin.io.atomic import atomic_path
 
-# a quoted token ends at the first quote followed by a blank
-_TOKEN = re.compile(r"""'(?:[^']|'(?=\S))*'(?!\S)|"(?:[^"]|"(?=\S))*"(?!\S)|\#.*|\S+""")
+# a quoted token ends at the first quote followed by a blank; only ASCII's blanks are blanks
+_TOKEN = re.compile(r"""'(?:[^']|'(?=\S))*'(?!\S)|"(?:[^"]|"(?=\S))*"(?!\S)|\#.*|\S+""", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -30,8 +33,17 @@ class StarBlock:
     pairs: dict[str, str] = field(default_factory=dict)
     columns: dict[str, list[str]] = field(default_factory=dict)
 
+    @property
+    def table(self) -> dict[str, list[str]]:
+        """The columns; pairs without a loop are a table of one row, which some write so."""
+        return self.columns or {name: [value] for name, value in self.pairs.items()}
+
+    def with_table(self, columns: dict[str, list[str]]) -> StarBlock:
+        """The block with these columns in place of its table."""
+        return StarBlock(self.pairs if self.columns else {}, columns)
+
     def __len__(self) -> int:
-        return len(next(iter(self.columns.values()), []))
+        return len(next(iter(self.table.values()), []))
 
 
 @dataclass(frozen=True)
@@ -58,7 +70,7 @@ def quoted(text: str) -> str:
 
 def tokens_of(line: str) -> list[str]:
     """The blank-separated tokens of a line, up to a comment."""
-    if "'" not in line and '"' not in line and "#" not in line:
+    if line.isascii() and "'" not in line and '"' not in line and "#" not in line:
         return line.split()
     return [token for token in _TOKEN.findall(line) if not token.startswith("#")]
 
@@ -99,6 +111,17 @@ class _Reader:
             columns = {name: self.values[i::width] for i, name in enumerate(self.names)}
             self.block.columns.update(columns)
         self.names, self.values = None, []
+
+    def is_name(self, tokens: list[str]) -> bool:
+        """Whether a line that begins with `_` names a column or a pair, and is no row."""
+        width, count = len(self.names or ()), len(tokens)
+        if not width:
+            return True
+        if self.values:
+            return count <= 2 and count != width
+        # the number of a column may lack its `#`
+        numbered = count == 2 and tokens[1].isdecimal() and (width != 2 or tokens[1] == "3")
+        return count == 1 or numbered
 
     def read_name(self, tokens: list[str], line: int) -> None:
         if self.block is None:
@@ -148,7 +171,7 @@ def read_star(path: Path | str) -> StarFile:
             reader.begin_block(first[5:], number)
         elif first == "loop_" and len(tokens) == 1:
             reader.begin_table(number)
-        elif first.startswith("_"):
+        elif first.startswith("_") and reader.is_name(tokens):
             reader.read_name(tokens, number)
         else:
             reader.read_row(tokens, number)
@@ -160,15 +183,18 @@ def read_star(path: Path | str) -> StarFile:
 
 def _text(path: Path) -> str:
     try:
-        text = path.read_bytes().decode("utf-8-sig").replace("\r", "")
+        text = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
         raise BadDataError("no such file", file=path, fix="check the path") from None
     except OSError as error:
         problem = f"cannot be read: {error.strerror}"
         raise BadDataError(problem, file=path, fix="check the path and permissions") from None
     except UnicodeDecodeError as error:
-        problem = f"byte {error.start} is not text"
-        raise BadDataError(problem, file=path, fix="give a STAR file, not a stack") from None
+        problem = f"byte {error.start} is not UTF-8 text"
+        fix = "give a STAR file, not a stack; if it is one, save it as UTF-8"
+        raise BadDataError(problem, file=path, fix=fix) from None
+    # of Windows, and of the Macintosh of old
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
     if "\0" in text:
         row = text[: text.index("\0")].count("\n") + 1
         problem = f"line {row} holds a zero byte, which no text does"
@@ -188,6 +214,14 @@ def write_star(path: Path | str, star: StarFile) -> None:
                 output.write("loop_\n")
                 names = enumerate(block.columns, start=1)
                 output.writelines(f"_{key} #{number}\n" for number, key in names)
-                rows = zip(*block.columns.values(), strict=True)
+                rows = zip(*_unmistakable(block.columns), strict=True)
                 output.writelines(" ".join(row) + "\n" for row in rows)
             output.write("\n")
+
+
+def _unmistakable(columns: dict[str, list[str]]) -> list[list[str]]:
+    """The tokens of a table by column; RELION takes a first row that begins with `_` for a name."""
+    first, *others = columns.values()
+    if first and first[0].startswith("_"):
+        first = [f'"{first[0]}"', *first[1:]]
+    return [first, *others]

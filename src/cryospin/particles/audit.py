@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from cryospin.errors import BadDataError
+from cryospin.io.image_files import LOOKED_FOR
 from cryospin.io.mrc_header import MrcHeader, check_complete, read_header
 from cryospin.particles.picks import close_pairs
 from cryospin.types import ParticleStack
@@ -75,7 +76,10 @@ def audit_table(stack: ParticleStack, min_particles: int = 100) -> None:
 
 @dataclass(frozen=True)
 class StackFile:
-    """A file of images as its header tells it; `used`: particles of the table in it."""
+    """A file of images as its header tells it; `used`: particles of the table in it.
+
+    number_format: see `MrcHeader`.
+    """
 
     path: Path
     images: int
@@ -83,6 +87,7 @@ class StackFile:
     box: int
     voxel_size_angstrom: float
     data_type: str
+    number_format: str
 
 
 def stack_files(stack: ParticleStack) -> list[StackFile]:
@@ -94,7 +99,8 @@ def stack_files(stack: ParticleStack) -> list[StackFile]:
             header = read_header(path)
             images, box = header.shape[0], header.shape[2]
             voxel = header.voxel_size_angstrom[0]
-            files.append(StackFile(path, images, count, box, voxel, header.dtype.name))
+            kind = header.dtype.name, header.number_format
+            files.append(StackFile(path, images, count, box, voxel, *kind))
     return files
 
 
@@ -104,6 +110,16 @@ def particles_too_close(stack: ParticleStack) -> tuple[int, float] | None:
     distance = _TOO_CLOSE * stack.box * stack.pixel_size_angstrom
     pairs = close_pairs(stack, distance)
     return None if pairs is None else (len(np.unique(pairs)), distance)
+
+
+def unread_in_words(stack: ParticleStack) -> list[str]:
+    """A sentence for each kind of value that is no number and is not needed either."""
+    return [
+        f"not all {what} can be read: column {error.column}"
+        + (f", row {error.row}" if error.row is not None else "")
+        + f": {error.problem}; nothing here needs them, and the table keeps them"
+        for what, error in stack.unread.items()
+    ]
 
 
 def row_of(stack: ParticleStack, particle: int) -> int:
@@ -183,8 +199,7 @@ def _audited_header(stack: ParticleStack, number: int) -> MrcHeader | None:
         return BadDataError(problem, file=stack.source, row=row, column=column, fix=fix)
 
     if not os.path.exists(path):
-        fix = "paths count from the STAR file's folder or one above it; put the stack there"
-        raise refusal(f"stack {path} does not exist", fix)
+        raise refusal(f"stack {path} does not exist", LOOKED_FOR)
     header = read_header(path)
     check_complete(header)
     if header.shape[1:] != (stack.box, stack.box):

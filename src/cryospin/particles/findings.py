@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from cryospin.particles.audit import particles_too_close, row_of, stack_files
+from cryospin.particles.audit import particles_too_close, row_of, stack_files, unread_in_words
 from cryospin.particles.contrast import DARK, DISCS, UNCERTAIN, contrast_sign
 from cryospin.particles.image_audit import ImageAudit, audit_images
 from cryospin.particles.plan import reconstruction_plan
@@ -69,7 +69,8 @@ def table_findings(stack: ParticleStack, cores: int) -> dict[str, Any]:
         "not_modelled": [asdict(each) for each in stack.not_modelled],
         "plan": asdict(reconstruction_plan(len(stack), stack.box, cores)),
     }
-    return found | {"warnings": _table_warnings(found) + [str(e) for e in stack.not_modelled]}
+    told = [str(each) for each in stack.not_modelled] + unread_in_words(stack)
+    return found | {"warnings": _table_warnings(found) + told}
 
 
 def _coordinates(stack: ParticleStack) -> dict[str, Any] | None:
@@ -128,7 +129,7 @@ def _contrast_warnings(protein: str) -> list[str]:
     if protein == UNCERTAIN:
         return [
             "the images do not tell whether protein is bright or dark: bright is assumed;"
-            " if it is dark say --invert-contrast yes"
+            " if it is dark say reconstruct --invert-contrast yes"
         ]
     return []
 

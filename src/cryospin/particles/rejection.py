@@ -49,7 +49,7 @@ def sound_particles(
         counts = ", ".join(f"{len(audit.bad[r])} with {r}" for r in REASONS if len(audit.bad[r]))
         fix = "extract the particles again, or remove these rows"
         if left >= least:
-            fix += "; --allow-bad goes on with the others"
+            fix += "; reconstruct --allow-bad goes on with the others"
         problem = f"{len(bad)} of {len(stack)} images are bad ({counts}), first {stack.uids[first]}"
         row, file = row_of(stack, first), stack.source
         raise BadDataError(f"{problem}: {why}", file=file, row=row, column="rlnImageName", fix=fix)
@@ -77,9 +77,9 @@ def write_rejected(path: Path | str, stack: ParticleStack, audit: ImageAudit) ->
     if isinstance(table, RelionTable):
         rows = [table.row_of[stack.uids[particle]] for particle, _ in bad]
         columns = {
-            name: [tokens[row] for row in rows] for name, tokens in table.particles.columns.items()
+            name: [tokens[row] for row in rows] for name, tokens in table.particles.table.items()
         }
-        block = StarBlock(table.particles.pairs, columns | {REASON_COLUMN: reasons})
+        block = table.particles.with_table(columns | {REASON_COLUMN: reasons})
         write_star(path, StarFile(dict(table.star.blocks) | {table.name: block}))
     else:
         names = [quoted(stack.uids[particle]) for particle, _ in bad]

@@ -27,5 +27,5 @@ def find_recipe(name: str) -> AbInitio:
     """The recipe of that name. Raises UsageError with the nearest name there is."""
     if name not in RECIPES:
         near = get_close_matches(name, RECIPES, n=1) or [RECIPES[0]]
-        raise UsageError(f"no recipe is called {name!r}\n  fix: --recipe {near[0]}")
+        raise UsageError(f"no recipe is called {name!r}\n  fix: did you mean {near[0]}?")
     return import_module(f"cryospin.recipes.{name.replace('-', '_')}").recipe()

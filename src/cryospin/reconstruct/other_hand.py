@@ -13,7 +13,7 @@ from typing import Any
 
 from cryospin.errors import BadDataError, UsageError
 from cryospin.io.atomic import atomic_path, check_output_directory
-from cryospin.io.formats import read_particles_of_any_kind, write_beside
+from cryospin.io.formats import poses_of, read_particles_of_any_kind, write_beside
 from cryospin.io.mrc import read_map, write_map
 from cryospin.rotations.align import mirror_rotations
 from cryospin.volumes.boxes import mirrored
@@ -40,18 +40,20 @@ def write_other_hand(run: Path, out: Path) -> None:
         raise UsageError(f"no finished map in {run}\n  fix: {fix}")
     table = run / ("particles.cs" if (run / "particles.cs").is_file() else "particles.star")
     stack = read_particles_of_any_kind(table)
-    if stack.poses is None or stack.half_set is None:
-        missing = "rlnAngleRot" if stack.poses is None else "rlnRandomSubset"
+    poses = poses_of(stack)
+    if stack.half_set is None:
         fix = "give a folder that cryospin reconstruct wrote"
-        raise BadDataError("no such column", file=table, column=missing, fix=fix)
+        raise stack.unread.get("half-sets") or BadDataError(
+            "no such column", file=table, column="rlnRandomSubset", fix=fix
+        )
     result = _told(run / "result.json")
     maps = {name: read_map(run / name) for name in MAPS if (run / name).is_file()}
     check_output_directory(out)
     (out / "result.json").unlink(missing_ok=True)
     for name, density in maps.items():
         write_map(out / name, mirrored(density))
-    poses = replace(stack.poses, rotations=mirror_rotations(stack.poses.rotations))
-    write_beside(out, stack, poses, stack.half_set)
+    mirrored_poses = replace(poses, rotations=mirror_rotations(poses.rotations))
+    write_beside(out, stack, mirrored_poses, stack.half_set)
     for name in _CARRIED:
         if (run / name).is_file():
             with atomic_path(out / name) as temporary:
