@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import roma
@@ -147,3 +147,11 @@ class PlantedParticles:
             (self.shifts_pixel + torch.as_tensor(moves)).float(),
             torch.ones(count),
         )
+
+
+def misplaced(half: HalfSet, share: float, seed: int) -> HalfSet:
+    """The half-set with the first share of its particles at random poses."""
+    wrong = int(share * len(half.rotations))
+    rotations = half.rotations.clone()
+    rotations[:wrong] = random_turns(wrong, seed).float()
+    return replace(half, rotations=rotations)

@@ -10,5 +10,4 @@ def test_nothing_is_polished_and_nothing_refined() -> None:
     method = recipe()
     assert isinstance(method.starts.search, BranchAndBound)
     assert method.starts.choice.polish.steps == 0
-    assert method.starts.assignment.polish.steps == 0
     assert method.refinement.most_rounds == 0

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -17,27 +15,21 @@ from cryospin.reconstruct.cross_check import (
     unexplained_share,
 )
 from cryospin.reconstruct.refinement import half_set_fsc, prior_of
-from cryospin.refine.assign import GlobalAssignment
 from cryospin.refine.halves import HalfSet, map_of, sums_of
-from cryospin.rotations.grid import OrientationGrid
 from cryospin.volumes.gridded import map_to_volume, support_sphere
-from phantoms import Blobs, PlantedParticles, random_turns
+from phantoms import Blobs, PlantedParticles, misplaced
 
 BOX, RADIUS = 32, 10.0
 DISK = FourierDisk.of(BOX)
 IDENTITY = torch.eye(3)[None]
-ASSIGNMENT = GlobalAssignment(OrientationGrid.of(3, 18), hypotheses=2)
 
 
-def half(seed: int, misplaced: float = 0.0) -> HalfSet:
+def half(seed: int, wrong: float = 0.0) -> HalfSet:
     """300 particles, the first ones at random poses."""
-    found = PlantedParticles.of(
+    planted = PlantedParticles.of(
         Blobs.random(1, spread=3.5, sigma=1.0), DISK, 300, seed, signal=60.0
-    ).half_set()
-    wrong = int(misplaced * 300)
-    rotations = found.rotations.clone()
-    rotations[:wrong] = random_turns(wrong, 100 + seed).float()
-    return replace(found, rotations=rotations)
+    )
+    return misplaced(planted.half_set(), wrong, 100 + seed)
 
 
 def checked(halves: tuple[HalfSet, HalfSet], seed: int = 1) -> CrossCheck:
@@ -45,7 +37,7 @@ def checked(halves: tuple[HalfSet, HalfSet], seed: int = 1) -> CrossCheck:
     support = support_sphere(BOX, RADIUS, 0.42)
     curve = half_set_fsc(sums, RADIUS, BOX, support)
     maps = [map_of(s, prior_of(s, curve), RADIUS, BOX, support) for s in sums]
-    return cross_check(halves, (maps[0], maps[1]), ASSIGNMENT, IDENTITY, 1.0, 8.0, seed, most=100)
+    return cross_check(halves, (maps[0], maps[1]), IDENTITY, 1.0, 8.0, seed, most=100)
 
 
 def test_right_poses_are_found_again() -> None:
@@ -61,12 +53,12 @@ def test_wrong_poses_are_not() -> None:
     assert found.found_again == pytest.approx(0.6, abs=0.1)
 
 
-@pytest.mark.parametrize("misplaced", [0.0, 0.15, 0.4])
+@pytest.mark.parametrize("wrong", [0.0, 0.15, 0.4])
 @pytest.mark.parametrize("seed", [1, 5])
 def test_the_other_halfs_map_is_better_only_where_ones_own_has_misplaced_images(
-    misplaced: float, seed: int
+    wrong: float, seed: int
 ) -> None:
-    halves = half(seed, misplaced), half(seed + 1)
+    halves = half(seed, wrong), half(seed + 1)
     support = support_sphere(BOX, RADIUS, 0.42)
     volumes = []
     for one in halves:
@@ -76,7 +68,7 @@ def test_the_other_halfs_map_is_better_only_where_ones_own_has_misplaced_images(
     rng = np.random.default_rng(0)
     first = gain_elsewhere(halves[0], volumes[0], volumes[1], RADIUS, rng)
     second = gain_elsewhere(halves[1], volumes[1], volumes[0], RADIUS, rng)
-    assert (first > 0) == (misplaced > 0)
+    assert (first > 0) == (wrong > 0)
     assert second < 0
 
 

@@ -1,14 +1,22 @@
-"""A map against its own mirror image."""
+"""What a run is judged by: each measure says what is so of halves made to be so."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import pytest
 import torch
 
-from cryospin.reconstruct.measuring import self_mirror_correlation
+from cryospin.fourier.disk import FourierDisk
+from cryospin.reconstruct.judgement import Measures
+from cryospin.reconstruct.measuring import measure, self_mirror_correlation
+from cryospin.reconstruct.refinement import half_set_fsc, prior_of, unfiltered_map
+from cryospin.reconstruct.request import Request
+from cryospin.refine.halves import HalfSet, map_of, sums_of
 from cryospin.types import DensityMap
 from cryospin.volumes.gridded import spherical_support
-from phantoms import Blobs
+from cryospin.volumes.resolution import half_map_resolution
+from phantoms import Blobs, PlantedParticles, misplaced
 
 BOX, PIXEL = 32, 4.0
 MASK = DensityMap(spherical_support(BOX, 13.0, 2.0), PIXEL)
@@ -28,3 +36,84 @@ def test_a_ball_is() -> None:
     ball = DensityMap(spherical_support(BOX, 8.0, 3.0), PIXEL)
     noise = 0.02 * torch.randn(BOX, BOX, BOX, generator=torch.Generator().manual_seed(1))
     assert self_mirror_correlation(DensityMap(ball.values + noise, PIXEL), MASK, 8.0) > 0.9
+
+
+DISK = FourierDisk.of(BOX)
+BLOBS = Blobs.random(1, spread=3.5, sigma=1.0)
+IDENTITY = torch.eye(3)[None]
+
+
+def half(seed: int, wrong: float = 0.0, blobs: Blobs = BLOBS) -> HalfSet:
+    planted = PlantedParticles.of(blobs, DISK, 300, seed, signal=60.0)
+    return misplaced(planted.half_set(), wrong, 100 + seed)
+
+
+def measured(halves: tuple[HalfSet, HalfSet], **told: Any) -> Measures:
+    """As a run measures its end, for 300 particles of either half; told: how exploration went."""
+    sums = sums_of(halves[0], DISK.radius, IDENTITY), sums_of(halves[1], DISK.radius, IDENTITY)
+    support = spherical_support(BOX, 0.42 * BOX, 2.0)
+    curve = half_set_fsc(sums, DISK.radius, BOX, support)
+    filtered = [map_of(s, prior_of(s, curve), DISK.radius, BOX, support) for s in sums]
+    maps = [DensityMap(unfiltered_map(s, DISK.radius, BOX, BOX), PIXEL) for s in sums]
+    return measure(
+        halves,
+        (filtered[0], filtered[1]),
+        (maps[0], maps[1]),
+        DensityMap(filtered[0] + filtered[1], PIXEL),
+        MASK,
+        half_map_resolution(maps[0], maps[1], MASK),
+        {"agreed": True, "agreement_radius": 9.0, **told},
+        IDENTITY,
+        1.0,
+        Request(seed=3, doubts=("the CTF is doubted",)),
+    )
+
+
+def test_a_run_at_right_poses() -> None:
+    found = measured((half(1), half(2)))
+    assert found.particles == 600 and found.field_angstrom == BOX * PIXEL
+    assert found.agreed and not found.from_a_map and found.agreement_shells == 9.0
+    assert found.half_map_shells > 9 and found.half_views > 0.35
+    assert found.cones > 0.5 and found.own_mirror < 0.85
+    assert found.cross is not None and found.cross.particles == 600
+    assert found.cross.found_again > 0.97 and found.cross.moved < 0.03
+    assert found.doubts == ("the CTF is doubted",)
+
+
+@pytest.mark.parametrize("wrong", [0.2, 0.4])
+def test_poses_that_are_wrong_are_not_found_again(wrong: float) -> None:
+    found = measured((half(1, wrong), half(2, wrong)))
+    assert found.cross.found_again == pytest.approx(1 - wrong, abs=0.06)
+    assert found.cross.moved == pytest.approx(wrong, abs=0.06)
+
+
+def test_halves_of_two_particles_share_no_shells_to_search_within() -> None:
+    other = Blobs.random(2, spread=3.5, sigma=1.0)
+    found = measured((half(1), half(2, blobs=other)))
+    assert found.half_map_shells is None or found.half_map_shells < 6
+
+
+def test_a_run_whose_halves_never_agreed_is_not_looked_at_further() -> None:
+    found = measured((half(1), half(2)), agreed=False)
+    assert not found.agreed and found.half_map_shells > 9
+    looked_at = (found.cross, found.cones, found.own_mirror, found.sampling_compensation)
+    assert looked_at == (None,) * 4
+
+
+@pytest.mark.parametrize(
+    ("told", "rivals"),
+    [
+        ({}, None),
+        ({"half1": [{"score": 1.0}], "half2": [{"score": 1.0}]}, None),
+        ({"half1": [{"rival": False}, {"rival": True}], "half2": [{"score": 1.0}]}, 1),
+        ({"half1": [{"rival": False}], "half2": [{"rival": False}]}, 0),
+    ],
+)
+def test_rivals_are_counted_where_starts_were_compared(
+    told: dict[str, Any], rivals: int | None
+) -> None:
+    assert measured((half(1), half(2)), agreed=False, **told).rivals == rivals
+
+
+def test_a_run_from_a_map_says_so() -> None:
+    assert measured((half(1), half(2)), agreed=False, initial_map=True).from_a_map

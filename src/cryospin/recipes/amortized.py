@@ -10,23 +10,12 @@ Where it deliberately differs from the paper: as cryospin-paper does.
 from __future__ import annotations
 
 from cryospin.explore.amortised import EncoderTraining
+from cryospin.recipes.unrefined import unrefined
 from cryospin.reconstruct.abinitio import AbInitio
 from cryospin.reconstruct.amortised import AmortisedTraining
-from cryospin.reconstruct.refinement import AlternatingRefinement
-from cryospin.reconstruct.starting import IndependentStarts
-from cryospin.refine.assign import GlobalAssignment, PolishedHypotheses
-from cryospin.refine.gauss_newton import GaussNewton
-from cryospin.rotations.grid import OrientationGrid
 
 
 def recipe() -> AbInitio:
-    return AbInitio(
-        starts=IndependentStarts(
-            search=AmortisedTraining(heads=7, encoder=EncoderTraining(epochs=20), direct=None),
-            # used only where a map is given to begin with
-            assignment=GlobalAssignment(OrientationGrid.of(4, 24), polish=GaussNewton(steps=0)),
-            choice=PolishedHypotheses(polish=GaussNewton(steps=0)),
-            attempts=1,
-        ),
-        refinement=AlternatingRefinement(most_rounds=0),
+    return unrefined(
+        AmortisedTraining(heads=7, encoder=EncoderTraining(epochs=20), direct=None), attempts=1
     )

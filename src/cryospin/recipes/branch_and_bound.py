@@ -10,21 +10,9 @@ spectra), the half-sets (independent), and a bound that allows for the size of a
 from __future__ import annotations
 
 from cryospin.explore.branch_and_bound import BranchAndBound
+from cryospin.recipes.unrefined import unrefined
 from cryospin.reconstruct.abinitio import AbInitio
-from cryospin.reconstruct.refinement import AlternatingRefinement
-from cryospin.reconstruct.starting import IndependentStarts
-from cryospin.refine.assign import GlobalAssignment, PolishedHypotheses
-from cryospin.refine.gauss_newton import GaussNewton
-from cryospin.rotations.grid import OrientationGrid
 
 
 def recipe() -> AbInitio:
-    return AbInitio(
-        starts=IndependentStarts(
-            search=BranchAndBound(),
-            # used only where a map is given to begin with
-            assignment=GlobalAssignment(OrientationGrid.of(4, 24), polish=GaussNewton(steps=0)),
-            choice=PolishedHypotheses(polish=GaussNewton(steps=0)),
-        ),
-        refinement=AlternatingRefinement(most_rounds=0),
-    )
+    return unrefined(BranchAndBound(), attempts=4)

@@ -25,38 +25,21 @@ the closed form at the final poses, not the network's volume. There is no search
 from __future__ import annotations
 
 from cryospin.explore.amortised import EncoderTraining
+from cryospin.recipes.unrefined import unrefined
 from cryospin.reconstruct.abinitio import AbInitio
 from cryospin.reconstruct.amortised import AmortisedTraining
-from cryospin.reconstruct.refinement import AlternatingRefinement
-from cryospin.reconstruct.starting import IndependentStarts
-from cryospin.refine.assign import GlobalAssignment, PolishedHypotheses
 from cryospin.refine.direct import DirectOptimisation
-from cryospin.refine.gauss_newton import GaussNewton
-from cryospin.rotations.grid import OrientationGrid
 
 
 def recipe() -> AbInitio:
     """The paper's numbers for synthetic data."""
-    return assembled(
+    return unrefined(
         AmortisedTraining(
             heads=7,
             encoder=EncoderTraining(epochs=7, batch=64, encoder_rate=1e-4, volume_rate=0.05),
             direct=DirectOptimisation(
                 epochs=13, batch=64, pose_rate=0.05, volume_rate=0.02, pose_updates=5
             ),
-        )
-    )
-
-
-def assembled(training: AmortisedTraining) -> AbInitio:
-    """A training whose poses are final."""
-    return AbInitio(
-        starts=IndependentStarts(
-            search=training,
-            # used only where a map is given to begin with
-            assignment=GlobalAssignment(OrientationGrid.of(4, 24), polish=GaussNewton(steps=0)),
-            choice=PolishedHypotheses(polish=GaussNewton(steps=0)),
-            attempts=1,
         ),
-        refinement=AlternatingRefinement(most_rounds=0),
+        attempts=1,
     )

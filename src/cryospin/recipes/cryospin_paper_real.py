@@ -7,15 +7,16 @@
 from __future__ import annotations
 
 from cryospin.explore.amortised import EncoderTraining
-from cryospin.recipes.cryospin_paper import assembled
+from cryospin.recipes.unrefined import unrefined
 from cryospin.reconstruct.abinitio import AbInitio
 from cryospin.reconstruct.amortised import AmortisedTraining
 from cryospin.refine.direct import DirectOptimisation
 
 
 def recipe() -> AbInitio:
-    return assembled(
+    return unrefined(
         AmortisedTraining(
             heads=15, encoder=EncoderTraining(epochs=15), direct=DirectOptimisation(epochs=15)
-        )
+        ),
+        attempts=1,
     )

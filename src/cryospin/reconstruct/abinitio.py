@@ -173,7 +173,6 @@ class AbInitio:
             mask,
             resolution,
             told,
-            self.starts.assignment,
             operators,
             shift_range,
             request,

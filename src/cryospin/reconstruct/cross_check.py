@@ -20,8 +20,12 @@ from cryospin.particles.draws import generator_for
 from cryospin.refine.assign import GlobalAssignment
 from cryospin.refine.gauss_newton import GaussNewton
 from cryospin.refine.halves import HalfSet
+from cryospin.rotations.grid import OrientationGrid
 from cryospin.volumes.gridded import map_to_volume
 
+_POLISH = GaussNewton(steps=6)
+# the verdict's own, whatever a recipe finds its poses by: verdicts of recipes are comparable
+_SEARCH = GlobalAssignment(OrientationGrid.of(4, 24), polish=_POLISH)
 _NATS = 6.0  # a pose less likely than another by e^6 would not have been chosen
 
 
@@ -46,14 +50,14 @@ class CrossCheck:
 def cross_check(
     halves: tuple[HalfSet, HalfSet],
     densities: tuple[Float[Tensor, "g g g"], Float[Tensor, "g g g"]],
-    assignment: GlobalAssignment,
     operators: Float[Tensor, "s 3 3"],
     shift_range_pixel: float,
     radius: float,
     seed: int,
     most: int = 300,
 ) -> CrossCheck:
-    """Search `most` particles of each half over all poses in the other half's map.
+    """Search `most` particles of each half over all poses in the other half's map: a grid, its
+    peaks polished, as polished as the poses they are compared with.
 
     densities: the halves' filtered maps in units of the whitened images. radius: Fourier
     pixels to search within.
@@ -67,7 +71,7 @@ def cross_check(
         own, other = (
             map_to_volume(densities[i], disk.box, disk.radius) for i in (number, 1 - number)
         )
-        found, _ = assignment.run(other, particles, disk.radius, operators, shift_range_pixel)
+        found, _ = _SEARCH.run(other, particles, disk.radius, operators, shift_range_pixel)
         there, here = _polished_losses(sample, (other, own), disk)
         gaps.append(there - found.loss)
         mates = rotations[:, None] @ operators
@@ -121,7 +125,7 @@ def _polished_losses(
     """Each image's loss in either volume, at the pose nearby that suits it best."""
     images, ctf = half.particles.coefficients, half.particles.ctf
     first, second = (
-        GaussNewton(steps=6).refine(v, images, ctf, half.rotations, half.shifts_pixel, disk).loss
+        _POLISH.refine(v, images, ctf, half.rotations, half.shifts_pixel, disk).loss
         for v in volumes
     )
     return first, second

@@ -13,7 +13,6 @@ from cryospin.reconstruct.coverage import directions_of_half_the_views, sampling
 from cryospin.reconstruct.cross_check import cross_check
 from cryospin.reconstruct.judgement import Measures
 from cryospin.reconstruct.request import Request
-from cryospin.refine.assign import GlobalAssignment
 from cryospin.refine.halves import HalfSet
 from cryospin.types import DensityMap
 from cryospin.volumes.alignment import align_maps, apply_alignment
@@ -31,7 +30,6 @@ def measure(
     mask: DensityMap,
     resolution: HalfMapResolution,
     told: dict[str, Any],
-    assignment: GlobalAssignment,
     operators: Float[Tensor, "s 3 3"],
     shift_range_pixel: float,
     request: Request,
@@ -58,7 +56,6 @@ def measure(
             "cross": cross_check(
                 halves,
                 filtered,
-                assignment,
                 operators,
                 shift_range_pixel,
                 min(shells + 1.0, _SEARCHED_SHELLS),
