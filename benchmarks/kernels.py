@@ -86,15 +86,13 @@ def scoring(repeats: int) -> None:
     volume = torch.randn(2 * margin + 1, 2 * margin + 1, margin + 1, dtype=torch.complex64)
     slices = slice_volume(volume, grid.base, disk)
     images = torch.randn(batch, len(disk), dtype=torch.complex64)
-    ctf, centres = torch.rand(batch, len(disk)), torch.zeros(batch, 2)
+    ctf = torch.rand(batch, len(disk))
     left = torch.randn(batch * len(shifts), 2 * len(disk))
     right = torch.randn(2 * len(disk), 4 * len(grid.base))
     seconds = timed(
         {
             "gemm": lambda: left @ right,
-            "posterior": lambda: grid_posterior(
-                slices, images, ctf, shifts, centres, disk, fold, 1.0
-            ),
+            "posterior": lambda: grid_posterior(slices, images, ctf, shifts, disk, fold, 1.0),
         },
         repeats,
     )

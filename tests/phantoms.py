@@ -12,6 +12,7 @@ from torch import Tensor
 from cryospin.fourier.disk import FourierDisk, shift_phases
 from cryospin.particles.prepare import PreparedParticles
 from cryospin.refine.halves import HalfSet
+from cryospin.volumes.hartley import HartleyVolume, fourier_to_hartley
 
 
 @dataclass(frozen=True)
@@ -155,3 +156,11 @@ def misplaced(half: HalfSet, share: float, seed: int) -> HalfSet:
     rotations = half.rotations.clone()
     rotations[:wrong] = random_turns(wrong, seed).float()
     return replace(half, rotations=rotations)
+
+
+def learned_volume(volume: Tensor) -> HartleyVolume:
+    """The learned volume that is exactly a given Fourier volume."""
+    hartley = fourier_to_hartley(volume)
+    size = hartley.abs()
+    exponent = size.clamp_min(1e-6 * size.max()).log()
+    return HartleyVolume(hartley / exponent.exp(), exponent)

@@ -4,6 +4,9 @@ What can be *expected* to fail (a run that does not converge) is not here: it is
 value, the verdict of a `Result`.
 """
 
+NOT_CONVERGED_CODE = 4
+"""The command line's exit code of a run that finished, but whose result is not to be trusted."""
+
 
 class CryospinError(Exception):
     """Base of every error this package raises on purpose. `exit_code` is the command line's."""

@@ -93,32 +93,29 @@ def test_the_dive_is_an_upper_bound_of_the_least_loss() -> None:
     start = Candidates(
         planted.truth.rotations.float(), torch.zeros(20, 2), torch.arange(20), torch.zeros(20)
     )
-    lowest, cost = planted.problem.dive(start, levels)
+    lowest = planted.problem.dive(start, levels)
     # Gauss-Newton would find nothing lower by more than what noise is fitted with
     assert (lowest > planted.losses(planted.truth.rotations, torch.zeros(20, 2)) - 10).all()
-    assert cost > 0
 
 
 def test_ends_where_an_exhaustive_search_of_the_finest_grid_does() -> None:
     planted = Planted.of(12, seed=7, signal=8.0, largest_shift=0.0)
     search = BoundedSearch(nside=2, in_plane=12, detail=1.0, most_candidates=32)
-    found = planted.run(search, shift_range=0.0)
-    best = found.candidates.best(12)
+    best = planted.run(search, shift_range=0.0).best(12)
     fine = OrientationGrid.of(8, 48)
     every = (VIEW_HALF_TURNS[:, None] @ fine.base).reshape(-1, 3, 3)
-    least = planted.problem.best_of_grid(every, torch.zeros(1, 2), DISK, 0)
+    least = planted.problem.best_of_grid(every, torch.zeros(1, 2), DISK, 1)
     # grids differ by where their points lie: as good a loss to within a cell's loss
     finest = search.levels(DISK.radius, SUPPORT, 0.0, BOX)[-1].side_radians
     apart = angles_degrees(best.rotations, least.rotations)
     assert (apart < np.degrees(finest) + fine.spacing_degrees).all()
-    assert found.evaluated < len(every) * 12 * len(DISK) / 4
 
 
 @pytest.mark.parametrize("shift_range", [0.0, 1.0])
 def test_finds_planted_poses_to_the_finest_cell(shift_range: float) -> None:
     planted = Planted.of(40, seed=11, signal=40.0, largest_shift=shift_range)
     search = BoundedSearch()
-    best = planted.run(search, shift_range).candidates.best(40)
+    best = planted.run(search, shift_range).best(40)
     finest = search.levels(DISK.radius, SUPPORT, shift_range, BOX)[-1]
     apart = angles_degrees(best.rotations, planted.truth.rotations)
     assert apart.median() < np.degrees(finest.side_radians)
@@ -149,5 +146,5 @@ def test_an_image_without_signal_still_gets_a_pose() -> None:
         replace(planted.truth, particles=nothing),
         replace(planted.problem, ctf=nothing.ctf),
     )
-    best = planted.run(BoundedSearch(nside=2, in_plane=12), 0.0).candidates.best(3)
+    best = planted.run(BoundedSearch(nside=2, in_plane=12), 0.0).best(3)
     assert best.image.tolist() == [0, 1, 2] and torch.isfinite(best.loss).all()

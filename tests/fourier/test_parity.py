@@ -6,13 +6,15 @@ import pytest
 import torch
 
 from cryospin.fourier.disk import FourierDisk
-from cryospin.fourier.parity import HALF_TURN_SIGNS, ParityFold
+from cryospin.fourier.parity import ParityFold
 from cryospin.kernels import margin_for, slice_volume
 from cryospin.rotations.grid import VIEW_HALF_TURNS
 from cryospin.volumes.gridded import map_to_volume
 from phantoms import disk_coefficients, random_turns
 
 ROUNDING = {"rtol": 1e-10, "atol": 1e-10}
+# of block (ee, oo, oe, eo) in the vector of each of VIEW_HALF_TURNS
+HALF_TURN_SIGNS = torch.tensor([[1, 1, 1, 1], [1, 1, -1, -1], [1, -1, -1, 1], [1, -1, 1, -1]])
 DISKS = [FourierDisk.of(24), FourierDisk.of(16, 4.2), FourierDisk.of(8, 0.0)]
 
 

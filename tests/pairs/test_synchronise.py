@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from cryospin.pairs.planted import planted_common_lines, planted_relations
+from cryospin.pairs.planted import planted_common_lines
 from cryospin.pairs.relations import (
     CommonLines,
+    Relations,
     all_pairs,
     blocks_of_tilts,
     true_common_lines,
@@ -75,7 +76,16 @@ def test_half_of_the_common_lines_may_be_wrong() -> None:
 
 def test_half_of_the_blocks_may_be_wrong() -> None:
     """Without the wrong ones this noise leaves 1 degree; half as many pairs make it 1.4."""
-    rotations, relations = planted_relations(100, wrong=0.5, noise=0.1, seed=1)
+    count, generator = 100, torch.Generator().manual_seed(1)
+    rotations = random_turns(count, 1)
+    true = true_relations(rotations)
+    first, second = (random_turns(count**2, seed)[:, :2] for seed in (2, 3))
+    others = torch.einsum("nax,nbx->nab", first, second).view_as(true.blocks)
+    noise = 0.1 * torch.randn(true.blocks.shape, dtype=torch.float64, generator=generator)
+    wrong = torch.rand(count, count, generator=generator) < 0.5
+    blocks = torch.where(wrong[..., None, None], others, true.blocks + noise)
+    upper = torch.ones(count, count).triu(1).bool()[..., None, None]
+    relations = Relations(torch.where(upper, blocks, blocks.transpose(0, 1).mT), true.weights)
     assert errors(SOLVER.of_relations(relations).rotations, rotations).mean() < 2.0
 
 

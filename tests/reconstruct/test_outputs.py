@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +13,11 @@ import torch
 from cryospin.errors import ResourceError
 from cryospin.io.mrc import read_map
 from cryospin.io.relion import read_particles, write_new_particles
+from cryospin.io.run_folder import NOT_CONVERGED
 from cryospin.io.star import read_star
+from cryospin.particles.plan import output_bytes
 from cryospin.reconstruct.outputs import (
-    NOT_CONVERGED,
     clear_finished,
-    needed_bytes,
     summary,
     write_result,
 )
@@ -197,6 +196,6 @@ def test_result_json_comes_last(
 def test_the_space_asked_for_suffices(tmp_path: Path, stack: ParticleStack) -> None:
     write_result(result(), stack, tmp_path / "out", SECONDS, SETTINGS)
     written = sum(path.stat().st_size for path in (tmp_path / "out").iterdir())
-    assert written < needed_bytes(stack)
+    assert written < output_bytes(len(stack), stack.box)
     # and grows as the maps do
-    assert needed_bytes(replace(stack, box=512)) - needed_bytes(stack) > 4 * 4 * 512**3 * 0.99
+    assert output_bytes(COUNT, 512) - output_bytes(COUNT, BOX) > 4 * 4 * 512**3 * 0.99

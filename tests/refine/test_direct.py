@@ -10,8 +10,7 @@ from cryospin.explore.snapshot import NonFiniteLossError
 from cryospin.fourier.disk import FourierDisk
 from cryospin.kernels import margin_for, pose_normal_equations
 from cryospin.refine.direct import DirectOptimisation, PoseDescent, pose_gradient
-from cryospin.volumes.hartley import HartleyVolume
-from phantoms import Blobs, PlantedParticles, angles_degrees, random_turns
+from phantoms import Blobs, PlantedParticles, angles_degrees, learned_volume, random_turns
 
 DISK = FourierDisk.of(16, 6.0)
 BLOBS = Blobs.random(1, sigma=1.2)
@@ -20,7 +19,7 @@ VOLUME = BLOBS.volume(margin_for(DISK.radius), 16).to(torch.complex64)
 
 
 def true_decoder() -> ExplicitDecoder:
-    return ExplicitDecoder(HartleyVolume.of_volume(VOLUME), 2)
+    return ExplicitDecoder(learned_volume(VOLUME), 2)
 
 
 def likelihood_of(rows: torch.Tensor, decoder: ExplicitDecoder):

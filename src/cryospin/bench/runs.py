@@ -12,10 +12,11 @@ from cryospin.bench.datasets import Dataset
 from cryospin.bench.ledger import Row
 from cryospin.bench.oracle import Oracle
 from cryospin.bench.processes import Ended, run_command
+from cryospin.errors import NOT_CONVERGED_CODE
 from cryospin.evaluate.run import evaluate_run
-from cryospin.reconstruct.outputs import NOT_CONVERGED
+from cryospin.io.run_folder import NOT_CONVERGED
 
-CONVERGED, UNCONVERGED = 0, 4
+CONVERGED, UNCONVERGED = 0, NOT_CONVERGED_CODE
 _FINISHED = (CONVERGED, UNCONVERGED)
 
 

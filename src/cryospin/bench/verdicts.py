@@ -27,8 +27,8 @@ from cryospin.bench.verdict_cases import SHIFT_PIXEL, Case, Truth, cases, made
 from cryospin.errors import UsageError
 from cryospin.evaluate.run import evaluate_run
 from cryospin.io.atomic import check_output_directory
+from cryospin.io.run_folder import NOT_CONVERGED
 from cryospin.io.star import read_star
-from cryospin.reconstruct.outputs import NOT_CONVERGED
 
 _HONEST = 1.15
 _ALLOWED_BEYOND_10 = 0.10

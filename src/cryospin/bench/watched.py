@@ -21,7 +21,8 @@ class Watched:
     seconds: since the start, without what watching cost.
     stages: of each epoch, in the explorer's words.
     usage: shares of the images per head; NaN where an epoch has no heads.
-    candidates: each head's last pose of each particle; None where the explorer tells none.
+    candidates: each head's last pose of each particle; None where the explorer tells none, or was
+        ended before it could.
     parameters: learned numbers by part, as far as the explorer tells.
     """
 

@@ -50,15 +50,11 @@ class Recorder:
         self._most_epochs = math.inf if most_epochs is None else most_epochs
         self._limit_seconds = math.inf if limit_seconds is None else limit_seconds
         self._snapshots: list[Snapshot] = []
-        self._candidates: Tensor | None = None
 
     def __call__(self, snapshot: Snapshot) -> None:
         self._snapshots.append(snapshot)
         self._keep(self.watched())
         if len(self) >= self._most_epochs or snapshot.seconds > self._limit_seconds:
-            # where an explorer offers them, the heads' present candidates, which cost a pass
-            offered = getattr(snapshot, "candidates", None)
-            self._candidates = _rotations(None if offered is None else offered())
             raise _Enough
 
     def watched(self) -> Watched:
@@ -73,7 +69,6 @@ class Recorder:
             torch.stack([snapshot.shifts_pixel.detach().cpu().float() for snapshot in told]),
             _padded([snapshot.usage for snapshot in told]),
             np.array([snapshot.loss for snapshot in told]),
-            self._candidates,
         )
 
     def __len__(self) -> int:
@@ -111,9 +106,11 @@ def watch_explorer(
     if not len(recorder):
         raise UsageError("the explorer ended before its first epoch: there is nothing to watch")
     watched = recorder.watched()
-    if watched.candidates is None:
-        watched = replace(watched, candidates=_rotations(hypotheses))
-    watched = replace(watched, parameters=parameter_counts(search, particles))
+    watched = replace(
+        watched,
+        candidates=_rotations(hypotheses),
+        parameters=parameter_counts(search, particles),
+    )
     keep(watched)
     return watched
 

@@ -19,7 +19,7 @@ from typing import Annotated
 import typer
 
 from cryospin import __version__
-from cryospin.errors import CryospinError, ResourceError
+from cryospin.errors import CryospinError, InterruptedRunError, ResourceError
 
 COMMANDS = (
     "demo",
@@ -40,7 +40,6 @@ COMMANDS = (
     "bench",
     "pairs",
 )
-INTERRUPTED = 130
 # what the operating system says when the user's disk or rights are at fault, not the program
 RESOURCE_ERRNO = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EFBIG}
 
@@ -112,10 +111,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         build_app()(args=arguments, prog_name="cryospin")
     except CryospinError as error:
-        complain(f"{error}" if error.exit_code == INTERRUPTED else f"error: {error}")
+        complain(f"{error}" if isinstance(error, InterruptedRunError) else f"error: {error}")
         sys.exit(error.exit_code)
     except SystemExit as stop:
-        if stop.code == INTERRUPTED:
+        if stop.code == InterruptedRunError.exit_code:
             complain("interrupted")
         raise
     except (MemoryError, OSError, RuntimeError) as error:

@@ -13,8 +13,8 @@ from typer import Argument, Option
 
 from cryospin.cli.progress import progress_display
 from cryospin.cli.threads import configure_threads
+from cryospin.errors import NOT_CONVERGED_CODE
 
-NOT_CONVERGED_CODE = 4
 CHECKPOINTS = "checkpoints"
 
 
@@ -110,9 +110,10 @@ def reconstruct(
     from cryospin.journal.signals import Signals
     from cryospin.particles.audit import audit_table, unread_in_words
     from cryospin.particles.contrast import inverted
+    from cryospin.particles.plan import output_bytes
     from cryospin.recipes import find_recipe
     from cryospin.reconstruct.monitor import Monitor
-    from cryospin.reconstruct.outputs import clear_finished, needed_bytes, write_result
+    from cryospin.reconstruct.outputs import clear_finished, write_result
     from cryospin.reconstruct.request import Request
     from cryospin.reconstruct.samples import SAMPLES, write_samples
     from cryospin.reconstruct.screening import screened
@@ -140,7 +141,7 @@ def reconstruct(
         audit_table(stack)
         for note in unread_in_words(stack):
             print(f"note: {note}")
-        check_output_directory(out, needed_bytes(stack))
+        check_output_directory(out, output_bytes(len(stack), stack.box))
         log = out / "log.jsonl"
         earlier = read_lines(log) if resume and log.exists() else []
         curves = (tensorboard_listener(out / "tensorboard", earlier),) if tensorboard else ()

@@ -30,6 +30,7 @@ from cryospin.fourier.fsc import fourier_shell_correlation
 from cryospin.io.conventions import rotation_to_euler
 from cryospin.io.formats import poses_of, read_particles_of_any_kind
 from cryospin.io.mrc import read_map
+from cryospin.io.run_folder import NOT_CONVERGED
 from cryospin.kernels import pose_losses
 from cryospin.particles.prepare import PreparedParticles, prepare_particles
 from cryospin.refine.gauss_newton import GaussNewton, RefinedPoses
@@ -37,7 +38,6 @@ from cryospin.rotations.symmetry import symmetry_group
 from cryospin.types import DensityMap, ParticleStack
 from cryospin.volumes.gridded import map_to_volume, shells_of_volume
 
-NOT_CONVERGED = "not_converged"
 _LEAST_FSC = 0.143
 _NOISE_SAMPLE = 300  # particles the noise is measured on, besides the one asked for
 _PEAKS, _APART_DEGREES = 5, 12.0

@@ -22,7 +22,7 @@ from itertools import pairwise
 import numpy as np
 import roma
 import torch
-from jaxtyping import Bool, Complex, Float
+from jaxtyping import Complex, Float
 from torch import Tensor
 
 from cryospin.explore.candidates import Candidates, Level, subdivided
@@ -35,19 +35,6 @@ from cryospin.rotations.sampling import random_rotations
 _SAMPLE = 64  # orientations from which P and D are taken
 _INSIDE_CELL = 0.95
 _BLOCK = 24
-
-
-@dataclass(frozen=True)
-class Found:
-    """What is left at the finest level, its losses within the full radius.
-
-    evaluated: coefficients of slices compared with images, altogether.
-    crowded: images of which more cells could not be excluded than were kept.
-    """
-
-    candidates: Candidates
-    evaluated: int
-    crowded: Bool[Tensor, " b"]
 
 
 @dataclass(frozen=True)
@@ -106,17 +93,15 @@ class BoundedSearch:
         operators: Float[Tensor, "s 3 3"],
         shift_range_pixel: float,
         rng: np.random.Generator,
-    ) -> Found:
-        """Poses of every image on `disk` (the full radius) that bounds do not exclude."""
+    ) -> Candidates:
+        """Poses of every image that bounds do not exclude, at the finest level, with their losses
+        on `disk` (the full radius)."""
         images, ctf = images[:, : len(disk)].contiguous(), ctf[:, : len(disk)].contiguous()
         problem = _Problem(volume, images, ctf, disk)
         first = disk.prefix(levels[0].radius)
         rotations, shifts = self._grid(operators, shift_range_pixel, disk.box, rng)
         cells = problem.best_of_grid(rotations, shifts, first, self.most_candidates)
-        evaluated = len(images) * len(rotations) * len(shifts) * len(first)
-        lowest, cost = problem.dive(cells.best(len(images)), levels)
-        evaluated += cost
-        crowded = torch.zeros(len(images), dtype=torch.bool)
+        lowest = problem.dive(cells.best(len(images)), levels)
         for number, (parent, child) in enumerate(pairwise(levels)):
             slack = problem.slack(parent, self.sigmas, rng)
             kept = cells.select(cells.loss <= (lowest + slack)[cells.image])
@@ -125,11 +110,9 @@ class BoundedSearch:
             alive[kept.image] = True
             cells = Candidates.joined(kept, cells.best(len(images)).select(~alive))
             most = max(4, self.most_candidates >> number)
-            cells, full = cells.capped(most, len(images))
-            crowded |= full
-            cells, cost = problem.scored(subdivided(cells, parent), child.radius)
-            evaluated += cost
-        return Found(cells, evaluated, crowded)
+            cells = cells.capped(most, len(images))
+            cells = problem.scored(subdivided(cells, parent), child.radius)
+        return cells
 
     def _grid(
         self,
@@ -163,15 +146,12 @@ class _Problem:
         disk: FourierDisk,
         most: int,
     ) -> Candidates:
-        """The lowest losses of each image over the whole grid, by two matrix products.
-
-        One more than may be kept, so that a crowd is known for one.
-        """
+        """The `most` lowest losses of each image over the whole grid, by two matrix products."""
         slices = slice_volume(self.volume, rotations, disk)
         power = slices.abs().square()
         flat = torch.view_as_real(slices.contiguous()).flatten(1)
         images, ctf = self.images[:, : len(disk)], self.ctf[:, : len(disk)]
-        count = min(most + 1, len(rotations) * len(shifts))
+        count = min(most, len(rotations) * len(shifts))
 
         def on(rows: slice) -> tuple[Tensor, Tensor]:
             data = moved((images[rows] * ctf[rows])[:, None], -shifts, disk)
@@ -190,23 +170,20 @@ class _Problem:
             rotations[orientation.flatten()], shifts[shift.flatten()], image, values.flatten()
         )
 
-    def scored(self, cells: Candidates, radius: float) -> tuple[Candidates, int]:
-        """The same poses with their losses within `radius`, and what that cost."""
+    def scored(self, cells: Candidates, radius: float) -> Candidates:
+        """The same poses with their losses within `radius`."""
         disk = self.disk.prefix(radius)
         loss = pose_losses(
             self.volume, self.images, self.ctf, cells.rotations, cells.shifts_pixel, disk,
             cells.image,
         )  # fmt: skip
-        return cells.with_loss(loss), len(loss) * len(disk)
+        return cells.with_loss(loss)
 
-    def dive(self, cells: Candidates, levels: tuple[Level, ...]) -> tuple[Float[Tensor, " b"], int]:
+    def dive(self, cells: Candidates, levels: tuple[Level, ...]) -> Float[Tensor, " b"]:
         """Upper bound of each image's least full loss: the best child of the best child ..."""
-        cost = 0
         for parent, child in pairwise(levels):
-            cells, more = self.scored(subdivided(cells, parent), child.radius)
-            cells, cost = cells.best(len(self.images)), cost + more
-        cells, more = self.scored(cells, self.disk.radius)
-        return cells.loss, cost + more
+            cells = self.scored(subdivided(cells, parent), child.radius).best(len(self.images))
+        return self.scored(cells, self.disk.radius).loss
 
     def slack(self, level: Level, sigmas: float, rng: np.random.Generator) -> Float[Tensor, " b"]:
         """D + z sqrt(2 D) + P + z sqrt(2 P) - |x_high|^2 per image: cells are excluded whose

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
-from cryospin.explore.bounded_search import BoundedSearch, Found
+from cryospin.explore.bounded_search import BoundedSearch
 from cryospin.explore.candidates import Candidates
 from cryospin.explore.exploration import Exploration, ExplorerProgress
 from cryospin.fourier.disk import FourierDisk, moved
@@ -193,7 +193,7 @@ class _Run:
         radius: float,
         search: BoundedSearch,
         rng: np.random.Generator,
-    ) -> Found:
+    ) -> Candidates:
         disk, support_radius = self.particles.disk.prefix(radius), self.method.support_radius
         levels = search.levels(radius, support_radius, self.shift_range_pixel, disk.box)
         return search.run(
@@ -243,7 +243,7 @@ class _Run:
         disk = self.particles.disk.prefix(radius)
         volume = map_to_volume(state.density, disk.box, self.marched_radius)
         found = self.search(volume, rows, radius, method.march_search, rng)
-        kept, _ = found.candidates.capped(method.weighed, len(rows))
+        kept = found.capped(method.weighed, len(rows))
         weight = kept.weights(len(rows))[:, None]
         ctf = self.particles.ctf[rows][kept.image, : len(disk)]
         images = self.particles.coefficients[rows][kept.image, : len(disk)]
@@ -265,7 +265,7 @@ class _Run:
         volume = map_to_volume(density, self.particles.disk.box, self.marched_radius)
         rows, rng = torch.as_tensor(self.held_out), generator_for(self.seed, "score")
         found = self.search(volume, rows, radius, self.method.march_search, rng)
-        likelihood = -found.candidates.best(len(rows)).loss
+        likelihood = -found.best(len(rows)).loss
         return float(likelihood.mean()), float(likelihood.std() / len(rows) ** 0.5)
 
     def settled(
@@ -298,7 +298,7 @@ class _Run:
             batch = first // _BATCH
             rng = generator_for(self.seed, "everyone", number, batch)
             left = self.search(volume, rows, radius, self.method.search, rng)
-            found.append(replace(left.candidates.best(len(rows)), image=rows))
+            found.append(replace(left.best(len(rows)), image=rows))
             step(number * self.batches + batch + 1)
             journal.keep(partial(Candidates.joined, *found))
         best = Candidates.joined(*found)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields, replace
 
 import roma
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 
@@ -44,16 +44,16 @@ class Candidates:
         order = torch.argsort(self.loss, stable=True)
         return self.select(order[torch.argsort(self.image[order], stable=True)])
 
-    def capped(self, most: int, images: int) -> tuple[Candidates, Bool[Tensor, " b"]]:
-        """The `most` best of each of `images` images, and which images had more."""
+    def capped(self, most: int, images: int) -> Candidates:
+        """The `most` best of each of `images` images."""
         ranked = self.ranked()
         counts = torch.bincount(self.image, minlength=images)
         first = torch.cumsum(counts, dim=0) - counts
         rank = torch.arange(len(self)) - first[ranked.image]
-        return ranked.select(rank < most), counts > most
+        return ranked.select(rank < most)
 
     def best(self, images: int) -> Candidates:
-        return self.capped(1, images)[0]
+        return self.capped(1, images)
 
     def weights(self, images: int) -> Float[Tensor, " p"]:
         """Posterior weight of each among its image's: softmax of -loss."""

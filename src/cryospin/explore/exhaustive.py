@@ -232,7 +232,6 @@ class _Setting:
             self.particles.coefficients[rows][:, : len(disk)],
             self.particles.ctf[rows][:, : len(disk)],
             shifts,
-            torch.zeros(len(rows), 2),
             disk,
             ParityFold.of(disk),
             temperature,

@@ -20,8 +20,6 @@ Likelihood = Callable[
 ]
 """Negative log-likelihood of each pose (rotation, shift in pixels) of image `index[p]`."""
 
-COLLAPSED_SHARE = 0.95  # of the images; the other heads then hardly get a gradient
-
 
 class PoseHeads(nn.Module):
     """M separate fully connected networks from features to six numbers and a translation.
@@ -68,14 +66,10 @@ class PoseHeads(nn.Module):
 
 @dataclass(frozen=True)
 class Winners:
-    """The best candidate of each image.
-
-    loss: differentiable, through the winner alone. losses: of all candidates, without gradient.
-    """
+    """The best candidate of each image. loss: differentiable, through the winner alone."""
 
     loss: Float[Tensor, " b"]
     head: Int[Tensor, " b"]
-    losses: Float[Tensor, "b m"]
 
 
 def winner_takes_all(
@@ -92,7 +86,7 @@ def winner_takes_all(
     rows = torch.arange(images, device=device)
     if heads == 1:
         loss = likelihood(rotations[:, 0], shifts_pixel[:, 0], rows)
-        return Winners(loss, torch.zeros_like(rows), loss.detach()[:, None])
+        return Winners(loss, torch.zeros_like(rows))
     with torch.no_grad():
         index = torch.arange(images, device=device).repeat_interleave(heads)
         losses = likelihood(rotations.flatten(0, 1), shifts_pixel.flatten(0, 1), index)
@@ -103,14 +97,9 @@ def winner_takes_all(
         loss = likelihood(rotations[rows, head], shifts_pixel[rows, head], rows)
     else:
         loss = losses[rows, head]
-    return Winners(loss, head, losses)
+    return Winners(loss, head)
 
 
 def head_usage(head: Int[Tensor, " n"], heads: int) -> Float[Tensor, " m"]:
     """Share of the images each head won."""
     return torch.bincount(head, minlength=heads).float() / max(len(head), 1)
-
-
-def heads_collapsed(usage: Float[Tensor, " m"]) -> bool:
-    """Whether one of several heads wins nearly everything: then they are one head."""
-    return len(usage) > 1 and bool(usage.max() > COLLAPSED_SHARE)

@@ -16,7 +16,8 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
-from cryospin.explore.bounded_search import BoundedSearch, Found
+from cryospin.explore.bounded_search import BoundedSearch
+from cryospin.explore.candidates import Candidates
 from cryospin.explore.exploration import Exploration, ExplorerProgress
 from cryospin.explore.running_map import RunningMap
 from cryospin.journal.journal import UNRECORDED, Journal
@@ -90,7 +91,7 @@ class PairwiseStart:
         sums = run.marched(poses, lambda done: progress("first map", done, len(self.radii)))
         volume = run.map.volume(sums, self.last_radius)
         judged = run.searched(particles.select(held_out), volume, self.last_radius, "score")
-        likelihood = -judged.candidates.best(len(held_out)).loss
+        likelihood = -judged.best(len(held_out)).loss
         error = float(likelihood.std() / len(likelihood) ** 0.5)
         return Exploration(sums, self.last_radius, (float(likelihood.mean()),), error)
 
@@ -118,7 +119,7 @@ class _Run:
         for number, radius in enumerate(self.method.radii[:-1], 1):
             volume = self.map.volume(sums, radius)
             found = self.searched(self.particles, volume, radius, f"pass {number}")
-            best = found.candidates.best(len(self.particles))
+            best = found.best(len(self.particles))
             sums = self.sums(best.rotations, best.shifts_pixel, torch.ones(len(best)))
             tell(number)
         return sums
@@ -143,7 +144,7 @@ class _Run:
         volume: Complex[Tensor, "z y x"],
         radius: float,
         purpose: str,
-    ) -> Found:
+    ) -> Candidates:
         """Poses of images in the map, batch by batch."""
         search, support = self.method.search, self.method.support_radius
         disk = particles.disk.prefix(radius)

@@ -14,31 +14,28 @@ import numba
 import numpy as np
 import roma
 import torch
-from jaxtyping import Complex, Float, Int
+from jaxtyping import Complex, Float
 from torch import Tensor
 
 from cryospin.fourier.disk import FourierDisk, moved
 from cryospin.fourier.parity import ParityFold
 from cryospin.parallel import in_blocks
 from cryospin.rotations.grid import VIEW_HALF_TURNS, OrientationGrid
+from cryospin.types import PoseHypotheses
 
 _BLOCK = 48  # images whose products with all slices stay near the core that made them
 
 
 @dataclass(frozen=True)
 class GridPosterior:
-    """What the E-step of one batch leaves for the M-step and for bookkeeping.
+    """What the E-step of one batch leaves.
 
     numerator, denominator: sums over images, shifts and half-turns for each base slice.
-    best: index (half-turn, base orientation, shift) of each image's best hypothesis.
-    confidence: its posterior weight. evidence: log of the mean likelihood over the grid.
-    shift_weights: posterior of the shifts alone.
+    evidence: log of the mean likelihood over the grid, of each image.
     """
 
     numerator: Complex[Tensor, "g k"]
     denominator: Float[Tensor, "g k"]
-    best: tuple[Int[Tensor, " b"], Int[Tensor, " b"], Int[Tensor, " b"]]
-    confidence: Float[Tensor, " b"]
     evidence: Float[Tensor, " b"]
 
 
@@ -47,64 +44,39 @@ def grid_posterior(
     images: Complex[Tensor, "b k"],
     ctf: Float[Tensor, "b k"],
     shifts_pixel: Float[Tensor, "t 2"],
-    centres_pixel: Float[Tensor, "b 2"],
     disk: FourierDisk,
     fold: ParityFold,
     temperature: float,
 ) -> GridPosterior:
     """E-step of a batch over all (half-turn, g, t), and the sums its M-step needs.
 
-    Image i is searched at shifts `centres_pixel[i] + shifts_pixel`. Weights are
-    likelihood^(1/temperature), normalised per image.
+    Weights are likelihood^(1/temperature), normalised per image.
     """
     blocks = _Blocks.of(slices, fold)
 
     def on(rows: slice) -> tuple[Tensor, ...]:
-        scores, norms, data, power = blocks.scores(
-            images[rows], ctf[rows], shifts_pixel, centres_pixel[rows], disk
-        )
-        best = torch.empty(len(norms[0]), 3, dtype=torch.long)
-        confidence, evidence = torch.empty(2, len(best))
+        scores, norms, data, power = blocks.scores(images[rows], ctf[rows], shifts_pixel, disk)
+        share, evidence = torch.empty(2, len(norms[0]))
         _weigh(
             scores.numpy(),
             norms.numpy(),
             np.float32(1.0 / temperature),
-            best.numpy(),
-            confidence.numpy(),
+            share.numpy(),
             evidence.numpy(),
         )
-        per_shift = confidence.repeat_interleave(len(shifts_pixel))[:, None]
+        per_shift = share.repeat_interleave(len(shifts_pixel))[:, None]
         return (
             *(w.T @ (per_shift * x) for w, x in zip(scores.flatten(1, 2), data, strict=True)),
-            *(w.T @ (confidence[:, None] * p) for w, p in zip(norms, power, strict=True)),
-            best,
-            confidence,
+            *(w.T @ (share[:, None] * p) for w, p in zip(norms, power, strict=True)),
             evidence,
         )
 
     sums: list[Tensor] = []
-    found: list[tuple[Tensor, ...]] = []
-    for result in in_blocks(on, len(images), _BLOCK):
-        part, rest = result[:6], result[6:]
-        sums = [a + b for a, b in zip(sums, part, strict=True)] if sums else list(part)
-        found.append(rest)
-    best, confidence, evidence = (torch.cat(part) for part in zip(*found, strict=True))
-    half_turn, base, shift = best.unbind(dim=1)
-    return GridPosterior(
-        fold.unfold(*sums[:4]),
-        fold.unfold_even(*sums[4:]),
-        (half_turn, base, shift),
-        confidence,
-        evidence,
-    )
-
-
-@dataclass(frozen=True)
-class PoseHypotheses:
-    """The h best separate orientations of each image, best first, each at its best shift."""
-
-    rotations: Float[Tensor, "b h 3 3"]
-    shifts_pixel: Float[Tensor, "b h 2"]
+    found: list[Tensor] = []
+    for *part, evidence in in_blocks(on, len(images), _BLOCK):
+        sums = [a + b for a, b in zip(sums, part, strict=True)] if sums else part
+        found.append(evidence)
+    return GridPosterior(fold.unfold(*sums[:4]), fold.unfold_even(*sums[4:]), torch.cat(found))
 
 
 def best_hypotheses(
@@ -113,29 +85,25 @@ def best_hypotheses(
     images: Complex[Tensor, "b k"],
     ctf: Float[Tensor, "b k"],
     shifts_pixel: Float[Tensor, "t 2"],
-    centres_pixel: Float[Tensor, "b 2"],
     disk: FourierDisk,
     fold: ParityFold,
     hypotheses: int,
 ) -> PoseHypotheses:
-    """Peaks of the likelihood over the grid, at least 1.8 grid spacings apart."""
+    """The best separate orientations of each image, best first, each at its best shift: peaks of
+    the likelihood over the grid, at least 1.8 grid spacings apart."""
     quaternions = roma.rotmat_to_unitquat(VIEW_HALF_TURNS[:, None] @ grid.base).numpy()
     near = np.float32(np.cos(0.5 * np.radians(1.8 * grid.spacing_degrees)))
     blocks = _Blocks.of(slices, fold)
 
     def on(rows: slice) -> Tensor:
-        scores, norms, _, _ = blocks.scores(
-            images[rows], ctf[rows], shifts_pixel, centres_pixel[rows], disk
-        )
+        scores, norms, _, _ = blocks.scores(images[rows], ctf[rows], shifts_pixel, disk)
         found = np.empty((len(scores[0]), hypotheses, 3), dtype=np.int64)
         _peaks(scores.numpy(), norms.numpy(), quaternions, near, found)
         return torch.from_numpy(found)
 
     found = torch.cat(list(in_blocks(on, len(images), _BLOCK)))
     half_turn, base, shift = found.unbind(dim=-1)
-    return PoseHypotheses(
-        grid.rotations(half_turn, base), centres_pixel[:, None] + shifts_pixel[shift]
-    )
+    return PoseHypotheses(grid.rotations(half_turn, base), shifts_pixel[shift])
 
 
 @dataclass(frozen=True)
@@ -155,14 +123,13 @@ class _Blocks:
         images: Complex[Tensor, "b k"],
         ctf: Float[Tensor, "b k"],
         shifts_pixel: Float[Tensor, "t 2"],
-        centres_pixel: Float[Tensor, "b 2"],
         disk: FourierDisk,
     ) -> tuple[Tensor, Tensor, tuple[Tensor, ...], tuple[Tensor, ...]]:
         """Inner products per parity block: Re<C x s*, P> (4, b, t, g), <C^2, |P|^2> (2, b, g),
         and the image blocks they were made of."""
         batch, count, orientations = len(images), len(shifts_pixel), len(self.slices[0])
-        back = -(centres_pixel[:, None] + shifts_pixel)
-        data = self.fold.fold(moved((images * ctf)[:, None], back, disk).flatten(0, 1))
+        centred = moved((images * ctf)[:, None], -shifts_pixel, disk)
+        data = self.fold.fold(centred.flatten(0, 1))
         power = self.fold.fold_even(ctf.square())
         scores = torch.empty(4, batch * count, orientations)
         norms = torch.empty(2, batch, orientations)
@@ -195,13 +162,13 @@ def _exp(x):
 
 
 @_compiled
-def _weigh(scores, norms, inverse_temperature, best, confidence, evidence):
+def _weigh(scores, norms, inverse_temperature, share, evidence):
     """Turn block scores (4, b, t, g) into block weights relative to each image's best, and norms
     (2, b, g) into their sums over shifts, both in place.
 
     Blocks (ee, oo, oe, eo) combine into the log-likelihoods of the four half-turned
     orientations, those into posterior weights, and the weights back into blocks.
-    `confidence` is what normalises the weights: that of the best is 1.
+    `share` is what normalises the weights: that of the best is 1.
     """
     batch, count, orientations = scores.shape[1:]
     # e^-40 is nothing, yet far from denormal numbers, which are slow
@@ -209,7 +176,6 @@ def _weigh(scores, norms, inverse_temperature, best, confidence, evidence):
     for i in range(batch):
         even, odd = norms[0, i], norms[1, i]
         top = np.float32(-np.inf)
-        best_t = 0
         for t in range(count):
             a, b, c, d = scores[0, i, t], scores[1, i, t], scores[2, i, t], scores[3, i, t]
             local = np.float32(-np.inf)
@@ -222,14 +188,7 @@ def _weigh(scores, norms, inverse_temperature, best, confidence, evidence):
                 l3 = (ee - oo + oe - eo - mirrored) * inverse_temperature
                 a[g], b[g], c[g], d[g] = l0, l1, l2, l3
                 local = max(local, max(max(l0, l1), max(l2, l3)))
-            if local > top:
-                top = local
-                best_t = t
-        best_v, best_g = 0, 0
-        for v in range(4):
-            for g in range(orientations):
-                if scores[v, i, best_t, g] > scores[best_v, i, best_t, best_g]:
-                    best_v, best_g = v, g
+            top = max(top, local)
         even[:] = np.float32(0.0)
         odd[:] = np.float32(0.0)
         total = np.float64(0.0)
@@ -249,8 +208,7 @@ def _weigh(scores, norms, inverse_temperature, best, confidence, evidence):
                 even[g] += a[g]
                 odd[g] += b[g]
             total += row
-        best[i, 0], best[i, 1], best[i, 2] = best_v, best_g, best_t
-        confidence[i] = 1.0 / total
+        share[i] = 1.0 / total
         evidence[i] = top + np.log(total) - np.log(4.0 * count * orientations)
 
 

@@ -9,8 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cryospin.errors import CryospinError
-from cryospin.explore.heads import heads_collapsed
+from cryospin.errors import NOT_CONVERGED_CODE, CryospinError
 
 
 @dataclass(frozen=True)
@@ -33,11 +32,6 @@ class Snapshot:
     loss: float
     held_out_loss: float = float("nan")
 
-    @property
-    def collapsed(self) -> bool:
-        """Whether one of several heads wins nearly everything."""
-        return heads_collapsed(self.usage)
-
 
 Watch = Callable[[Snapshot], None]
 
@@ -45,7 +39,7 @@ Watch = Callable[[Snapshot], None]
 class NonFiniteLossError(CryospinError):
     """Training met a loss that is no number; `last` is the state after the last good epoch."""
 
-    exit_code = 4
+    exit_code = NOT_CONVERGED_CODE
 
     def __init__(self, stage: str, epoch: int, last: Snapshot | None):
         self.stage, self.epoch, self.last = stage, epoch, last

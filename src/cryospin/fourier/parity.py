@@ -16,11 +16,6 @@ from torch import Tensor
 
 from cryospin.fourier.disk import FourierDisk
 
-HALF_TURN_SIGNS = torch.tensor(
-    [[1, 1, 1, 1], [1, 1, -1, -1], [1, -1, -1, 1], [1, -1, 1, -1]], dtype=torch.float32
-)
-"""Sign of block (ee, oo, oe, eo) in the vector of each of `rotations.grid.VIEW_HALF_TURNS`."""
-
 
 @dataclass(frozen=True)
 class ParityFold:

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from cryospin.pairs.relations import CommonLines, Relations, true_common_lines, true_relations
+from cryospin.pairs.relations import CommonLines, true_common_lines
 from cryospin.particles.draws import generator_for
 from cryospin.rotations.sampling import random_rotations
 
@@ -24,22 +24,6 @@ def planted_common_lines(
     drawn = torch.as_tensor(rng.uniform(-np.pi, np.pi, (count, count)))
     angles = torch.where(_pairs(count, wrong, rng), drawn, lines.angles + jitter)
     return rotations, CommonLines(angles, lines.weights)
-
-
-def planted_relations(
-    count: int, wrong: float, noise: float, seed: int
-) -> tuple[Float[Tensor, "n 3 3"], Relations]:
-    """Random orientations and their S_ij: each element off by a normal deviate, and of a share
-    `wrong` of the pairs the block of two orientations drawn at random."""
-    rng = generator_for(seed, "planted relations")
-    rotations = random_rotations(count, rng).double()
-    true = true_relations(rotations)
-    first, second = (random_rotations(count * count, rng).double()[:, :2] for _ in range(2))
-    random = torch.einsum("nax,nbx->nab", first, second).view(count, count, 2, 2)
-    deviate = noise * torch.as_tensor(rng.normal(size=(count, count, 2, 2)))
-    blocks = torch.where(_pairs(count, wrong, rng)[..., None, None], random, true.blocks + deviate)
-    upper = (torch.arange(count)[:, None] < torch.arange(count))[..., None, None]
-    return rotations, Relations(torch.where(upper, blocks, blocks.transpose(0, 1).mT), true.weights)
 
 
 def _pairs(count: int, share: float, rng: np.random.Generator) -> Bool[Tensor, "n n"]:

@@ -51,16 +51,3 @@ def surprise(
     """
     near = logits + similarities(blocks, shape) / (2.0 * width**2)
     return logits.flatten(1).logsumexp(dim=1) - near.flatten(1).logsumexp(dim=1)
-
-
-def expected_blocks(
-    logits: Float[Tensor, "p t a b"], shape: PairNetworkShape
-) -> Float[Tensor, "p 2 2"]:
-    """The mean S under the network's probabilities: shorter the less it is sure."""
-    share = torch.softmax(logits.flatten(1), dim=1).view(logits.shape)
-    c, p = directions(shape)
-    half = shape.lines
-    tilted = torch.einsum("ptab,t->pab", share, shape.tilt_cosines)
-    return torch.einsum("pab,ax,by->pxy", share.sum(dim=1), c[:half], c) + torch.einsum(
-        "pab,ax,by->pxy", tilted, p[:half], p
-    )

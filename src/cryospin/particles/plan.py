@@ -34,7 +34,12 @@ def reconstruction_plan(particles: int, box: int, cores: int) -> ReconstructionP
     return ReconstructionPlan(
         4 * particles * box**2,
         int(_BASE_BYTES + _BYTES_PER_COEFFICIENT * 2 * work + volumes),
-        5 * 4 * box**3 + 500 * particles + 20_000_000,
+        output_bytes(particles, box),
         _BASE_SECONDS + _CORE_SECONDS_PER_COEFFICIENT * work / cores,
         cores,
     )
+
+
+def output_bytes(particles: int, box: int) -> int:
+    """Disk a run's output takes: five maps, the table, and change."""
+    return 5 * 4 * box**3 + 500 * particles + 20_000_000

@@ -15,14 +15,12 @@ from cryospin import __version__
 from cryospin.io.atomic import atomic_path
 from cryospin.io.formats import write_beside
 from cryospin.io.mrc import write_map
+from cryospin.io.run_folder import NOT_CONVERGED
 from cryospin.io.star import StarBlock, StarFile, write_star
 from cryospin.reconstruct.result import Result
 from cryospin.reconstruct.samples import REJECTED_SAMPLES, SAMPLES
 from cryospin.types import ParticleStack
 from cryospin.volumes.resolution import HalfMapResolution
-
-NOT_CONVERGED = "not_converged"
-"""Sub-folder for the maps of a run that failed: kept for inspection, not to be mistaken."""
 
 _FINISHED = ("result.json", "report.html", "map.mrc", "half1.mrc", "half2.mrc", "mask.mrc")
 _BESIDE = (
@@ -33,11 +31,6 @@ _BESIDE = (
     SAMPLES,
     REJECTED_SAMPLES,
 )
-
-
-def needed_bytes(stack: ParticleStack) -> int:
-    """Disk a run's output takes: five maps, the table, and change."""
-    return 5 * 4 * stack.box**3 + 500 * len(stack) + 20_000_000
 
 
 def clear_finished(directory: Path, *, keep_log: bool = False) -> None:

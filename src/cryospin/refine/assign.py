@@ -59,18 +59,16 @@ class GlobalAssignment:
         shifts = torch.cartesian_prod(axis, axis)
 
         def peaks(rows: Tensor) -> PoseHypotheses:
-            found = best_hypotheses(
+            return best_hypotheses(
                 grid,
                 slices,
                 particles.coefficients[rows, : len(disk)],
                 particles.ctf[rows, : len(disk)],
                 shifts,
-                torch.zeros(len(rows), 2),
                 disk,
                 fold,
                 self.hypotheses,
             )
-            return PoseHypotheses(found.rotations, found.shifts_pixel)
 
         return _best_of(peaks, self.polish, volume, particles, disk, operators, progress, journal)
 

@@ -17,11 +17,10 @@ import numpy as np
 
 from cryospin.errors import BadDataError
 from cryospin.io.mrc_header import check_complete, read_header
+from cryospin.io.run_folder import NOT_CONVERGED
 from cryospin.io.star import StarBlock, read_star
 from cryospin.report.unfinished import INTERRUPTED, result_from_log
 
-# where a run that failed keeps its maps, out of the way of scripts that look for map.mrc
-NOT_CONVERGED = "not_converged/"
 FSC_CURVES = {
     "corrected": "rlnFourierShellCorrelationCorrected",
     "masked": "rlnFourierShellCorrelationMaskedMaps",
@@ -85,7 +84,7 @@ def read_run(directory: Path) -> RunFiles:
     problems: list[str] = []
     result = read_result(directory)
     apart = (directory / NOT_CONVERGED).is_dir() and not (directory / "map.mrc").exists()
-    place = NOT_CONVERGED if apart else ""
+    place = f"{NOT_CONVERGED}/" if apart else ""
     maps = directory / place
 
     def optional(path: Path, read: Callable[[Path], Any]) -> Any:

@@ -62,18 +62,6 @@ class HartleyVolume(nn.Module):
         shells = fourier_shells(margin, oversampling).round().long().clamp_max(len(power) - 1)
         return cls(mantissa, 0.5 * power.log()[shells])
 
-    @classmethod
-    def of_volume(cls, volume: Complex[Tensor, "z y w"]) -> HartleyVolume:
-        """Exactly a given Fourier volume (as of `volumes.gridded.map_to_volume`).
-
-        Exponents are log |H|, so that mantissas are 1 or -1 and a step is relative.
-        """
-        hartley = fourier_to_hartley(volume)
-        size = hartley.abs()
-        floor = 1e-6 * size.max().clamp_min(1e-30)
-        exponent = size.clamp_min(floor).log()
-        return cls(hartley / exponent.exp(), exponent)
-
     def forward(self) -> Complex[Tensor, "z y w"]:
         return hartley_to_fourier(self.mantissa * self.exponent.exp())
 

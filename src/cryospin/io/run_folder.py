@@ -1,0 +1,4 @@
+"""Names in the folder of a run, for those who write it and those who read it."""
+
+NOT_CONVERGED = "not_converged"
+"""Where a run that failed keeps its maps, out of the way of scripts that look for map.mrc."""
