@@ -11,9 +11,9 @@ import sys
 import pytest
 import typer
 
-from cryospin import __version__
 from cryospin.cli import main as command_line
 from cryospin.errors import BadDataError, ResourceError, UsageError
+from cryospin.version import code_digest, full_version, installed_version
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -57,7 +57,8 @@ def test_help_answers_in_half_a_second() -> None:
 def test_version() -> None:
     result = run("--version")
     assert result.returncode == 0
-    assert result.stdout.strip() == f"cryospin {__version__}"
+    assert result.stdout.strip() == f"cryospin {full_version()}"
+    assert installed_version() in result.stdout and code_digest() in result.stdout
 
 
 @pytest.mark.parametrize("arguments", [("fly",), ("--fly",), ("report",)])

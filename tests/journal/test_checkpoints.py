@@ -17,7 +17,8 @@ from cryospin.journal import checkpoints as module
 from cryospin.journal.checkpoints import MANIFEST, Checkpoints, remove_checkpoints
 
 RUN: dict[str, Any] = {
-    "version": "1.0",
+    "code": "c0de",
+    "version": "1.0 (code c0de)",
     "particle table": "abc",
     "seed": 0,
     "max_shift_angstrom": None,
@@ -134,7 +135,11 @@ def test_a_folder_that_is_not_there_yet(tmp_path: Path) -> None:
         ({"seed": 1}, "--seed: 0, not 1\n  fix: --seed 0, or leave out --resume"),
         ({"max_shift_angstrom": 5.0}, "--max-shift: None, not 5.0\n  fix: leave out --max-shift"),
         ({"initial_map": "xyz"}, "--initial-map\n  fix: give the same file to --initial-map"),
-        ({"version": "1.1"}, "version of cryospin: 1.0, not 1.1\n  fix: leave out --resume"),
+        (
+            {"code": "beef", "version": "1.0 (code beef)"},
+            "version of cryospin: 1.0 (code c0de), not 1.0 (code beef)\n"
+            "  fix: go back to that version, or leave out --resume",
+        ),
         ({"particle table": "xyz"}, "particle table\n  fix: leave out --resume"),
         ({"symmetry": "C2"}, "--symmetry: None, not C2\n  fix: leave out --symmetry"),
     ],
@@ -144,6 +149,18 @@ def test_another_run_is_refused(folder: Folder, changed: dict[str, Any], said: s
         folder.resumed(RUN | changed)
     assert f"is of a run with another {said}" in str(refusal.value)
     assert folder.resumed().newest("half2") == "other"
+
+
+def test_the_same_code_under_another_version_goes_on(folder: Folder) -> None:
+    """A commit that changed no code, or an editable install repeated."""
+    assert folder.resumed(RUN | {"version": "1.1 (code c0de)"}).newest("half2") == "other"
+
+
+def test_a_run_of_the_time_before_codes_were_told_is_refused(tmp_path: Path) -> None:
+    before = {name: value for name, value in RUN.items() if name != "code"} | {"version": "0.1.0"}
+    Checkpoints.begun(tmp_path / "old", before)
+    with pytest.raises(UsageError, match=r"version of cryospin: 0.1.0, not 1.0 \(code c0de\)"):
+        Checkpoints.resumed(tmp_path / "old", RUN)
 
 
 def test_beginning_removes_an_earlier_runs_states_and_nothing_else(folder: Folder) -> None:

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from cryospin.errors import UsageError
+from cryospin.explore.exploration import Exploration
 from cryospin.journal.tree import is_finite, packed, unpacked
 from cryospin.reconstruct.refinement import RoundReport
 from cryospin.types import PoseHypotheses
@@ -85,8 +87,46 @@ def test_reading_makes_nothing_but_our_records(module: str, name: str) -> None:
     assert ours in data
     theirs = f'[\\"{module}\\", \\"{name}\\"'.encode()
     changed = data.replace(ours, theirs + b" " * (len(ours) - len(theirs)))
-    with pytest.raises(TypeError, match=f"{name} cannot be part of a checkpoint"):
+    with pytest.raises(
+        UsageError, match=f"{name} cannot be part of a checkpoint\n  fix: leave out"
+    ):
         unpacked(changed)
+
+
+def renamed(report: RoundReport, old: str, new: str) -> bytes:
+    """A state with it in which a field has another name of the same length."""
+    data = packed((report, "text"))
+    assert len(old) == len(new) and data.count(old.encode()) == 1
+    return data.replace(old.encode(), new.encode())
+
+
+def test_fields_are_recalled_by_name() -> None:
+    """Not by place: "radius" and "limit" of another version may be the other way round."""
+    report = RoundReport(radius=1.0, limit=2.0, median_turn_degrees=3.0)
+    data = packed(report)
+    there, here = b'\\"radius\\": 1.0, \\"limit\\": 2.0', b'\\"limit\\": 2.0, \\"radius\\": 1.0'
+    assert there in data
+    assert unpacked(data.replace(there, here)) == report
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("radius", "raduis"), ("limit", "bound"), ("median_turn_degrees", "x" * 19)]
+)
+def test_a_record_of_other_fields_is_refused(old: str, new: str) -> None:
+    with pytest.raises(UsageError) as refusal:
+        unpacked(renamed(RoundReport(1.0, 2.0, 3.0), old, new))
+    assert f"unknown in RoundReport: {new}\n  fix: leave out --resume" in str(refusal.value)
+
+
+def test_a_record_without_one_of_its_fields_is_refused() -> None:
+    """Also where that has a default today."""
+    sums = SliceSums(torch.zeros(1, 1, 1, dtype=torch.complex64), torch.zeros(1, 1, 1))
+    data = packed(Exploration(sums, 8.0, (1.0,), 0.5))
+    there = b', \\"starts_radius\\": 0.0'
+    assert there in data
+    # offsets of a file are counted
+    with pytest.raises(UsageError, match="missing in Exploration: starts_radius"):
+        unpacked(data.replace(there, b" " * len(there)))
 
 
 def test_values_that_are_none_are_told() -> None:

@@ -13,9 +13,9 @@ from pathlib import Path
 import torch
 from jinja2 import Environment
 
-from cryospin import __version__
 from cryospin.bench.tables import Table
 from cryospin.io.atomic import atomic_path
+from cryospin.version import full_version
 
 _TEMPLATE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{{ title }}</title>
@@ -82,7 +82,7 @@ def circumstances(device: str) -> list[str]:
     if device == "cuda" and torch.cuda.is_available():
         lines.append(f"Device: {torch.cuda.get_device_name()}")
     names = ", ".join(f"{name} {version(name)}" for name in ("torch", "numpy", "numba"))
-    lines.append(f"cryospin {__version__}, Python {platform.python_version()}, {names}.")
+    lines.append(f"cryospin {full_version()}, Python {platform.python_version()}, {names}.")
     return lines
 
 

@@ -18,7 +18,6 @@ from typing import Annotated
 
 import typer
 
-from cryospin import __version__
 from cryospin.errors import CryospinError, InterruptedRunError, ResourceError
 
 COMMANDS = (
@@ -46,7 +45,9 @@ RESOURCE_ERRNO = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.E
 
 def show_version(wanted: bool) -> bool:
     if wanted:
-        print(f"cryospin {__version__}")
+        from cryospin.version import full_version
+
+        print(f"cryospin {full_version()}")
         raise typer.Exit()
     return wanted
 

@@ -12,7 +12,7 @@ import json
 import os
 import threading
 from collections.abc import Callable
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +80,7 @@ class Checkpoints:
             return cls.begun(folder, run, tell)
         refuse_difference(folder, content["run"], run)
         parts = {
-            part: [StoredState(*state) for state in states]
+            part: [StoredState(**state) for state in states]
             for part, states in content["parts"].items()
         }
         checkpoints = cls(folder, run, tell, parts, content["number"])
@@ -118,7 +118,7 @@ class Checkpoints:
         content = {
             "run": self._run,
             "number": number,
-            "parts": {part: [astuple(state) for state in parts[part]] for part in parts},
+            "parts": {part: [asdict(state) for state in parts[part]] for part in parts},
         }
         manifest = self._folder / MANIFEST
         with atomic_path(manifest) as temporary:

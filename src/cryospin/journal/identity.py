@@ -7,15 +7,16 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from cryospin import __version__
 from cryospin.journal.settings import FILES, effective
 from cryospin.types import ParticleStack
+from cryospin.version import code_digest, full_version
 
 
 def identity(stack: ParticleStack, settings: dict[str, Any]) -> dict[str, Any]:
     """What two processes must share for one to go on where the other ended. JSON.
 
-    settings: as in result.json. Image files count by name, size and time of last change.
+    settings: as in result.json. Image files count by name, size and time of last change; the
+    program by its code, whatever version that has.
     """
     of_settings = {
         name: _file_hash(Path(value)) if name in FILES and value is not None else value
@@ -26,7 +27,8 @@ def identity(stack: ParticleStack, settings: dict[str, Any]) -> dict[str, Any]:
         status = file.stat()
         images.update(f"{file.name} {status.st_size} {status.st_mtime_ns}\n".encode())
     return {
-        "version": __version__,
+        "code": code_digest(),
+        "version": full_version(),
         "particle count": len(stack),
         "particle table": _table_hash(stack),
         "image files": images.hexdigest(),

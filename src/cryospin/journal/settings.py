@@ -12,7 +12,9 @@ from cryospin.errors import UsageError
 
 # how a run is computed, and where its input was found, change no result; what screening
 # decides follows from the input
-_WITHOUT_EFFECT = {"particles", "threads", "batch_size", "allow_bad", "screening"}
+# `version` is for people: `code` tells what it stands for, also where it is out of date
+_WITHOUT_EFFECT = {"version", "particles", "threads", "batch_size", "allow_bad", "screening"}
+START_OVER = "leave out --resume, which starts over"
 FILES = {"initial_map"}
 """Settings that name a file."""
 
@@ -31,18 +33,18 @@ def refuse_difference(folder: Path, before: dict[str, Any], now: dict[str, Any])
 
 def _difference(before: dict[str, Any], now: dict[str, Any]) -> tuple[str, str] | None:
     """What first differs, in words, and what to do about it; None where nothing does."""
-    over = "leave out --resume, which starts over"
-    for name in (*before, *(name for name in now if name not in before)):
+    for name in effective(now | before):
         old, new = before.get(name), now.get(name)
         if old == new:
             continue
-        if name == "version":
-            return f"version of cryospin: {old}, not {new}", over
+        if name == "code":
+            versions = f"{before.get('version')}, not {now.get('version')}"
+            return f"version of cryospin: {versions}", f"go back to that version, or {START_OVER}"
         if " " in name:
-            return name, over
+            return name, START_OVER
         option = "--" + name.removesuffix("_angstrom").replace("_", "-")
         if name in FILES:
-            return option, f"give the same file to {option}, or {over}"
+            return option, f"give the same file to {option}, or {START_OVER}"
         again = f"leave out {option}" if old is None else f"{option} {old}"
-        return f"{option}: {old}, not {new}", f"{again}, or {over}"
+        return f"{option}: {old}, not {new}", f"{again}, or {START_OVER}"
     return None

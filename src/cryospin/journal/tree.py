@@ -7,6 +7,7 @@ Reading it runs no code: a record is made only of a dataclass of this package.
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from importlib import import_module
 from typing import Any
@@ -15,6 +16,9 @@ import numpy as np
 import safetensors.numpy
 import torch
 from torch import Tensor
+
+from cryospin.errors import UsageError
+from cryospin.journal.settings import START_OVER
 
 Tree = Any
 """None, bool, int, float, str, tensor, array, or a tuple, list, dict or dataclass of such."""
@@ -30,7 +34,12 @@ def packed(tree: Tree) -> bytes:
 
 
 def unpacked(data: bytes) -> Tree:
-    """The inverse of `packed`; tensors are on the CPU, in memory of their own."""
+    """The inverse of `packed`; tensors are on the CPU, in memory of their own.
+
+    Raises
+    ------
+    UsageError: a record is none of this package, or had other fields when it was kept.
+    """
     # a file begins with the length of its header
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     arrays = safetensors.numpy.load(data)
@@ -71,7 +80,7 @@ def _described(tree: Tree, arrays: dict[str, np.ndarray]) -> Any:
         return {"dict": pairs}
     kind = type(tree)
     if is_dataclass(tree) and kind.__module__.split(".")[0] == _PACKAGE:
-        values = [_described(getattr(tree, field.name), arrays) for field in fields(tree)]
+        values = {f.name: _described(getattr(tree, f.name), arrays) for f in fields(tree)}
         return {"record": [kind.__module__, kind.__qualname__, values]}
     raise TypeError(f"a {kind.__name__} cannot be part of a checkpoint")
 
@@ -96,15 +105,29 @@ def _made(described: Any, arrays: dict[str, np.ndarray]) -> Tree:
         return {key: _made(value, arrays) for key, value in content}
     if kind == "record":
         module, name, values = content
-        return _record(module, name)(*(_made(value, arrays) for value in values))
+        kind = _record(module, name)
+        _check_fields(kind, values)
+        return kind(**{field: _made(value, arrays) for field, value in values.items()})
     items = [_made(item, arrays) for item in content]
     return tuple(items) if kind == "tuple" else items
 
 
 def _record(module: str, name: str) -> type:
-    """A dataclass of this package. Raises TypeError for anything else."""
+    """A dataclass of this package. Raises UsageError for anything else."""
     if module.split(".")[0] == _PACKAGE:
-        found = getattr(import_module(module), name, None)
-        if isinstance(found, type) and is_dataclass(found):
-            return found
-    raise TypeError(f"{module}.{name} cannot be part of a checkpoint")
+        with suppress(ModuleNotFoundError):
+            found = getattr(import_module(module), name, None)
+            if isinstance(found, type) and is_dataclass(found):
+                return found
+    raise UsageError(f"{module}.{name} cannot be part of a checkpoint\n  fix: {START_OVER}")
+
+
+def _check_fields(kind: Any, values: dict[str, Any]) -> None:
+    """Raise UsageError where a record was kept with other fields than it has now."""
+    known = {field.name for field in fields(kind)}
+    for word, names in (("unknown", values.keys() - known), ("missing", known - values.keys())):
+        if names:
+            raise UsageError(
+                f"a checkpoint of another version of cryospin: {word} in {kind.__name__}: "
+                f"{', '.join(sorted(names))}\n  fix: {START_OVER}"
+            )

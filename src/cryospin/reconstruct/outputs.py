@@ -11,7 +11,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from cryospin import __version__
 from cryospin.io.atomic import atomic_path
 from cryospin.io.formats import write_beside
 from cryospin.io.mrc import write_map
@@ -20,6 +19,7 @@ from cryospin.io.star import StarBlock, StarFile, write_star
 from cryospin.reconstruct.result import Result
 from cryospin.reconstruct.samples import REJECTED_SAMPLES, SAMPLES
 from cryospin.types import ParticleStack
+from cryospin.version import checked_out_commit, code_digest, installed_version
 from cryospin.volumes.resolution import HalfMapResolution
 
 _FINISHED = ("result.json", "report.html", "map.mrc", "half1.mrc", "half2.mrc", "mask.mrc")
@@ -79,7 +79,9 @@ def summary(
     converged = result.verdict.converged
     return {
         "program": "cryospin",
-        "version": __version__,
+        "version": installed_version(),
+        "code": code_digest(),
+        "commit": checked_out_commit(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "verdict": result.verdict.word,
         "reasons": list(result.verdict.reasons),

@@ -12,7 +12,6 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from cryospin import __version__
 from cryospin.io.atomic import atomic_path
 from cryospin.report import figures
 from cryospin.report.inputs import RunFiles, read_run
@@ -32,6 +31,7 @@ from cryospin.report.words import (
     seconds_in_words,
     verdict_in_words,
 )
+from cryospin.version import installed_version
 
 # in the order they build on one another
 SCRIPTS = ("isosurface.js", "viewer.js", "panels.js")
@@ -78,7 +78,7 @@ def content_of(run: RunFiles) -> dict[str, Any]:
     return {
         "name": run.directory.resolve().name,
         "date": str(result.get("date", ""))[:16].replace("T", " "),
-        "version": result.get("version", __version__),
+        "version": result.get("version") or installed_version(),
         "style": texts("page.css"),
         "verdict": verdict_in_words(result),
         "reasons": result.get("reasons", []),
