@@ -139,6 +139,16 @@ def more_columns(n: int) -> dict[str, np.ndarray]:
     )
 
 
+def test_half_sets_that_are_not_two(tmp_path: Path) -> None:
+    columns = full()
+    columns["alignments3D/split"][2] = 2
+    stack = read_cryosparc(table(tmp_path / "x.cs", columns))
+    error = stack.unread["half-sets"]
+    assert stack.half_set is None
+    assert (error.row, error.column) == (3, "alignments3D/split")
+    assert "2 is no half-set" in error.problem
+
+
 def test_columns_of_another_type_are_no_poses(tmp_path: Path) -> None:
     columns = full() | {"alignments3D/pose": np.full(4, b"text")}
     stack = read_cryosparc(table(tmp_path / "x.cs", columns))

@@ -568,3 +568,17 @@ def test_images_are_found_from_where_a_link_leads(tmp_path: Path, linked: str) -
     # what is found from the path as it was given comes first
     table(elsewhere, stacks=("b",))
     assert read_particles(given).files[1] == elsewhere / "b.mrcs" or linked.startswith("folder")
+
+
+@pytest.mark.parametrize("token", NO_NUMBERS)
+@pytest.mark.parametrize(
+    "column",
+    ["rlnCtfDataAreCtfPremultiplied", "rlnCtfDataArePhaseFlipped", "rlnImageDimensionality"],
+)
+def test_a_flag_that_is_no_number_says_nothing(tmp_path: Path, column: str, token: str) -> None:
+    """As merged tables have it where one of them lacks the column."""
+    text = RELION_31.replace("_rlnMtfFileName", f"_{column}")
+    path = table(tmp_path, text.replace("8 mtf.star\n1", "8 0\n1").replace("mtf.star", token))
+    stack = read_particles(path)
+    error = stack.unread["flags of the images"]
+    assert (error.row, error.column) == (2, column)

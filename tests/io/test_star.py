@@ -238,6 +238,7 @@ def test_a_ragged_row_that_looks_like_a_name(
     [
         lambda text: text.replace("\n", "\r\n"),
         lambda text: text.replace("\n", "\r"),
+        lambda text: text.replace("data_", "DATA_").replace("loop_", "Loop_"),
         lambda text: text.replace("\n", "\n\n"),
         lambda text: text.replace("\n", " # note\n"),
         lambda text: text.replace("\n", "\n# data_b\n"),

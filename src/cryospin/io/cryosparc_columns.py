@@ -183,8 +183,14 @@ class CryosparcColumns:
         for group in ("alignments3D", "alignments3D_multi"):
             if f"{group}/split" in self:
                 split = self.known_numbers(f"{group}/split", (), "half-sets", unread)
-                known = np.isin(split, (0, 1)).all() and (split != split[0]).any()
-                return split.astype(np.int64) + 1 if known else None
+                strange = np.flatnonzero(~np.isin(split, (0, 1)))
+                if len(strange):
+                    row = int(strange[0])
+                    problem = f"{split[row]:g} is no half-set ({len(strange)} such rows)"
+                    error = self.refuse(problem, f"{group}/split", "a half-set is 0 or 1", row)
+                    unread.setdefault("half-sets", error)
+                    return None
+                return split.astype(np.int64) + 1 if (split != split[0]).any() else None
         return None
 
     def poses(self, pixel_size_angstrom: float, unread: Unread) -> Poses | None:

@@ -106,7 +106,7 @@ def poses_of(stack: ParticleStack) -> Poses:
         "the table has no orientations",
         file=stack.source,
         column="rlnAngleRot",
-        fix="give a table with rlnAngleRot, rlnAngleTilt and rlnAnglePsi",
+        fix="give a table with rlnAngleRot, rlnAngleTilt, rlnAnglePsi (.cs: alignments3D/pose)",
     )
 
 

@@ -70,7 +70,8 @@ def read_particles(path: Path | str) -> ParticleStack:
     star = read_star(path)
     name = _particle_block(star, path)
     columns = RelionColumns(path, star.blocks[name], star.blocks.get("optics"))
-    columns.refuse_what_is_not_modelled()
+    unread: Unread = {}
+    columns.refuse_what_is_not_modelled(unread)
     names = columns.text("rlnImageName")
     assert names is not None
     files, file_index, slice_index, uids = _image_locations(names, path)
@@ -78,7 +79,6 @@ def read_particles(path: Path | str) -> ParticleStack:
     optics, optics_group = columns.optics_groups()
     pixel_size = one_pixel_size(optics, optics_group, path, "rlnImagePixelSize")
     box, micrographs = columns.box(files), columns.text("rlnMicrographName")
-    unread: Unread = {}
     return ParticleStack(
         source=path,
         table=RelionTable(path, star, name, row_of),

@@ -49,14 +49,18 @@ class RelionColumns:
     particles: StarBlock
     optics: StarBlock | None
 
-    def refuse_what_is_not_modelled(self) -> None:
+    def refuse_what_is_not_modelled(self, unread: Unread) -> None:
+        """Raises BadDataError for images that are not what the forward model says they are.
+
+        A flag that is no number says nothing, as one that is not there.
+        """
         if "rlnTomoName" in self.particles.table:
             # RELION 5's pseudo-subtomograms may be stacks of 2D images, one stack a particle
             fix = "give a table of single-particle images"
             problem = "these particles are of tomograms (tilt series)"
             raise BadDataError(problem, file=self.path, column="rlnTomoName", fix=fix)
         for name, (value, problem, instead) in _NOT_MODELLED.items():
-            values = self.numbers(name)
+            values = self.known_numbers(name, "flags of the images", unread)
             found = np.flatnonzero(values == value) if values is not None else np.empty(0, int)
             if len(found):
                 row = int(found[0]) + 1

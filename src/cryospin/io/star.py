@@ -166,10 +166,11 @@ def read_star(path: Path | str) -> StarFile:
         if not tokens:
             continue
         first = tokens[0]
-        # a one-token line: in a wider table `data_1/movie.mrc` is a value
-        if first.startswith("data_") and len(tokens) == 1:
+        # keywords stand alone, in any case: in a wider table `data_1/movie.mrc` is a value
+        keyword = first[:5].lower() if len(tokens) == 1 else ""
+        if keyword == "data_":
             reader.begin_block(first[5:], number)
-        elif first == "loop_" and len(tokens) == 1:
+        elif keyword == first.lower() == "loop_":
             reader.begin_table(number)
         elif first.startswith("_") and reader.is_name(tokens):
             reader.read_name(tokens, number)

@@ -117,7 +117,7 @@ def unread_in_words(stack: ParticleStack) -> list[str]:
     return [
         f"not all {what} can be read: column {error.column}"
         + (f", row {error.row}" if error.row is not None else "")
-        + f": {error.problem}; nothing here needs them, and the table keeps them"
+        + f": {error.problem}; they are not needed here, and the table keeps them"
         for what, error in stack.unread.items()
     ]
 
