@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
 import numba
 import pytest
 
-from cryospin.parallel import in_blocks, together
+from cryospin.parallel import in_blocks, in_image_blocks, together
 
 
 def test_together_returns_results_in_order_and_restores_numba() -> None:
@@ -27,3 +30,31 @@ def test_together_passes_a_failure_on() -> None:
 
 def test_blocks_come_in_order() -> None:
     assert list(in_blocks(lambda rows: (rows.start, rows.stop), 5, 2)) == [(0, 2), (2, 4), (4, 5)]
+
+
+@pytest.mark.parametrize("threads", [1, 2, 64])
+@pytest.mark.parametrize("box", [64, 1024, 2048, 8192])
+def test_images_in_work_are_bounded_by_their_bytes(
+    monkeypatch: pytest.MonkeyPatch, box: int, threads: int
+) -> None:
+    monkeypatch.setattr(numba, "get_num_threads", lambda: threads)
+    lock, now, most = threading.Lock(), [0], [0]
+
+    def work(rows: slice) -> int:
+        with lock:
+            now[0] += rows.stop - rows.start
+            most[0] = max(most[0], now[0])
+        time.sleep(0.002)
+        with lock:
+            now[0] -= rows.stop - rows.start
+        return rows.stop - rows.start
+
+    count = 40 * max(1, 2**22 // (4 * box**2))
+    assert sum(in_image_blocks(work, count, box)) == count
+    # one image is in work whatever its size
+    assert most[0] * 4 * box**2 <= max(2**26, 4 * box**2)
+
+
+def test_blocks_of_images_have_no_more_than_asked() -> None:
+    sizes = list(in_image_blocks(lambda rows: rows.stop - rows.start, 250, 16, most=100))
+    assert sizes == [100, 100, 50]

@@ -1,5 +1,10 @@
 """Ab-initio single-particle cryo-EM reconstruction."""
 
+from cryospin.caches import provide_cache_folders
+
+# before any module imports numba or matplotlib
+provide_cache_folders()
+
 
 def __getattr__(name: str) -> str:
     """`__version__`, looked up when it is asked for: the metadata takes long to import."""

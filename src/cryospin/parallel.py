@@ -18,6 +18,8 @@ import numba
 import torch
 
 _Result = TypeVar("_Result")
+_BLOCK_BYTES = 2**22  # of images in a block
+_IMAGE_BYTES = 2**26  # of images in all blocks at once; working on them takes up to 8 times this
 
 
 @contextmanager
@@ -41,10 +43,10 @@ def in_blocks(
     """`work(rows)` for each block of `count` rows, in order.
 
     `threads` defaults to what numba may use; at most `waiting` blocks (two per thread) are
-    in work or in memory. `work` must not start threads of its own.
+    in work or in memory, on however many threads. `work` must not start threads of its own.
     """
     threads = numba.get_num_threads() if threads is None else threads
-    waiting = 2 * threads if waiting is None else waiting
+    waiting = 2 * threads if waiting is None else min(waiting, 2 * threads)
     pending: deque[Future[_Result]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         for start in range(0, count, block):
@@ -53,6 +55,26 @@ def in_blocks(
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
+
+
+def in_image_blocks(
+    work: Callable[[slice], _Result],
+    count: int,
+    box: int,
+    most: int | None = None,
+    at_once: int | None = None,
+) -> Iterator[_Result]:
+    """`in_blocks` over images of `box` pixels, sized by their bytes: 4 MB, 64 MB in work at once.
+
+    So a pass over large images takes no more memory than one over small ones, nor one on 64
+    threads more than one on 16. A block has at most `most` images, all blocks about `at_once`.
+    """
+    image_bytes = 4 * box**2
+    block = max(1, _BLOCK_BYTES // image_bytes)
+    block = block if most is None else min(block, most)
+    waiting = _IMAGE_BYTES // (block * image_bytes)
+    waiting = waiting if at_once is None else min(waiting, at_once // block)
+    return in_blocks(work, count, block, waiting=max(1, waiting))
 
 
 def together(jobs: Sequence[Callable[[], _Result]]) -> list[_Result]:

@@ -87,6 +87,7 @@ def test_every_command_explains_itself() -> None:
         (MemoryError(), 5),
         (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), 5),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory"), 5),
+        (RuntimeError("cannot cache function 'f': no locator available for file 'a.py'"), 5),
         (KeyboardInterrupt(), 130),
     ],
 )
@@ -94,6 +95,14 @@ def test_failures_become_exit_codes(
     monkeypatch: pytest.MonkeyPatch, failure: BaseException | None, code: int
 ) -> None:
     assert exit_code_of(monkeypatch, failure) == code
+
+
+def test_no_folder_for_compiled_code_names_the_variable(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failure = RuntimeError("cannot cache function 'f': no locator available for file 'a.py'")
+    exit_code_of(monkeypatch, failure)
+    assert "NUMBA_CACHE_DIR" in capsys.readouterr().err
 
 
 def test_messages_name_the_place_and_the_fix(

@@ -42,6 +42,11 @@ COMMANDS = (
 # what the operating system says when the user's disk or rights are at fault, not the program
 RESOURCE_ERRNO = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EFBIG}
 
+NO_CACHE = (
+    "no folder can be written for compiled code, neither beside the program nor in the home or"
+    " temporary folder. Set NUMBA_CACHE_DIR to a folder of yours that can be written"
+)
+
 
 def show_version(wanted: bool) -> bool:
     if wanted:
@@ -97,6 +102,11 @@ def is_out_of_resources(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
 
 
+def is_without_cache(error: BaseException) -> bool:
+    """numba found no folder for its compiled code (a RuntimeError, told by its words)."""
+    return isinstance(error, RuntimeError) and "cannot cache function" in str(error)
+
+
 def complain(message: str) -> None:
     typer.secho(message, fg=typer.colors.RED, err=True)
 
@@ -119,6 +129,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             complain("interrupted")
         raise
     except (MemoryError, OSError, RuntimeError) as error:
+        if is_without_cache(error):
+            complain(f"error: {NO_CACHE}")
+            sys.exit(ResourceError.exit_code)
         if not is_out_of_resources(error):
             raise
         complain(f"error: out of resources: {error or 'memory exhausted'}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 
@@ -9,10 +10,19 @@ from cryospin.errors import UsageError
 
 
 def available_cores() -> int:
-    """Cores this process may run on (a container's or a scheduler's share, not the machine)."""
+    """Cores this process may use: what a scheduler pins it to and a container's quota leave.
+
+    Python's and the libraries' own counts know of pinning only; more threads than the quota
+    are stopped together, each time it is used up.
+    """
+    from cryospin.control_groups import cpu_quota
+
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        cores = len(os.sched_getaffinity(0))
+    else:
+        cores = os.cpu_count() or 1
+    quota = cpu_quota()
+    return cores if quota is None else max(1, min(cores, math.ceil(quota)))
 
 
 def configure_threads(threads: int | None = None) -> int:

@@ -55,6 +55,16 @@ class FourierDisk:
     def shell(self) -> np.ndarray:
         return np.rint(self.magnitude).astype(np.int32)
 
+    @cached_property
+    def places(self) -> np.ndarray:
+        """Of each coefficient in the flattened half spectrum (d, d/2 + 1) of `rfft2`."""
+        return (self.ky % self.box).astype(np.int64) * (self.box // 2 + 1) + self.kx
+
+    @cached_property
+    def centring(self) -> np.ndarray:
+        """(-1)^(kx + ky): what moving the origin by half a box does."""
+        return (1 - 2 * ((self.kx + self.ky) % 2)).astype(np.float32)
+
     def length_within(self, radius: float) -> int:
         """How many leading coefficients lie within `radius`."""
         return int(np.searchsorted(self.magnitude, radius + 1e-9, side="right"))
@@ -74,13 +84,12 @@ def images_to_coefficients(
 
     The phase origin is the box centre, pixel d // 2.
     """
-    box = images.shape[-1]
-    spectrum = torch.fft.rfft2(images, norm="ortho")
-    rows = torch.as_tensor(disk.ky % box, dtype=torch.long, device=images.device)
-    columns = torch.as_tensor(disk.kx, dtype=torch.long, device=images.device)
-    # moving the origin by half a box is a sign (-1)^(kx + ky)
-    sign = torch.as_tensor(1.0 - 2.0 * ((disk.kx + disk.ky) % 2), dtype=images.dtype)
-    return spectrum[..., rows, columns] * sign.to(images.device)
+    if images.shape[-1] != disk.box:
+        raise ValueError(f"images of {images.shape[-1]} pixels on the disk of a box of {disk.box}")
+    spectrum = torch.fft.rfft2(images, norm="ortho").flatten(-2)
+    places = torch.as_tensor(disk.places, device=images.device)
+    sign = torch.as_tensor(disk.centring).to(images)
+    return spectrum[..., places] * sign
 
 
 def coefficients_to_images(

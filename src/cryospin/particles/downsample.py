@@ -14,10 +14,8 @@ from cryospin.io.atomic import check_output_directory
 from cryospin.io.image_files import image_uid
 from cryospin.io.mrc import StackWriter, read_images
 from cryospin.io.relion import write_new_particles
-from cryospin.parallel import in_blocks
+from cryospin.parallel import in_image_blocks
 from cryospin.types import ParticleStack
-
-_BLOCK_BYTES = 2**24
 
 
 def downsample(
@@ -53,9 +51,8 @@ def downsample(
         return resized(read_images(stack, index).numpy(), box, dimensions=2)
 
     path, done = directory / "particles.mrcs", 0
-    block = max(1, _BLOCK_BYTES // (4 * stack.box**2))
     with StackWriter(path, box, stack.pixel_size_angstrom * scale, len(stack)) as writer:
-        for images in in_blocks(cropped, len(stack), block):
+        for images in in_image_blocks(cropped, len(stack), stack.box):
             writer.append(images)
             done += len(images)
             progress(done, len(stack))

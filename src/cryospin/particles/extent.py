@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from cryospin.io.mrc import read_images
+from cryospin.parallel import in_image_blocks
 from cryospin.particles.draws import particle_keys
 from cryospin.particles.prepare import normalise_background, radius_grid
 from cryospin.types import ParticleStack
@@ -27,12 +30,14 @@ def particle_radius_pixel(stack: ParticleStack, seed: int) -> float:
     ring = radius.round().long().reshape(-1)
     keys = particle_keys(seed, stack.uids, "extent")
     chosen = np.sort(np.argsort(keys, kind="stable")[:_SAMPLE])
+
+    def squares(rows: slice) -> Float[Tensor, "d d"]:
+        images = normalise_background(read_images(stack, chosen[rows]), background)
+        return images.double().square().sum(dim=0)
+
     power = torch.zeros(box, box, dtype=torch.float64)
-    for first in range(0, len(chosen), _BATCH):
-        images = normalise_background(
-            read_images(stack, chosen[first : first + _BATCH]), background
-        )
-        power += images.double().square().sum(dim=0)
+    for part in in_image_blocks(squares, len(chosen), box, _BATCH):
+        power += part
     total = torch.bincount(ring, weights=power.reshape(-1))
     profile = (total / torch.bincount(ring) / len(chosen))[: box // 2 - _RIM_PIXEL] - 1.0
     # rings near the centre are few pixels: the maximum is taken over averages of three

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cryospin.io.mrc import read_images
-from cryospin.parallel import in_blocks, single_threaded_torch
+from cryospin.parallel import in_image_blocks, single_threaded_torch
 from cryospin.particles.prepare import radius_grid
 from cryospin.particles.ring_sums import BlockRings, RingSampler, RingSums
 from cryospin.types import ParticleStack
@@ -28,7 +28,6 @@ OVER_BRIGHT = "a pixel far outside its image"
 DUPLICATE = "the same pixels as an earlier image"
 REASONS = (NOT_FINITE, CONSTANT, OVER_BRIGHT, DUPLICATE)
 
-_BLOCK_BYTES = 2**23
 _RIM_PIXEL = 4
 # of the image's own deviation: noise reaches 6 in 10^9 pixels
 _BRIGHT_SIGMAS = 15.0
@@ -70,7 +69,7 @@ class _Block:
     background_mean: np.ndarray
     background_deviation: np.ndarray
     extreme: np.ndarray
-    digests: list[tuple[float, ...]]
+    digests: np.ndarray
     rings: BlockRings | None
 
 
@@ -95,44 +94,40 @@ def audit_images(
     BadDataError: a stack that went missing or was cut since its header was read.
     """
     order = np.lexsort((stack.slice_index, stack.file_index))
-    block = max(1, _BLOCK_BYTES // (4 * stack.box**2))
     sampler = RingSampler.of(stack, seed)
-    outside = (radius_grid(stack.box) > 0.5 * stack.box - _RIM_PIXEL).float().flatten()
+    weights = _moment_weights(stack.box)
 
     def look(rows: slice) -> _Block:
-        return _look_at(stack, order[rows], outside, sampler)
+        return _look_at(stack, order[rows], weights, sampler)
 
-    blocks: list[_Block] = []
+    columns = _Columns(len(stack))
     sums = sampler.empty()
     done = 0
     with single_threaded_torch():
-        for seen in in_blocks(look, len(stack), block):
+        for seen in in_image_blocks(look, len(stack), stack.box):
             if seen.rings is not None:
                 sums.add(seen.rings)
-            blocks.append(seen)
+            columns.add(seen)
             done += len(seen.index)
             progress(done, len(stack))
-    return _gathered(blocks, len(stack), sums.finished())
+    return columns.judged(sums.finished())
 
 
 def _look_at(
-    stack: ParticleStack, index: np.ndarray, outside: Float[Tensor, " p"], sampler: RingSampler
+    stack: ParticleStack, index: np.ndarray, weights: Float[Tensor, "p 2"], sampler: RingSampler
 ) -> _Block:
-    """`outside`: 1 for the background's pixels, else 0."""
     images = read_images(stack, index)
     flat = images.flatten(1)
     # NaN and infinity show in the sums; products with two columns are read at memory's speed
-    mean, rim_mean, deviation, rim_deviation = _moments(flat, outside)
+    mean, rim_mean, deviation, rim_deviation = _moments(flat, weights)
     finite = torch.isfinite(deviation) & torch.isfinite(mean)
     pixels = flat.numpy()
     low, high = (torch.from_numpy(edge(axis=1)) for edge in (pixels.min, pixels.max))
     varied = high > low
     extreme = torch.maximum(high - mean, mean - low) / deviation.clamp_min(1e-30)
     # the checksum alone has twins among 10^5 images; with these sums it has not
-    numbers = torch.stack([mean, deviation, low, high], dim=1).tolist()
-    digests = [
-        (float(zlib.crc32(image.data)), *row) for image, row in zip(pixels, numbers, strict=True)
-    ]
+    checksums = torch.tensor([zlib.crc32(image.data) for image in pixels], dtype=torch.float64)
+    digests = torch.stack([checksums, mean, deviation, low, high], dim=1).numpy()
     chosen = torch.as_tensor(sampler.is_sampled[index]) & finite & varied
     rings = None
     if chosen.any():
@@ -152,11 +147,16 @@ def _look_at(
     )
 
 
+def _moment_weights(box: int) -> Float[Tensor, "p 2"]:
+    """Columns whose products with an image are the means of all pixels and of the background's."""
+    outside = (radius_grid(box) > 0.5 * box - _RIM_PIXEL).float().flatten()
+    return torch.stack([torch.full_like(outside, 1 / len(outside)), outside / outside.sum()], 1)
+
+
 def _moments(
-    flat: Float[Tensor, "b p"], outside: Float[Tensor, " p"]
+    flat: Float[Tensor, "b p"], weights: Float[Tensor, "p 2"]
 ) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"], Float[Tensor, " b"], Float[Tensor, " b"]]:
-    """Means of all pixels and of those outside, and their deviations."""
-    weights = torch.stack([torch.full_like(outside, 1 / len(outside)), outside / outside.sum()], 1)
+    """Means of all pixels and of the background's, and their deviations."""
     # squares about a value near the mean, or an offset of 10^4 would leave no digits
     near = flat[:, :1]
     centred = flat - near
@@ -167,33 +167,45 @@ def _moments(
     return mean + near[:, 0], rim_mean + near[:, 0], deviation, rim_deviation
 
 
-def _gathered(blocks: list[_Block], count: int, rings: RingSums) -> ImageAudit:
-    index = np.concatenate([block.index for block in blocks])
+class _Columns:
+    """What was seen of each image, at the image's place in the table."""
 
-    def column(name: str) -> np.ndarray:
-        values = np.concatenate([getattr(block, name) for block in blocks])
-        result = np.empty(count, dtype=values.dtype)
-        result[index] = values
-        return result
+    def __init__(self, count: int):
+        # made once: small arrays kept from every block would leave the heap full of holes that
+        # the next block's images do not fit into
+        self._finite = np.empty(count, dtype=bool)
+        self._constant = np.empty(count, dtype=bool)
+        self._background_mean = np.empty(count, dtype=np.float32)
+        self._background_deviation = np.empty(count, dtype=np.float32)
+        self._extreme = np.empty(count, dtype=np.float32)
+        self._digests = np.empty((count, 5))
 
-    finite, constant, extreme = column("finite"), column("constant"), column("extreme")
-    sound = finite & ~constant
-    bright = sound & _far_out(extreme, sound)
-    digests = dict(zip(index.tolist(), (d for b in blocks for d in b.digests), strict=True))
-    original_of = _duplicates(digests, np.flatnonzero(sound & ~bright))
-    return ImageAudit(
-        bad={
-            NOT_FINITE: np.flatnonzero(~finite),
-            CONSTANT: np.flatnonzero(constant),
-            OVER_BRIGHT: np.flatnonzero(bright),
-            DUPLICATE: np.array(sorted(original_of), dtype=np.int64),
-        },
-        original_of=original_of,
-        background_mean=np.where(finite, column("background_mean"), np.nan),
-        background_deviation=np.where(finite, column("background_deviation"), np.nan),
-        extreme=np.where(finite, extreme, np.nan),
-        rings=rings,
-    )
+    def add(self, block: _Block) -> None:
+        self._finite[block.index] = block.finite
+        self._constant[block.index] = block.constant
+        self._background_mean[block.index] = block.background_mean
+        self._background_deviation[block.index] = block.background_deviation
+        self._extreme[block.index] = block.extreme
+        self._digests[block.index] = block.digests
+
+    def judged(self, rings: RingSums) -> ImageAudit:
+        finite = self._finite
+        sound = finite & ~self._constant
+        bright = sound & _far_out(self._extreme, sound)
+        original_of = _duplicates(self._digests, np.flatnonzero(sound & ~bright))
+        return ImageAudit(
+            bad={
+                NOT_FINITE: np.flatnonzero(~finite),
+                CONSTANT: np.flatnonzero(self._constant),
+                OVER_BRIGHT: np.flatnonzero(bright),
+                DUPLICATE: np.array(sorted(original_of), dtype=np.int64),
+            },
+            original_of=original_of,
+            background_mean=np.where(finite, self._background_mean, np.nan),
+            background_deviation=np.where(finite, self._background_deviation, np.nan),
+            extreme=np.where(finite, self._extreme, np.nan),
+            rings=rings,
+        )
 
 
 def _far_out(extreme: np.ndarray, sound: np.ndarray) -> np.ndarray:
@@ -207,12 +219,11 @@ def _far_out(extreme: np.ndarray, sound: np.ndarray) -> np.ndarray:
         return extreme > max(_BRIGHT_SIGMAS, limit)
 
 
-def _duplicates(digests: dict[int, tuple[float, ...]], candidates: np.ndarray) -> dict[int, int]:
+def _duplicates(digests: np.ndarray, candidates: np.ndarray) -> dict[int, int]:
     """Of images with the same pixels, all but the first of the table, and that first one."""
-    first: dict[tuple[float, ...], int] = {}
-    repeated = {}
-    for particle in candidates.tolist():
-        original = first.setdefault(digests[particle], particle)
-        if original != particle:
-            repeated[particle] = original
-    return repeated
+    rows = digests[candidates]
+    order = np.lexsort(rows.T)  # stable: the same digests stay in the table's order
+    rows, particles = rows[order], candidates[order]
+    is_first = np.concatenate([[True], (rows[1:] != rows[:-1]).any(axis=1)])[: len(rows)]
+    originals = particles[is_first][np.cumsum(is_first) - 1]
+    return dict(zip(particles[~is_first].tolist(), originals[~is_first].tolist(), strict=True))

@@ -18,7 +18,7 @@ from torch import Tensor
 from cryospin.ctf import contrast_transfer
 from cryospin.fourier.disk import FourierDisk, images_to_coefficients
 from cryospin.io.mrc import read_images
-from cryospin.parallel import in_blocks
+from cryospin.parallel import in_image_blocks
 from cryospin.particles.draws import particle_keys
 from cryospin.types import ParticleStack
 
@@ -83,7 +83,7 @@ def prepare_particles(
     is the Fourier crop. The mask's diameter defaults to the box. Poses are found on masked
     images, maps are made from unmasked ones (`masked=False`), whose CTF-spread signal is whole.
     `noise_power` is measured where it is not given. About `batch_size` images are in work at
-    once; it changes nothing else.
+    once, and no more than 64 MB of them; it changes nothing else.
     """
     box, pixel_size = stack.box, stack.pixel_size_angstrom
     radius = None
@@ -103,8 +103,8 @@ def prepare_particles(
     coefficients = torch.empty(len(stack), len(disk), dtype=torch.complex64)
     ctf = torch.empty(len(stack), len(disk))
 
-    def on(rows: slice) -> None:
-        """Blocks write to places of their own."""
+    def on(rows: slice) -> int:
+        """Blocks write to places of their own; returns how many images."""
         index = np.arange(rows.start, rows.stop)
         images = normalise_background(read_images(stack, index), background)
         if masked:
@@ -113,10 +113,11 @@ def prepare_particles(
         coefficients[rows] = images_to_coefficients(images, disk) / sigma
         parameters = stack.ctf.select(torch.as_tensor(index))
         ctf[rows] = contrast_transfer(parameters, disk, pixel_size).float() / sigma
+        return len(index)
 
     done = 0
-    for _ in in_blocks(on, len(stack), _BLOCK, waiting=max(1, batch_size // _BLOCK)):
-        done = min(done + _BLOCK, len(stack))
+    for written in in_image_blocks(on, len(stack), box, _BLOCK, batch_size):
+        done += written
         progress(done, len(stack))
     return PreparedParticles(disk, pixel_size, stack.uids, coefficients, ctf, group, noise_power)
 
@@ -175,11 +176,15 @@ def _background_spectra(
     for group in range(len(stack.optics)):
         members = np.flatnonzero(stack.optics_group == group)
         chosen = np.sort(members[np.argsort(keys[members], kind="stable")[:_NOISE_SAMPLE]])
+
+        def outside_power(rows: slice, chosen: np.ndarray = chosen) -> Float[Tensor, " k"]:
+            images = normalise_background(read_images(stack, chosen[rows]), background)
+            power = images_to_coefficients(images * background, disk).abs().square()
+            return power.double().sum(dim=0)
+
         total = torch.zeros(len(disk), dtype=torch.float64)
-        for start in range(0, len(chosen), _NOISE_BATCH):
-            images = read_images(stack, chosen[start : start + _NOISE_BATCH])
-            outside = normalise_background(images, background) * background
-            total += images_to_coefficients(outside, disk).abs().square().double().sum(dim=0)
+        for power in in_image_blocks(outside_power, len(chosen), stack.box, _NOISE_BATCH):
+            total += power
         power = torch.zeros(shells, dtype=torch.float64).index_add_(0, shell, total)
         spectrum = power / (population * max(len(chosen), 1)) / area
         # the window takes the mean out: shell 0 has no estimate of its own

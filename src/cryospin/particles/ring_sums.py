@@ -17,7 +17,8 @@ from torch import Tensor
 from cryospin.ctf import contrast_transfer, electron_wavelength_angstrom
 from cryospin.fourier.disk import FourierDisk, coefficients_to_images, images_to_coefficients
 from cryospin.particles.draws import particle_keys
-from cryospin.particles.prepare import radius_grid, soft_circle
+from cryospin.particles.prepare import soft_circle
+from cryospin.particles.rings import Rings
 from cryospin.types import ParticleStack
 
 _SAMPLE = 5_000
@@ -55,11 +56,11 @@ class RingSums:
 
 @dataclass(frozen=True)
 class BlockRings:
-    """One block's share of the sums, by group."""
+    """One block's part of the sums over images and shells, by group."""
 
     count: Float[Tensor, " g"]
-    power: Float[Tensor, "g k"]
-    mean_field: Float[Tensor, "g k"]
+    power: Float[Tensor, "g s"]
+    mean_field: Float[Tensor, "g s"]
     profiles: Float[Tensor, "b r"]
     variance: Float[Tensor, " p"]
 
@@ -75,8 +76,7 @@ class RingSampler:
     inner: FourierDisk
     inner_box: int
     mask: Float[Tensor, "d d"]
-    shell: Tensor
-    population: Float[Tensor, " s"]
+    shells: Rings
 
     @classmethod
     def of(cls, stack: ParticleStack, seed: int) -> RingSampler:
@@ -93,7 +93,6 @@ class RingSampler:
         disk = FourierDisk.of(box)
         shells = box * stack.pixel_size_angstrom / _PROFILE_RESOLUTION_ANGSTROM
         inner = disk.prefix(float(np.clip(shells, _LEAST_PROFILE_SHELLS, box // 2 - 1)))
-        shell = torch.as_tensor(disk.shell, dtype=torch.long)
         return cls(
             group >= 0,
             group,
@@ -102,8 +101,7 @@ class RingSampler:
             inner,
             min(box, 2 * int(np.ceil(inner.radius)) + 4),
             soft_circle(box, 0.5 * box - _MASK_EDGE_PIXEL, _MASK_EDGE_PIXEL),
-            shell,
-            torch.bincount(shell).double(),
+            Rings.of_labels(disk.shell),
         )
 
     def empty(self) -> RingAccumulator:
@@ -125,14 +123,17 @@ class RingSampler:
         flipped = coefficients[:, : len(self.inner)] * transfer.sign().float()
         flipped[:, 0] = 0.0
         group = torch.as_tensor(self.group[index])
-        member = torch.nn.functional.one_hot(group, self.groups).float().T
+        member = torch.nn.functional.one_hot(group, self.groups).double().T
         real, imaginary = coefficients.real, coefficients.imag
+        power = torch.addcmul(real.square(), imaginary, imaginary)
         return BlockRings(
-            member.sum(1).double(),
-            member @ torch.addcmul(real.square(), imaginary, imaginary),
-            member @ real,
-            _ring_means(coefficients_to_images(flipped, self.inner, self.inner_box)),
-            _ring_means(normal.square().sum(dim=0, keepdim=True))[0].double(),
+            member.sum(1),
+            member @ self.shells.sums(power).double(),
+            member @ self.shells.sums(real).double(),
+            Rings.of_pixels(self.inner_box).means(
+                coefficients_to_images(flipped, self.inner, self.inner_box).flatten(1)
+            ),
+            Rings.of_pixels(self.disk.box).means(normal.square().sum(dim=0).view(1, -1))[0],
         )
 
 
@@ -141,41 +142,40 @@ class RingAccumulator:
 
     def __init__(self, sampler: RingSampler):
         self._sampler = sampler
-        size = (sampler.groups, len(sampler.disk))
+        size = (sampler.groups, len(sampler.shells.population))
         self._power = torch.zeros(size, dtype=torch.float64)
         self._field = torch.zeros(size, dtype=torch.float64)
         self._count = torch.zeros(sampler.groups, dtype=torch.float64)
-        self._profiles: list[Tensor] = []
+        # made once, as heaps get full of holes when every block leaves something small behind
+        self._profiles = torch.zeros(int(sampler.is_sampled.sum()), sampler.inner_box // 2)
+        self._sampled = 0
         self._variance: Tensor | float = 0.0
 
     def add(self, block: BlockRings) -> None:
         self._power += block.power
         self._field += block.mean_field
         self._count += block.count
-        self._profiles.append(block.profiles)
-        self._variance = self._variance + block.variance
+        self._profiles[self._sampled : self._sampled + len(block.profiles)] = block.profiles
+        self._sampled += len(block.profiles)
+        self._variance = self._variance + block.variance.double()
 
     def finished(self) -> RingSums:
         sampler = self._sampler
-        per_group = self._count.clamp_min(1.0)[:, None]
+        population = sampler.shells.population
+        terms = self._count.clamp_min(1.0)[:, None] * population
         box = sampler.disk.box
         total = self._count.sum().clamp_min(1.0)
         none = torch.zeros(box // 2, dtype=torch.float64)
         return RingSums(
             sampler.group,
             self._count,
-            sampler.population,
-            self._per_shell(self._power) / per_group,
-            self._per_shell(self._field) / per_group,
-            torch.cat(self._profiles or [torch.zeros(0, sampler.inner_box // 2)]),
+            population,
+            self._power / terms,
+            self._field / terms,
+            self._profiles[: self._sampled],
             box / sampler.inner_box,
             none if isinstance(self._variance, float) else self._variance / total,
         )
-
-    def _per_shell(self, values: Float[Tensor, "g k"]) -> Float[Tensor, "g s"]:
-        population = self._sampler.population
-        sums = values.new_zeros(len(values), len(population))
-        return sums.index_add_(1, self._sampler.shell, values) / population
 
 
 def _ring_scale(stack: ParticleStack) -> np.ndarray:
@@ -183,12 +183,3 @@ def _ring_scale(stack: ParticleStack) -> np.ndarray:
     ctf = stack.ctf
     mean = 0.5 * (ctf.defocus_u_angstrom + ctf.defocus_v_angstrom)
     return (mean * electron_wavelength_angstrom(ctf.voltage_kv)).numpy()
-
-
-def _ring_means(images: Float[Tensor, "b d d"]) -> Float[Tensor, "b r"]:
-    """Means over rings one pixel wide, radius 0 to d/2 - 1."""
-    box = images.shape[-1]
-    ring = radius_grid(box).round().long().flatten()
-    inside = ring < box // 2
-    member = torch.nn.functional.one_hot(ring[inside], box // 2).float()
-    return images.flatten(1)[:, inside] @ (member / member.sum(0))
