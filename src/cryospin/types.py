@@ -149,6 +149,7 @@ class ParticleStack:
     image_sign: +1 or -1 per particle, what its pixels are multiplied with so that protein is
         bright, as the table declares it; None: they are bright as they are.
     unread: see `Unread`.
+    companions: other files the metadata came from: a .cs's passthroughs, cryoDRGN's arrays.
     """
 
     source: Path
@@ -170,6 +171,7 @@ class ParticleStack:
     tubes: np.ndarray | None = None
     not_modelled: tuple[NotModelled, ...] = ()
     unread: Unread = field(default_factory=dict)
+    companions: tuple[Path, ...] = ()
 
     def __len__(self) -> int:
         return len(self.uids)
@@ -182,6 +184,11 @@ class ParticleStack:
         sizes = [group.micrograph_pixel_size_angstrom for group in self.optics]
         known = np.array([size or self.pixel_size_angstrom for size in sizes])
         return self.coordinates_angstrom / known[self.optics_group][:, None]
+
+    @property
+    def inputs(self) -> tuple[Path, ...]:
+        """Every file the particles come from."""
+        return (self.source, *self.companions, *self.files)
 
     def select(self, index: np.ndarray) -> ParticleStack:
         """The particles at `index` (n' integers), in that order; `table` stays whole."""

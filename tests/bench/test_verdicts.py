@@ -158,7 +158,7 @@ def test_what_is_right(
 
     def reconstructed(*words: Any) -> Ended:
         run = tmp_path / "run"
-        run.mkdir()
+        run.mkdir(exist_ok=True)
         told = dict.fromkeys(("reasons", "warnings", "evidence", "resolution_angstrom"))
         (run / "result.json").write_text(json.dumps({"verdict": "converged", **told}))
         (run / "fsc.star").write_text(f"data_general\n\n_rlnFinalResolution {claimed}\n")

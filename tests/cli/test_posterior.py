@@ -89,6 +89,12 @@ def test_the_pose_of_the_run_is_the_best_there_is(
     picture = Path(told["picture"])
     assert picture == folder / "posterior_000003_particles.mrcs.png"
     assert picture.read_bytes().startswith(b"\x89PNG")
+    # the picture is ours to draw again, until somebody puts another in its place
+    again = "posterior", folder, "--particle", 3, "--nside", 2
+    assert run(*again) == 0
+    picture.write_bytes(b"mine")
+    assert run(*again) == 2 and picture.read_bytes() == b"mine"
+    assert "in the way" in capsys.readouterr().err
 
 
 def test_says_it_in_words_and_takes_the_other_half(

@@ -20,6 +20,9 @@ import pytest
 from cryospin import recipes, report
 from cryospin.cli import main as command_line
 from cryospin.explore import amortised
+from cryospin.io.atomic import atomic_path
+from cryospin.io.lock import LOCK
+from cryospin.io.record import RECORD
 from cryospin.simulate.dataset import Microscope, simulate
 from cryospin.simulate.molecule import chain_molecule
 from cryospin.simulate.poses import draw_poses
@@ -28,6 +31,8 @@ from reconstruct_toys import cut_down, toy
 
 TESTS = Path(__file__).parents[1]
 BOX, PIXEL = 24, 6.0
+# what tells when, or the hash of what does
+UNLIKE = {"log.jsonl", "result.json", "report.html", RECORD}
 TIMES = {"date", "seconds", "seconds_total", "peak_memory_bytes"}
 
 
@@ -51,7 +56,8 @@ def toys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recipes, "find_recipe", lambda name: toy("amortized"))
 
     def write_report(run: Path) -> Path:
-        (run / "report.html").write_text("a page")
+        with atomic_path(run / "report.html") as temporary:
+            temporary.write_text("a page")
         return run / "report.html"
 
     monkeypatch.setattr(report, "write_report", write_report)
@@ -70,7 +76,7 @@ def contents(out: Path) -> dict[str, Any]:
     found: dict[str, Any] = {
         str(path.relative_to(out)): path.read_bytes()
         for path in sorted(out.rglob("*"))
-        if path.is_file() and path.name not in ("log.jsonl", "result.json", "report.html")
+        if path.is_file() and path.name not in UNLIKE
     }
     told = json.loads((out / "result.json").read_text())
     return found | {name: told[name] for name in told.keys() - TIMES}
@@ -121,6 +127,37 @@ def test_terminated_and_resumed(
     assert run(particles, out, "--resume", "--symmetry", "C2") == 2
     # without --resume it starts over
     assert run(particles, out) == code and contents(out) == contents(plain)
+
+
+def test_a_folder_is_one_runs_alone_and_only_its_files_are_replaced(
+    particles: Path, tmp_path: Path, at_step: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, seen = tmp_path / "out", list[tuple[int, bool]]()
+
+    def another() -> None:
+        before = contents_now(out)
+        for more in ((), ("--resume",), ("--seed", 1)):
+            code = run(particles, out, *more)
+            seen.append((code, contents_now(out) == before))
+
+    def contents_now(out: Path) -> dict[str, bytes]:
+        return {str(path): path.read_bytes() for path in out.rglob("*") if path.is_file()}
+
+    at_step(3, another)
+    code = run(particles, out)
+    assert code in (0, 4) and seen == [(2, True)] * 3
+    assert f"out is in use by another cryospin: process {os.getpid()}" in capsys.readouterr().err
+    assert not (out / LOCK).exists()
+    # a user's files stay, but in a place that the run wants they stop it
+    place = out if code == 0 else out / "not_converged"
+    (out / "notes.txt").write_text("mine")
+    (place / "my_map.mrc").write_text("mine")
+    assert run(particles, out) == code
+    assert (out / "notes.txt").exists() and (place / "my_map.mrc").exists()
+    (place / "mask.mrc").write_text("mine")
+    before = contents_now(out)
+    assert run(particles, out) == 2 and contents_now(out) == before
+    assert "mask.mrc is in the way" in capsys.readouterr().err
 
 
 def test_a_full_disk_is_exit_5_and_can_be_resumed(

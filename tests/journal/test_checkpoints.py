@@ -164,11 +164,15 @@ def test_a_run_of_the_time_before_codes_were_told_is_refused(tmp_path: Path) -> 
 
 
 def test_beginning_removes_an_earlier_runs_states_and_nothing_else(folder: Folder) -> None:
-    (folder.path / "mine.txt").write_text("not ours")
+    mine = {"mine.txt", "weights.safetensors", "epoch.12.safetensors", ".notes.draft.tmp"}
+    for name in mine:
+        (folder.path / name).write_text("not ours")
+    folder.resumed().write("half2", "another")
+    assert mine <= {path.name for path in folder.path.iterdir()}
     Checkpoints.begun(folder.path, RUN)
-    assert {path.name for path in folder.path.iterdir()} == {MANIFEST, "mine.txt"}
+    assert {path.name for path in folder.path.iterdir()} == {MANIFEST, *mine}
     remove_checkpoints(folder.path)
-    assert os.listdir(folder.path) == ["mine.txt"]
+    assert {path.name for path in folder.path.iterdir()} == mine
     remove_checkpoints(folder.path / "none")
 
 

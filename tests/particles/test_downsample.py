@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -109,16 +108,6 @@ def test_boxes_that_cannot_be(table: Path, tmp_path: Path, box: int) -> None:
     with pytest.raises(UsageError, match="even, at least 16 and less than the images' 48"):
         downsample(read_particles(table), box, tmp_path / "small")
     assert not (tmp_path / "small").exists()
-
-
-def test_the_images_themselves_are_safe(table: Path, capsys: pytest.CaptureFixture) -> None:
-    stack = replace(read_particles(table), files=())
-    assert not stack.files
-    (table.parent / "a.mrcs").rename(table.parent / "particles.mrcs")
-    table.write_text(table.read_text().replace("a.mrcs", "particles.mrcs"))
-    with pytest.raises(SystemExit) as stop:
-        main(["downsample", str(table), "--out", str(table.parent), "--box", "32"])
-    assert stop.value.code == 2 and "give another folder" in capsys.readouterr().err
 
 
 def test_command(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -13,6 +13,7 @@ import torch
 
 from cryospin.errors import ResourceError, UsageError
 from cryospin.io.mrc import read_images, read_map
+from cryospin.io.record import RECORD
 from cryospin.io.relion import read_particles
 from cryospin.particles.audit import audit_table
 from cryospin.particles.image_audit import audit_images
@@ -51,7 +52,7 @@ def images_of(folder: Path, name: str = "particles.star") -> np.ndarray:
 def test_files_say_what_was_simulated(tmp_path: Path, molecule: GaussianMolecule) -> None:
     simulate(molecule, poses(), microscope(), tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {
-        "particles.star", "particles.mrcs", "truth.star", "truth.mrc"
+        "particles.star", "particles.mrcs", "truth.star", "truth.mrc", RECORD
     }  # fmt: skip
     blind, truth = (read_particles(tmp_path / name) for name in ("particles.star", "truth.star"))
     assert blind.poses is None and truth.poses is not None
@@ -168,7 +169,7 @@ def test_interruption_leaves_nothing_that_looks_finished(
     with pytest.raises(KeyboardInterrupt):
         simulate(molecule, poses(), microscope(), tmp_path)
     # the earlier run's stack may stand, but no table that points into it
-    assert not list(tmp_path.glob("*.star")) and not list(tmp_path.glob(".*"))
+    assert not list(tmp_path.glob("*.star")) and not list(tmp_path.glob(".*.tmp"))
 
 
 MEASURE = """

@@ -24,6 +24,7 @@ from cryospin.evaluate.symmetry_axis import align_about_any_axis
 from cryospin.fourier.disk import shift_phases
 from cryospin.io.atomic import atomic_path
 from cryospin.io.mrc import read_map, write_map
+from cryospin.io.outputs import Outputs, claimed
 from cryospin.io.relion import read_particles, write_particles
 from cryospin.kernels import slice_volume
 from cryospin.particles.prepare import PreparedParticles, prepare_particles
@@ -35,6 +36,8 @@ from cryospin.types import DensityMap, ParticleStack
 from cryospin.volumes.gridded import map_to_volume
 from cryospin.volumes.masks import soft_mask
 
+KEPT = "oracle.json"
+_OUTPUTS = Outputs((KEPT, "map.mrc", "mask.mrc", "particles.star"))
 _SEARCHED = 1000
 _SEARCH_RADIUS = 20.0
 
@@ -53,10 +56,14 @@ class Oracle:
 
 def oracle_of(dataset: Dataset, out: Path) -> Oracle:
     """The oracle of a data set, computed once and kept in `out`."""
-    kept = out / "oracle.json"
+    kept = out / KEPT
     if kept.exists():
         return Oracle(**json.loads(kept.read_text()))
-    out.mkdir(parents=True, exist_ok=True)
+    with claimed(out, _OUTPUTS):
+        return _computed(dataset, out)
+
+
+def _computed(dataset: Dataset, out: Path) -> Oracle:
     truth = read_particles(dataset.truth)
     particles = prepare_particles(truth)
     _write_true_pose_map(truth, particles, out)
@@ -72,7 +79,7 @@ def oracle_of(dataset: Dataset, out: Path) -> Oracle:
         ),
         evaluate_run(out, dataset.truth, dataset.true_map)["map"],
     )
-    with atomic_path(kept) as temporary:
+    with atomic_path(out / KEPT) as temporary:
         temporary.write_text(json.dumps(asdict(oracle)))
     return oracle
 

@@ -46,6 +46,9 @@ img { max-width: 100% }
 """
 
 
+PAGES = ("bench.md", "bench.html")
+
+
 @dataclass(frozen=True)
 class Section:
     """A heading with paragraphs, then tables, then figures (SVG files beside the page)."""
@@ -105,8 +108,8 @@ def write_page(
     markdown = "\n\n".join([*parts, *(section.markdown() for section in sections)]) + "\n"
     template = Environment(autoescape=True).from_string(_TEMPLATE)
     page = template.render(title=title, command=command, circumstances=told, sections=sections)
-    paths = out / "bench.md", out / "bench.html"
+    paths = [out / name for name in PAGES]
     for path, text in zip(paths, (markdown, page), strict=True):
         with atomic_path(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
-    return paths
+    return paths[0], paths[1]

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from cryospin.bench.ledger import Ledger, Row
-from cryospin.bench.page import Section, write_page
+from cryospin.bench.page import PAGES, Section, write_page
 from cryospin.bench.pair_cases import CLEAN, PairCase, PairData, made, scored, solved
 from cryospin.bench.pair_starts import START_NAMES, started
 from cryospin.bench.pair_tables import (
@@ -26,7 +26,7 @@ from cryospin.bench.pair_twin import twin_row
 from cryospin.bench.plan import Tell
 from cryospin.bench.structures import Structure, model_file
 from cryospin.errors import UsageError
-from cryospin.io.atomic import check_output_directory
+from cryospin.io.outputs import Outputs, claimed
 from cryospin.pairs.common_lines import CommonLineSolver
 from cryospin.pairs.learned import LearnedSolver
 from cryospin.pairs.planted import planted_common_lines
@@ -34,6 +34,7 @@ from cryospin.pairs.synchronise import Synchronisation
 from cryospin.parallel import single_threaded_torch
 from cryospin.rotations.align import align_rotations
 
+LEDGER = "pairs.jsonl"
 PARTS = (
     "planted", "unseen", "noise", "ctf", "shifts", "views", "boxes", "starts", "twin",
 )  # fmt: skip
@@ -93,13 +94,12 @@ def compare_pairs(
 ) -> tuple[Path, Path]:
     """Everything the plan asks for; bench.md and bench.html, headed by `command`."""
     plan.check()
-    check_output_directory(out)
     for structure in plan.structures:
         model_file(structure.name, models)
-    bench = _Bench(plan, models, out, Ledger(out / "pairs.jsonl"), tell)
-    with single_threaded_torch():
+    with claimed(out, Outputs(PAGES, (LEDGER,), ("data",))), single_threaded_torch():
+        bench = _Bench(plan, models, out, Ledger(out / LEDGER), tell)
         sections = [section for part in plan.parts for section in getattr(bench, part)()]
-    return write_page(out, "Orientations from pairs of images", command, sections)
+        return write_page(out, "Orientations from pairs of images", command, sections)
 
 
 @dataclass(frozen=True)

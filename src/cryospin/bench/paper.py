@@ -17,15 +17,16 @@ from cryospin.bench.datasets import Dataset, simulated
 from cryospin.bench.epochs import EpochBench
 from cryospin.bench.ledger import Ledger, Row
 from cryospin.bench.oracle import Oracle, oracle_of
-from cryospin.bench.page import Section, write_page
+from cryospin.bench.page import PAGES, Section, write_page
 from cryospin.bench.plan import WATCHED_PARTS, Plan, Tell
 from cryospin.bench.runs import is_done, measured, run_key
 from cryospin.bench.speed import PoseCost, Speed, direct_stage, encoder_stage, pose_cost
 from cryospin.bench.structures import Structure, model_file
-from cryospin.io.atomic import check_output_directory
+from cryospin.io.outputs import Outputs, claimed
 from cryospin.io.relion import read_particles
 from cryospin.particles.prepare import prepare_particles
 
+LEDGER = "results.jsonl"
 _SPEED_IMAGES = 5000
 
 
@@ -34,9 +35,16 @@ def compare(plan: Plan, models: Path, out: Path, command: str, tell: Tell) -> tu
     plan.check()
     for structure in plan.structures:
         model_file(structure.name, models)  # all there, before the first hour is spent
-    check_output_directory(out)
-    bench = _Bench(plan, models, out, Ledger(out / "results.jsonl"), tell)
-    return write_page(out, "Methods side by side", command, bench.sections(), device=plan.device)
+    with claimed(out, _outputs(plan)):
+        bench = _Bench(plan, models, out, Ledger(out / LEDGER), tell)
+        sections = bench.sections()
+        return write_page(out, "Methods side by side", command, sections, device=plan.device)
+
+
+def _outputs(plan: Plan) -> Outputs:
+    heads = [f"{figure}_heads_{r}.svg" for figure in ("fig5", "fig6") for r in plan.recipes]
+    figures = ("fig2_fsc.svg", "fig3_time.svg", "fig4_epochs.svg", "fig4_paths.svg", *heads)
+    return Outputs((*PAGES, *figures), (LEDGER,), ("data", "oracle", "runs", "watched"))
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,8 +57,6 @@ def measured(
     dataset: Dataset, method: Method, oracle: Oracle, out: Path, limit_minutes: float | None
 ) -> Row:
     """Run, score, and tell as a row of results.jsonl. Never raises for a run that fails."""
-    # nothing of an earlier run may be scored as this one's
-    shutil.rmtree(out, ignore_errors=True)
     limit = None if limit_minutes is None else 60.0 * limit_minutes
     ended = run_command(*method.words(dataset, out), limit_seconds=limit)
     row = {

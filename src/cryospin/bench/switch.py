@@ -19,10 +19,11 @@ from cryospin.bench.curves import Truth
 from cryospin.bench.datasets import Dataset, Setting, simulated
 from cryospin.bench.figures import switch_figure
 from cryospin.bench.ledger import Ledger, Row
-from cryospin.bench.page import Section, write_page
+from cryospin.bench.page import PAGES, Section, write_page
 from cryospin.bench.structures import Structure
 from cryospin.bench.tables import Table, number, share
 from cryospin.explore.winner_search import EncoderState
+from cryospin.io.outputs import Outputs, claimed
 from cryospin.io.relion import read_particles
 from cryospin.parallel import single_threaded_torch, together
 from cryospin.particles.extent import particle_radius_pixel
@@ -31,6 +32,7 @@ from cryospin.recipes import cryospin
 from cryospin.reconstruct.semi_amortised import SemiAmortised
 from cryospin.reconstruct.switching import Check
 
+LEDGER, FIGURE = "switch.jsonl", "fig4_switch.svg"
 _LOST_DEGREES = 10.0
 _WITHIN = 1.05  # of the best fixed moment
 _POSES = {"encoder": "encoder_degrees", "after the direct stage": "median_degrees"}
@@ -63,8 +65,15 @@ def compare_switches(
     plan: SwitchPlan, models: Path, out: Path, command: str, tell: Callable[[str], None]
 ) -> Path:
     """Markdown page in `out`; two trainings run at a time. Finished ones are not run again."""
-    out.mkdir(parents=True, exist_ok=True)
-    ledger = Ledger(out / "switch.jsonl")
+    labels = [s.label(structure, plan.seed) for s in plan.settings for structure in plan.structures]
+    with claimed(out, Outputs((*PAGES, FIGURE), (LEDGER,), tuple(labels))):
+        return _compare(plan, models, out, command, tell)
+
+
+def _compare(
+    plan: SwitchPlan, models: Path, out: Path, command: str, tell: Callable[[str], None]
+) -> Path:
+    ledger = Ledger(out / LEDGER)
     datasets = [
         simulated(structure, setting, plan.seed, models, out / setting.label(structure, plan.seed))
         for setting in plan.settings
@@ -92,7 +101,7 @@ def compare_switches(
         "Fig. 4: semi- against fully amortised, branched from the same states",
         gap_words,
         (gap_table(rows, plan.steps),),
-        (switch_figure({_title(row): row["fixed"] for row in rows}, out / "fig4_switch.svg"),),
+        (switch_figure({_title(row): row["fixed"] for row in rows}, out / FIGURE),),
     )
     return write_page(out, "cryospin bench switch", command, [section, gap])[0]
 

@@ -128,8 +128,9 @@ def _simulated(case: Case, name: str, pixel: float, models: Path, out: Path) -> 
     if (out / "particles.star").exists():
         return out
     if name in (BALL, SHELL):
-        out.mkdir(parents=True, exist_ok=True)
-        model = out / f"{name}.mrc"
+        out.parent.mkdir(parents=True, exist_ok=True)
+        # beside: an output folder holds no input
+        model = out.with_name(f"{out.name}_{name}.mrc")
         density = spherical_support(case.box, FILLED * case.box, 2.0)
         if name == SHELL:
             density = density - spherical_support(case.box, 0.24 * case.box, 2.0)

@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from cryospin.bench.ledger import Ledger, Row
 from cryospin.bench.oracle import lost_in_true_map
-from cryospin.bench.page import Section, write_page
+from cryospin.bench.page import PAGES, Section, write_page
 from cryospin.bench.plan import Tell
 from cryospin.bench.processes import run_command
 from cryospin.bench.runs import CONVERGED, UNCONVERGED
@@ -26,10 +25,11 @@ from cryospin.bench.tables import Table
 from cryospin.bench.verdict_cases import SHIFT_PIXEL, Case, Truth, cases, made
 from cryospin.errors import UsageError
 from cryospin.evaluate.run import evaluate_run
-from cryospin.io.atomic import check_output_directory
+from cryospin.io.outputs import Outputs, claimed
 from cryospin.io.run_folder import NOT_CONVERGED
 from cryospin.io.star import read_star
 
+LEDGER = "results.jsonl"
 _HONEST = 1.15
 _ALLOWED_BEYOND_10 = 0.10
 _OVER_ORACLE = 1.3
@@ -55,28 +55,36 @@ def study(
     for kind in kinds:
         if kind not in known_kinds:
             raise UsageError(f"no kind of data is called {kind!r}\n  fix: {', '.join(known_kinds)}")
-    check_output_directory(out)
-    ledger = Ledger(out / "results.jsonl")
     wanted = [case for case in cases(fresh) if not kinds or case.kind in kinds]
+    outputs = Outputs(PAGES, (LEDGER,), tuple(_folder_of(case) for case in wanted))
+    with claimed(out, outputs):
+        rows = _rows(wanted, models, out, tell, jobs)
+        return write_page(out, "Can the verdict be believed?", command, _sections(rows))
+
+
+def _folder_of(case: Case) -> str:
+    return case.key.replace(" ", "_")
+
+
+def _rows(wanted: list[Case], models: Path, out: Path, tell: Tell, jobs: int) -> list[Row]:
+    ledger = Ledger(out / LEDGER)
 
     def row_of(case: Case) -> Row:
         known = ledger.rows().get(case.key)
         if known is not None:
             return known
-        row = _measured(case, models, out / case.key.replace(" ", "_"))
+        row = _measured(case, models, out / _folder_of(case))
         ledger.append(row)
         tell(f"{case.key}: {row['verdict']}, {'right' if row['right'] else 'wrong'}")
         return row
 
     with ThreadPoolExecutor(jobs) as pool:
-        rows = list(pool.map(row_of, wanted))
-    return write_page(out, "Can the verdict be believed?", command, _sections(rows))
+        return list(pool.map(row_of, wanted))
 
 
 def _measured(case: Case, models: Path, folder: Path) -> Row:
     table, truths = made(case, models, folder)
     run = folder / "run"
-    shutil.rmtree(run, ignore_errors=True)
     ended = run_command("reconstruct", table, "--out", run, "--seed", case.seed, "--threads", 1)
     row: Row = {"key": case.key, "kind": case.kind, "exit": ended.exit_code}
     row |= {

@@ -22,6 +22,7 @@ from cryospin.bench.processes import peak_bytes
 from cryospin.bench.watched import Watched
 from cryospin.errors import UsageError
 from cryospin.explore.snapshot import Snapshot
+from cryospin.io.outputs import check_output_file
 from cryospin.io.relion import read_particles
 from cryospin.particles.prepare import PreparedParticles, prepare_particles
 from cryospin.recipes import find_recipe
@@ -127,11 +128,12 @@ def watch_stack(
 ) -> Watched:
     """The explorer of a recipe on a table of particles, prepared as in a run; kept in `out`.
 
-    Raises UsageError for a recipe that does not train in epochs.
+    Raises UsageError for a recipe that does not train in epochs, and where `out` is an input.
     """
     if not can_be_watched(recipe):
         raise UsageError(f"recipe {recipe} does not train in epochs: there is nothing to watch")
     stack = read_particles(star)
+    check_output_file(out, stack.inputs)
     return watch_explorer(
         find_recipe(recipe).sized(stack, Request(seed=seed)).starts.search,
         prepare_particles(stack, seed=seed),

@@ -38,8 +38,8 @@ def convert(
     Within a format every column is kept bit for bit. Particles are matched by image, never by
     row.
     """
-    from cryospin.errors import UsageError
     from cryospin.io.formats import (
+        files_of,
         format_of,
         losses,
         output_format,
@@ -47,16 +47,19 @@ def convert(
         with_columns_of,
         write_table,
     )
+    from cryospin.io.outputs import check_output_file
 
     stack = read_particles_of_any_kind(
         particles, passthroughs=passthrough or (), poses=poses, ctf=ctf
     )
-    came_as = format_of(stack)
-    if out.exists() and particles.exists() and out.samefile(particles):
-        raise UsageError(f"{out} is the input\n  fix: give another name for the output")
+    came_as, inputs = format_of(stack), stack.inputs
     if like is not None:
-        stack = with_columns_of(read_particles_of_any_kind(like), stack)
+        original = read_particles_of_any_kind(like)
+        inputs += original.inputs
+        stack = with_columns_of(original, stack)
     kind = output_format(out, None if to is None else to.value, stack)
+    for file in files_of(out, kind):
+        check_output_file(file, inputs)
     for note in losses(stack, kind, out):
         print(f"note: {note}")
     changed = (stack.poses, stack.half_set) if like is not None else (None, None)

@@ -22,11 +22,13 @@ def crop(
 ) -> None:
     """Cut the middle out of a map, pad it, or resample it; centre stays on centre."""
     from cryospin.io.mrc import read_map, write_map
+    from cryospin.io.outputs import check_output_file
     from cryospin.volumes.boxes import cropped
     from cryospin.volumes.resample import resample
 
     if box is None and pixel_size is None:
         raise UsageError("nothing to do\n  fix: give --box, --pixel-size or both")
+    check_output_file(out, [density])
     source = read_map(density, pad_to_cube=True)
     if pixel_size is not None:
         field = source.box * source.pixel_size_angstrom

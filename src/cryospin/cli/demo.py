@@ -24,8 +24,12 @@ def demo(
     count = configure_threads(threads)
     from cryospin.cli.reconstruct import reconstruct
     from cryospin.evaluate.run import evaluate_run
+    from cryospin.io.atomic import atomic_path, check_output_directory
+    from cryospin.io.lock import LOCK, sole_use
+    from cryospin.io.outputs import Outputs, check_outputs
+    from cryospin.reconstruct.outputs import RUN
     from cryospin.report import write_report
-    from cryospin.simulate.dataset import Microscope, simulate
+    from cryospin.simulate.dataset import DATASET, Microscope, needed_bytes, simulate
     from cryospin.simulate.molecule import chain_molecule
     from cryospin.simulate.poses import draw_poses
     from cryospin.simulate.transfer import draw_ctf
@@ -38,13 +42,22 @@ def demo(
         seed=seed,
     )
     microscope = Microscope(BOX, PIXEL_SIZE_ANGSTROM, SNR, draw_ctf(particles, seed), seed=seed)
-    with progress_display() as progress:
-        simulate(chain_molecule(seed), poses, microscope, data, threads=count, progress=progress)
-    try:
-        reconstruct(data / "particles.star", run, seed=seed, threads=threads)
-    finally:
-        # a run that did not converge is scored too: that is what the truth is for
-        if (run / "result.json").exists():
-            score = evaluate_run(run, data / "truth.star", data / "truth.mrc")
-            (run / "evaluation.json").write_text(json.dumps(score, indent=1))
-            print(f"against the truth: {write_report(run)}")
+    check_output_directory(out, needed_bytes(BOX, particles))
+    with sole_use(out, out / LOCK):
+        # all of it before the first file is written
+        evaluation = Outputs(("evaluation.json",))
+        for place, outputs in ((data, DATASET), (run, RUN), (run, evaluation)):
+            check_outputs(place, outputs)
+        with progress_display() as progress:
+            simulate(
+                chain_molecule(seed), poses, microscope, data, threads=count, progress=progress
+            )
+        try:
+            reconstruct(data / "particles.star", run, seed=seed, threads=threads)
+        finally:
+            # a run that did not converge is scored too: that is what the truth is for
+            if (run / "result.json").exists():
+                score = evaluate_run(run, data / "truth.star", data / "truth.mrc")
+                with atomic_path(run / "evaluation.json") as temporary:
+                    temporary.write_text(json.dumps(score, indent=1))
+                print(f"against the truth: {write_report(run)}")

@@ -22,7 +22,6 @@ def downsample(
     Angles, shifts in Angstrom and CTFs stay as they are.
     """
     configure_threads(threads)
-    from cryospin.errors import UsageError
     from cryospin.io.formats import read_particles_of_any_kind
     from cryospin.particles.audit import unread_in_words
     from cryospin.particles.downsample import downsample as write_downsampled
@@ -30,8 +29,6 @@ def downsample(
     stack = read_particles_of_any_kind(particles)
     for note in unread_in_words(stack):
         print(f"note: {note}")
-    if any(file.resolve() == (out / "particles.mrcs").resolve() for file in stack.files):
-        raise UsageError(f"{out} holds the images themselves\n  fix: give another folder")
     with progress_display() as progress:
         table = write_downsampled(
             stack, box, out, lambda done, total: progress("downsample", done, total)

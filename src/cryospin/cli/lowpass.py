@@ -17,8 +17,10 @@ def lowpass(
 ) -> None:
     """Low-pass filter a map with a raised cosine in Fourier space."""
     from cryospin.io.mrc import read_map, write_map
+    from cryospin.io.outputs import check_output_file
     from cryospin.volumes.masks import low_passed
 
+    check_output_file(out, [density])
     source = read_map(density, pad_to_cube=True)
     finest = 2.0 * source.pixel_size_angstrom
     if not resolution >= finest:

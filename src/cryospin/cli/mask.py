@@ -28,10 +28,12 @@ def mask(
 ) -> None:
     """A soft mask in [0, 1]: threshold of the low-passed map, dilated, raised-cosine edge."""
     from cryospin.io.mrc import read_map, write_map
+    from cryospin.io.outputs import check_output_file
     from cryospin.volumes.masks import soft_mask, spherical_mask
 
     if radius is not None and (lowpass is not None or dilation is not None):
         raise UsageError("--radius makes a sphere\n  fix: leave out --lowpass and --dilation")
+    check_output_file(out, [density])
     source = read_map(density)
     pixel = source.pixel_size_angstrom
     if radius is not None:

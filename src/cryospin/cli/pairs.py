@@ -50,17 +50,21 @@ def train(
     noise = _range(snr)
     configure_threads(threads)
     from cryospin.io.atomic import check_output_directory
+    from cryospin.io.lock import sole_use
+    from cryospin.io.outputs import check_output_file
     from cryospin.pairs.training import Training
     from cryospin.pairs.weights import save_network
     from cryospin.simulate.training_set import models_in, training_densities
 
-    check_output_directory(out.parent)
     names = tuple(name.strip() for name in without.split(",") if name.strip())
     chosen = () if models is None else models_in(models, names)
+    check_output_directory(out.parent)
+    state = out.with_name(out.name + ".state")
+    for file in (out, state):
+        check_output_file(file, chosen)
     print(f"{made_up} made-up molecules, {len(chosen)} models", file=sys.stderr)
     densities = training_densities(made_up, chosen, seed)
     training = Training(steps=steps, snr=noise)
-    state = out.with_name(out.name + ".state")
     losses: list[float] = []
 
     def report(step: int, loss: float) -> None:
@@ -70,14 +74,15 @@ def train(
             mean = sum(recent) / len(recent)
             print(f"step {step} of {steps}: {mean:.3f} nats", file=sys.stderr, flush=True)
 
-    network = training.run(densities, seed, state, report)
     told = {
         "command": f"cryospin pairs train --steps {steps} --made-up {made_up} --snr {snr} "
         f"--seed {seed}",
         "models": ",".join(path.name for path in chosen),
     }
-    save_network(out, network, told)
-    state.unlink(missing_ok=True)
+    with sole_use(out, out.with_name(f".{out.name}.lock")):
+        network = training.run(densities, seed, state, report)
+        save_network(out, network, told)
+        state.unlink(missing_ok=True)
     print(out)
 
 

@@ -24,13 +24,16 @@ def posterior(
 ) -> None:
     """Draw a particle's log-posterior over view directions, and list its best poses."""
     from cryospin.evaluate.posterior import particle_posterior
+    from cryospin.io.outputs import Outputs, begin_outputs
     from cryospin.report.posterior import draw_posterior
 
     found = particle_posterior(directory, particle, nside)
     side = round(len(found.near.log_posterior) ** 0.5)
     safe = "".join(letter if letter.isalnum() or letter in "-." else "_" for letter in found.uid)
+    name = f"posterior_{safe}.png"
+    begin_outputs(directory, Outputs((name,)))
     picture = draw_posterior(
-        directory / f"posterior_{safe}.png",
+        directory / name,
         f"{found.uid}, against {found.map_of} to {found.resolution_angstrom:.1f} Å",
         (found.sphere.directions.numpy(), found.sphere.log_posterior.numpy()),
         found.near.log_posterior.view(side, side).numpy(),

@@ -25,21 +25,24 @@ def postprocess(
     Writes postprocessed.mrc, mask.mrc, fsc.star and fsc.xml, which is what EMDB asks for
     beside the half-maps and the mask.
     """
-    from cryospin.io.atomic import check_output_directory
     from cryospin.io.fsc_xml import write_fsc_xml
     from cryospin.io.mrc import read_map, write_map
+    from cryospin.io.outputs import Outputs, check_outputs, claimed
     from cryospin.reconstruct.outputs import write_fsc
     from cryospin.volumes.postprocess import postprocess_halves
 
+    inputs = (half1, half2, *(() if mask is None else (mask,)))
+    outputs = Outputs(("postprocessed.mrc", "mask.mrc", "fsc.star", "fsc.xml"))
     one, two = read_map(half1), read_map(half2)
     shape = None if mask is None else read_map(mask)
+    check_outputs(out, outputs, inputs)
     done = postprocess_halves(one, two, shape, b_factor, seed)
-    check_output_directory(out, 2 * 4 * one.box**3 + 1_000_000)
-    write_map(out / "postprocessed.mrc", done.density)
-    write_map(out / "mask.mrc", done.mask)
-    write_fsc(out / "fsc.star", done.resolution)
-    curve, pixel = done.resolution.corrected, one.pixel_size_angstrom
-    write_fsc_xml(out / "fsc.xml", curve, one.box, pixel, "cryospin masked-corrected FSC")
+    with claimed(out, outputs, inputs, 2 * 4 * one.box**3 + 1_000_000):
+        write_map(out / "postprocessed.mrc", done.density)
+        write_map(out / "mask.mrc", done.mask)
+        write_fsc(out / "fsc.star", done.resolution)
+        curve, pixel = done.resolution.corrected, one.pixel_size_angstrom
+        write_fsc_xml(out / "fsc.xml", curve, one.box, pixel, "cryospin masked-corrected FSC")
     told: dict[str, Any] = {
         "resolution_angstrom": {
             "fsc_0.143": done.resolution.resolution_0143_angstrom,

@@ -15,8 +15,6 @@ from cryospin.cli.progress import progress_display
 from cryospin.cli.threads import configure_threads
 from cryospin.errors import NOT_CONVERGED_CODE
 
-CHECKPOINTS = "checkpoints"
-
 
 class Device(StrEnum):
     cpu = "cpu"
@@ -95,15 +93,20 @@ def reconstruct(
         "allow_bad": allow_bad,
     }
     if resume and (out / "result.json").exists():
-        raise typer.Exit(_finished_before(out, settings))
+        from cryospin.io.lock import LOCK, sole_use
+
+        with sole_use(out, out / LOCK):
+            raise typer.Exit(_finished_before(out, settings))
     configure_threads(threads)
+    from contextlib import ExitStack
     from dataclasses import asdict, replace
 
     from cryospin.errors import UsageError
     from cryospin.explore.snapshot import NonFiniteLossError
-    from cryospin.io.atomic import check_output_directory
     from cryospin.io.formats import read_particles_of_any_kind
     from cryospin.io.mrc import read_map
+    from cryospin.io.outputs import claimed
+    from cryospin.io.run_folder import CHECKPOINTS, LOG
     from cryospin.journal.checkpoints import remove_checkpoints
     from cryospin.journal.identity import identity
     from cryospin.journal.journal import Journal
@@ -113,7 +116,7 @@ def reconstruct(
     from cryospin.particles.plan import output_bytes
     from cryospin.recipes import find_recipe
     from cryospin.reconstruct.monitor import Monitor
-    from cryospin.reconstruct.outputs import clear_finished, write_result
+    from cryospin.reconstruct.outputs import RUN, clear_finished, write_result
     from cryospin.reconstruct.request import Request
     from cryospin.reconstruct.samples import SAMPLES, write_samples
     from cryospin.reconstruct.screening import screened
@@ -136,13 +139,17 @@ def reconstruct(
         initial_lowpass_angstrom=initial_lowpass,
         batch_size=batch_size,
     )
-    with Signals() as signals, progress_display() as progress:
+    with Signals() as signals, progress_display() as progress, ExitStack() as exits:
         stack = read_particles_of_any_kind(particles)
         audit_table(stack)
         for note in unread_in_words(stack):
             print(f"note: {note}")
-        check_output_directory(out, output_bytes(len(stack), stack.box))
-        log = out / "log.jsonl"
+        inputs = (*stack.inputs, *(() if initial_map is None else (initial_map,)))
+        exits.enter_context(claimed(out, RUN, inputs, output_bytes(len(stack), stack.box)))
+        if resume and (out / "result.json").exists():
+            # by a process that had the folder until now
+            raise typer.Exit(_finished_before(out, settings))
+        log = out / LOG
         earlier = read_lines(log) if resume and log.exists() else []
         curves = (tensorboard_listener(out / "tensorboard", earlier),) if tensorboard else ()
         monitor = Monitor(progress, log, (progress.hear, *curves))
@@ -200,6 +207,7 @@ def _finished_before(out: Path, settings: dict[str, Any]) -> int:
     Only what a kill after its end left undone is done. Raises UsageError where it is another run
     than `settings` ask for.
     """
+    from cryospin.io.run_folder import CHECKPOINTS
     from cryospin.journal.settings import effective, refuse_difference
     from cryospin.report.inputs import read_result
 
@@ -223,6 +231,7 @@ def _checkpoints(  # type: ignore[no-untyped-def]
     out: Path, run: dict[str, Any], resume: bool, monitor
 ):
     """Those of the run to be resumed, or an empty folder."""
+    from cryospin.io.run_folder import CHECKPOINTS
     from cryospin.journal.checkpoints import Checkpoints
 
     def warn(problem: str) -> None:

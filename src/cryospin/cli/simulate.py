@@ -72,10 +72,13 @@ def simulate(
         views=views.value,
         seed=seed,
     )
+    inputs = (model, *(() if ctf_from in ("none", "drawn") else (Path(ctf_from),)))
     exponent = noise_exponent if noise is NoiseChoice.coloured else 0.0
     microscope = Microscope(box, pixel_size, snr, ctf, exponent, seed)
     with progress_display() as progress:
-        result = write_dataset(molecule, poses, microscope, out, threads=count, progress=progress)
+        result = write_dataset(
+            molecule, poses, microscope, out, threads=count, progress=progress, inputs=inputs
+        )
     for warning in result.warnings:
         print(f"warning: {warning}")
     print(f"{result.particles}: {particles} particles of {box} x {box} at {pixel_size:g} Angstrom")

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from cryospin.errors import ResourceError
+from cryospin.io.record import record_file
 
 _REASONS = {
     errno.ENOSPC: ("the disk is full", "free some space or write to another disk"),
@@ -35,8 +36,10 @@ def resource_error(error: OSError, path: Path) -> ResourceError:
 
 
 @contextmanager
-def atomic_path(path: Path | str) -> Iterator[Path]:
+def atomic_path(path: Path | str, recorded: bool = True) -> Iterator[Path]:
     """A temporary path beside `path` that takes its name only if the block ends well.
+
+    recorded: tell the record of the folder, where it has one (io.record).
 
     Raises
     ------
@@ -51,6 +54,9 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         yield temporary
         with open(temporary, "rb") as written:
             os.fsync(written.fileno())
+            if recorded:
+                # before it appears: whenever the process is killed, the record knows the file
+                record_file(target, written)
         os.replace(temporary, target)
     except OSError as error:
         if error.errno not in _REASONS:
@@ -60,6 +66,12 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         # where the path leads through a file there is nothing to remove
         with suppress(FileNotFoundError, NotADirectoryError):
             temporary.unlink()
+
+
+def left_unfinished(folder: Path, name: str = "*") -> list[Path]:
+    """The temporary files of `atomic_path` that killed processes left in a folder."""
+    found = folder.glob(f".{name}.*.tmp")
+    return [path for path in found if path.name.split(".")[-2].isdecimal()]
 
 
 def check_output_directory(path: Path | str, needed_bytes: int = 0) -> None:

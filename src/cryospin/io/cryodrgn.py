@@ -99,6 +99,7 @@ def read_cryodrgn(
         ctf=CtfParameters(*torch.from_numpy(values)),
         poses=_poses(poses, len(table), rows, images.box * pixel_size, unread),
         unread=unread,
+        companions=tuple(Path(file) for file in (ctf, poses, ind) if file is not None),
     )
 
 

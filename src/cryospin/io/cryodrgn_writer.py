@@ -14,6 +14,7 @@ from cryospin.io.conventions import shifts_to_cryodrgn
 from cryospin.io.cryodrgn import CryodrgnTable
 from cryospin.io.cryodrgn_pickle_writer import write_arrays
 from cryospin.io.mrc_header import read_header
+from cryospin.io.outputs import Outputs, begin_outputs
 from cryospin.types import ParticleStack, Poses
 
 
@@ -31,16 +32,18 @@ def write_cryodrgn(path: Path | str, stack: ParticleStack, poses: Poses | None) 
     Raises
     ------
     BadDataError: a stack that is missing (its length is needed), an image listed twice.
+    UsageError: arrays of that name are there that cryospin did not write: they would be taken
+        for these particles'.
     ResourceError: the disk does not take them.
     """
     path = Path(path)
     used = np.unique(stack.file_index)
     place, total = _places(stack, used)
-    written = {kind: path.with_name(f"{path.stem}.{kind}.pkl") for kind in ("ctf", "poses", "ind")}
+    written, folder = arrays_beside(path), path.absolute().parent
+    begin_outputs(path.parent, Outputs(tuple(file.name for file in written.values())))
     # a file of an earlier conversion would be taken for one of this
     for file in written.values():
         file.unlink(missing_ok=True)
-    folder = path.absolute().parent
     names = [os.path.relpath(stack.files[number].absolute(), folder) for number in used]
     with atomic_path(path) as temporary:
         temporary.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
@@ -58,6 +61,11 @@ def write_cryodrgn(path: Path | str, stack: ParticleStack, poses: Poses | None) 
     if len(stack) < total:
         write_arrays(written["ind"], np.sort(place))
     return [path, *(file for file in written.values() if file.exists())]
+
+
+def arrays_beside(path: Path) -> dict[str, Path]:
+    """The files of arrays by kind: ctf, poses, ind."""
+    return {kind: path.with_name(f"{path.stem}.{kind}.pkl") for kind in ("ctf", "poses", "ind")}
 
 
 def _places(stack: ParticleStack, used: np.ndarray) -> tuple[np.ndarray, int]:

@@ -77,7 +77,7 @@ def read_cryosparc(path: Path | str, passthroughs: Sequence[Path | str] = ()) ->
         pixel sizes, particles the passthrough does not know.
     """
     path = Path(path)
-    rows = _with_passthroughs(path, [Path(file) for file in passthroughs])
+    rows, companions = _with_passthroughs(path, [Path(file) for file in passthroughs])
     if not len(rows):
         raise BadDataError("the table has no rows", file=path, fix="select some particles")
     columns = CryosparcColumns(path, rows)
@@ -109,11 +109,13 @@ def read_cryosparc(path: Path | str, passthroughs: Sequence[Path | str] = ()) ->
         tubes=_tubes(columns),
         not_modelled=not_modelled(columns, box, pixel_size),
         unread=unread,
+        companions=tuple(companions),
     )
 
 
-def _with_passthroughs(path: Path, given: list[Path]) -> np.ndarray:
-    rows = read_cs(path)
+def _with_passthroughs(path: Path, given: list[Path]) -> tuple[np.ndarray, list[Path]]:
+    """The joined rows, and the files that were joined."""
+    rows, taken = read_cs(path), list(given)
     uids = uids_of(rows, path)
     for file in given:
         rows = joined(rows, path, read_cs(file), file)
@@ -126,6 +128,7 @@ def _with_passthroughs(path: Path, given: list[Path]) -> np.ndarray:
         other = read_cs(file)
         if missing() and covers(other, uids):
             rows = joined(rows, path, other, file)
+            taken.append(file)
     if lacking := missing():
         looked = f"; looked into {', '.join(file.name for file in beside)}" if beside else ""
         raise BadDataError(
@@ -135,7 +138,7 @@ def _with_passthroughs(path: Path, given: list[Path]) -> np.ndarray:
             fix="put the job's passthrough_particles.cs beside it, or join it in:"
             f" cryospin convert {path.name} joined.cs --passthrough FILE",
         )
-    return rows
+    return rows, taken
 
 
 def _places(

@@ -15,7 +15,7 @@ import numpy as np
 
 from cryospin.errors import BadDataError, UsageError
 from cryospin.io.cryodrgn import read_cryodrgn
-from cryospin.io.cryodrgn_writer import write_cryodrgn
+from cryospin.io.cryodrgn_writer import arrays_beside, write_cryodrgn
 from cryospin.io.cryosparc import (
     CryosparcTable,
     read_cryosparc,
@@ -175,6 +175,11 @@ def _with_confidence(stack: ParticleStack, found: ParticleStack) -> Poses | None
     return replace(stack.poses, confidence=found.poses.confidence)
 
 
+def files_of(out: Path, kind: str) -> list[Path]:
+    """The files that `write_table` writes, or removes where they are of an earlier table."""
+    return [out, *(arrays_beside(out).values() if kind == CRYODRGN else ())]
+
+
 def write_table(
     out: Path,
     stack: ParticleStack,
@@ -192,6 +197,7 @@ def write_table(
     ------
     BadDataError: cryoDRGN's list of stacks that are not there; a pose that is no number, for
         another program.
+    UsageError: arrays of that name beside cryoDRGN's list that cryospin did not write.
     ResourceError: the disk does not take it.
     """
     own = format_of(stack).split("-")[0] == kind.split("-")[0]

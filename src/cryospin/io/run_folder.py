@@ -2,3 +2,5 @@
 
 NOT_CONVERGED = "not_converged"
 """Where a run that failed keeps its maps, out of the way of scripts that look for map.mrc."""
+
+CHECKPOINTS, LOG = "checkpoints", "log.jsonl"

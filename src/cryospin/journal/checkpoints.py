@@ -10,18 +10,21 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from cryospin.io.atomic import atomic_path
+from cryospin.io.atomic import atomic_path, left_unfinished
 from cryospin.journal.settings import refuse_difference
 from cryospin.journal.tree import Tree, packed, unpacked
 
 MANIFEST, MANIFEST_BEFORE = "manifest.json", "manifest.previous.json"
 _SUFFIX = ".safetensors"
+# part and number, as `write` names them: a network that somebody keeps here is not one of ours
+_STATE = re.compile(r".+\.\d{6,}\.safetensors")
 _KEPT = 2
 
 Run = dict[str, Any]
@@ -98,7 +101,8 @@ class Checkpoints:
         with self._lock:
             number = self._number + 1
             name = f"{part.replace('/', '.')}.{number:06d}{_SUFFIX}"
-            with atomic_path(self._folder / name) as temporary:
+            # the manifest is the record of this folder
+            with atomic_path(self._folder / name, recorded=False) as temporary:
                 temporary.write_bytes(data)
             newest = StoredState(name, _hash(data))
             kept = [newest, *self._parts.get(part, [])][:_KEPT]
@@ -121,7 +125,7 @@ class Checkpoints:
             "parts": {part: [asdict(state) for state in parts[part]] for part in parts},
         }
         manifest = self._folder / MANIFEST
-        with atomic_path(manifest) as temporary:
+        with atomic_path(manifest, recorded=False) as temporary:
             text = json.dumps({"sha256": _hash(_canonical(content)), **content}, indent=1)
             temporary.write_text(text)
             if manifest.exists():
@@ -132,18 +136,22 @@ class Checkpoints:
     def _remove_all_but(self, *manifests: _Parts) -> None:
         """States that no manifest names, and what a killed process was writing."""
         named = {state.file for parts in manifests for kept in parts.values() for state in kept}
-        for path in (*self._folder.glob(f"*{_SUFFIX}"), *self._folder.glob(".*.tmp")):
+        for path in (*_states(self._folder), *left_unfinished(self._folder)):
             if path.name not in named:
                 path.unlink()
 
 
 def remove_checkpoints(folder: Path) -> None:
     """Take away every file of ours, and the folder if nothing else is in it."""
-    for pattern in (f"*{_SUFFIX}", ".*.tmp", MANIFEST, MANIFEST_BEFORE):
-        for path in folder.glob(pattern):
-            path.unlink()
+    manifests = (folder / MANIFEST, folder / MANIFEST_BEFORE)
+    for path in (*_states(folder), *left_unfinished(folder), *manifests):
+        path.unlink(missing_ok=True)
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
+
+
+def _states(folder: Path) -> list[Path]:
+    return [path for path in folder.glob(f"*{_SUFFIX}") if _STATE.fullmatch(path.name)]
 
 
 def _content(path: Path) -> dict[str, Any] | None:

@@ -10,12 +10,14 @@ import numpy as np
 
 from cryospin.errors import UsageError
 from cryospin.fourier.resize import resized
-from cryospin.io.atomic import check_output_directory
 from cryospin.io.image_files import image_uid
 from cryospin.io.mrc import StackWriter, read_images
+from cryospin.io.outputs import Outputs, claimed
 from cryospin.io.relion import write_new_particles
 from cryospin.parallel import in_image_blocks
 from cryospin.types import ParticleStack
+
+_OUTPUTS = Outputs(("particles.star", "particles.mrcs"))
 
 
 def downsample(
@@ -32,7 +34,8 @@ def downsample(
 
     Raises
     ------
-    UsageError: an odd box, or one that is not smaller than the images'.
+    UsageError: an odd box, or one that is not smaller than the images'; a folder that holds the
+        table, its images, or another program's files of these names.
     BadDataError: a stack that cannot be read.
     ResourceError: the disk does not take it.
     """
@@ -40,7 +43,13 @@ def downsample(
         raise UsageError(
             f"--box must be even, at least 16 and less than the images' {stack.box}, got {box}"
         )
-    check_output_directory(directory, needed_bytes=4 * box**2 * len(stack))
+    with claimed(directory, _OUTPUTS, stack.inputs, needed_bytes=4 * box**2 * len(stack)):
+        return _written(stack, box, directory, progress)
+
+
+def _written(
+    stack: ParticleStack, box: int, directory: Path, progress: Callable[[int, int], None]
+) -> Path:
     table = directory / "particles.star"
     # the table of an earlier stack must not stand beside a new one
     table.unlink(missing_ok=True)

@@ -12,14 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from cryospin.errors import BadDataError, UsageError
-from cryospin.io.atomic import atomic_path, check_output_directory
+from cryospin.io.atomic import atomic_path
 from cryospin.io.formats import poses_of, read_particles_of_any_kind, write_beside
 from cryospin.io.mrc import read_map, write_map
+from cryospin.io.outputs import Outputs, claimed
 from cryospin.rotations.align import mirror_rotations
 from cryospin.volumes.boxes import mirrored
 
 MAPS = ("map.mrc", "half1.mrc", "half2.mrc", "mask.mrc")
 _CARRIED = ("fsc.star", "log.jsonl", "evaluation.json")
+_TABLES = ("particles.star", "particles.cs")
+_OUTPUTS = Outputs((*MAPS, *_TABLES, *_CARRIED, "result.json", "report.html"))
 
 
 def write_other_hand(run: Path, out: Path) -> None:
@@ -29,12 +32,11 @@ def write_other_hand(run: Path, out: Path) -> None:
 
     Raises
     ------
-    UsageError: no run that converged there; `out` is the run's own folder.
+    UsageError: no run that converged there; `out` is the run's own folder, holds another
+        program's files of these names, or another process is writing there.
     BadDataError: its table has no poses, or one of its files is damaged; nothing is written then.
     ResourceError: the disk does not take it.
     """
-    if out.resolve() == run.resolve():
-        raise UsageError(f"{out} is the run's own folder\n  fix: give another --out")
     if not (run / "result.json").is_file() or not (run / MAPS[0]).is_file():
         fix = "give a folder of a run that converged (result.json, map.mrc)"
         raise UsageError(f"no finished map in {run}\n  fix: {fix}")
@@ -48,19 +50,19 @@ def write_other_hand(run: Path, out: Path) -> None:
         )
     result = _told(run / "result.json")
     maps = {name: read_map(run / name) for name in MAPS if (run / name).is_file()}
-    check_output_directory(out)
-    (out / "result.json").unlink(missing_ok=True)
-    for name, density in maps.items():
-        write_map(out / name, mirrored(density))
     mirrored_poses = replace(poses, rotations=mirror_rotations(poses.rotations))
-    write_beside(out, stack, mirrored_poses, stack.half_set)
-    for name in _CARRIED:
-        if (run / name).is_file():
-            with atomic_path(out / name) as temporary:
-                temporary.write_bytes((run / name).read_bytes())
     result["hand_flipped_from"] = str(run)
-    with atomic_path(out / "result.json") as temporary:
-        temporary.write_text(json.dumps(result, indent=1))
+    with claimed(out, _OUTPUTS, (*stack.inputs, *(run / name for name in _OUTPUTS.files))):
+        (out / "result.json").unlink(missing_ok=True)
+        for name, density in maps.items():
+            write_map(out / name, mirrored(density))
+        write_beside(out, stack, mirrored_poses, stack.half_set)
+        for name in _CARRIED:
+            if (run / name).is_file():
+                with atomic_path(out / name) as temporary:
+                    temporary.write_bytes((run / name).read_bytes())
+        with atomic_path(out / "result.json") as temporary:
+            temporary.write_text(json.dumps(result, indent=1))
 
 
 def _told(path: Path) -> dict[str, Any]:

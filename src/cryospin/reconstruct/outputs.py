@@ -11,39 +11,43 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from cryospin.io.atomic import atomic_path
+from cryospin.io.atomic import atomic_path, left_unfinished
 from cryospin.io.formats import write_beside
 from cryospin.io.mrc import write_map
-from cryospin.io.run_folder import NOT_CONVERGED
+from cryospin.io.outputs import Outputs
+from cryospin.io.run_folder import CHECKPOINTS, LOG, NOT_CONVERGED
 from cryospin.io.star import StarBlock, StarFile, write_star
 from cryospin.reconstruct.result import Result
 from cryospin.reconstruct.samples import REJECTED_SAMPLES, SAMPLES
+from cryospin.reconstruct.screening import REJECTED
 from cryospin.types import ParticleStack
 from cryospin.version import checked_out_commit, code_digest, installed_version
 from cryospin.volumes.resolution import HalfMapResolution
 
-_FINISHED = ("result.json", "report.html", "map.mrc", "half1.mrc", "half2.mrc", "mask.mrc")
-_BESIDE = (
-    "particles.star",
-    "particles.cs",
-    "fsc.star",
-    "log.jsonl",
-    SAMPLES,
-    REJECTED_SAMPLES,
+_MAPS = ("map.mrc", "half1.mrc", "half2.mrc", "mask.mrc")
+_TABLES = ("particles.star", "particles.cs", "fsc.star")
+_OF_THE_RUN = ("result.json", "report.html", SAMPLES, REJECTED, REJECTED_SAMPLES)
+_FILES = (*_OF_THE_RUN, *_MAPS, *_TABLES)
+
+RUN = Outputs(
+    files=(*_FILES, *(f"{NOT_CONVERGED}/{name}" for name in (*_MAPS, *_TABLES))),
+    growing=(LOG,),
+    folders=(CHECKPOINTS,),
 )
+"""What a run writes into its folder (docs/outputs.md)."""
 
 
 def clear_finished(directory: Path, *, keep_log: bool = False) -> None:
     """Take away an earlier run's results, so that an interrupted run cannot pass for it.
 
-    Also what it was writing when it was killed.
+    Also what it was writing when it was killed. The folder must have been claimed as `RUN`
+    (io.outputs), which has seen to it that these files are ours.
     """
-    for name in (*_FINISHED, *_BESIDE):
-        for place in (directory, directory / NOT_CONVERGED):
-            if not (keep_log and name == "log.jsonl"):
-                (place / name).unlink(missing_ok=True)
-            for unfinished in place.glob(f".{name}.*.tmp"):
-                unfinished.unlink()
+    for name in (*RUN.files, *(() if keep_log else RUN.growing)):
+        path = directory / name
+        path.unlink(missing_ok=True)
+        for unfinished in left_unfinished(path.parent, path.name):
+            unfinished.unlink()
 
 
 def write_result(

@@ -13,6 +13,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from cryospin.io.atomic import atomic_path
+from cryospin.io.outputs import Outputs, begin_outputs
 from cryospin.report import figures
 from cryospin.report.inputs import RunFiles, read_run
 from cryospin.report.pictures import (
@@ -32,6 +33,8 @@ from cryospin.report.words import (
     verdict_in_words,
 )
 from cryospin.version import installed_version
+
+PAGE = "report.html"
 
 # in the order they build on one another
 SCRIPTS = ("isosurface.js", "viewer.js", "panels.js")
@@ -53,9 +56,11 @@ def write_report(run_directory: Path) -> Path:
     Raises
     ------
     BadDataError: the folder holds neither a readable result.json nor a log.
+    UsageError: a report.html is there that cryospin did not write.
     ResourceError: the page cannot be written there.
     """
     run = read_run(Path(run_directory))
+    begin_outputs(run.directory, Outputs((PAGE,)))
     environment = Environment(
         loader=PackageLoader("cryospin.report", ""),
         autoescape=True,
@@ -64,7 +69,7 @@ def write_report(run_directory: Path) -> Path:
         lstrip_blocks=True,
     )
     page = environment.get_template("template.html.j2").render(**content_of(run))
-    path = run.directory / "report.html"
+    path = run.directory / PAGE
     with atomic_path(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
     return path

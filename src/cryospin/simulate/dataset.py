@@ -7,7 +7,7 @@ blocks of a fixed size, so neither threads nor memory limits change a single bit
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +15,8 @@ import numpy as np
 import torch
 
 from cryospin.errors import UsageError
-from cryospin.io.atomic import check_output_directory
 from cryospin.io.mrc import StackWriter, write_map
+from cryospin.io.outputs import Outputs, claimed
 from cryospin.io.relion import write_new_particles
 from cryospin.parallel import in_blocks, single_threaded_torch
 from cryospin.simulate.models import Molecule
@@ -26,6 +26,8 @@ from cryospin.types import CtfParameters, DensityMap, Optics, Poses
 
 BLOCK = 32
 PARTICLES_PER_MICROGRAPH = 100
+DATASET = Outputs(("particles.star", "truth.star", "particles.mrcs", "truth.mrc"))
+"""What `simulate` writes into its folder."""
 
 Progress = Callable[[str, int, int], None]
 """Called with the step's name, particles done and particles in all."""
@@ -65,6 +67,11 @@ class Simulated:
     warnings: tuple[str, ...]
 
 
+def needed_bytes(box: int, count: int) -> int:
+    """Disk that `simulate` takes, the noiseless images in waiting among it."""
+    return 4 * box**2 * (2 * count + box)
+
+
 def simulate(
     molecule: Molecule,
     poses: Poses,
@@ -73,24 +80,41 @@ def simulate(
     *,
     threads: int = 1,
     progress: Progress | None = None,
+    inputs: Sequence[Path] = (),
 ) -> Simulated:
     """Write particles.mrcs, truth.mrc, truth.star and, last, particles.star into `out`.
 
     The noiseless images wait in an unnamed file of the same folder until their variance,
     and so the noise's, is known.
 
+    inputs: files that all this came from, which must not lie in `out`.
+
     Raises
     ------
-    UsageError: an odd box, or a molecule that does not fit into it.
+    UsageError: an odd box, or a molecule that does not fit into it; a folder with an input or
+        another program's files of these names, or one that another process is writing into.
     ResourceError: the disk does not take it.
     """
     warnings = _check_fit(molecule, poses, microscope)
+    tell = progress or (lambda step, done, total: None)
+    with claimed(out, DATASET, inputs, needed_bytes(microscope.box, len(poses))):
+        sigma, snr_in_particle = _write(molecule, poses, microscope, out, threads, tell)
+    return Simulated(out / "particles.star", sigma, snr_in_particle, warnings)
+
+
+def _write(
+    molecule: Molecule,
+    poses: Poses,
+    microscope: Microscope,
+    out: Path,
+    threads: int,
+    tell: Progress,
+) -> tuple[float, float]:
+    """The noise's standard deviation, and the SNR in the particle."""
     box, count = microscope.box, len(poses)
-    check_output_directory(out, needed_bytes=4 * box**2 * (2 * count + box))
     # the table of an earlier run must not stand beside a stack that is not its own
     for name in ("particles.star", "truth.star"):
         (out / name).unlink(missing_ok=True)
-    tell = progress or (lambda step, done, total: None)
     stack = StackWriter(out / "particles.mrcs", box, microscope.pixel_size_angstrom, count)
     with stack, tempfile.TemporaryFile(dir=out) as noiseless, single_threaded_torch():
         variances = np.empty((0, 2))
@@ -109,8 +133,7 @@ def simulate(
             stack.append(images + np.float32(sigma) * noise)
             tell("noise", done := done + len(noise), count)
     _write_truth(out, molecule, poses, microscope)
-    snr_in_particle = float(microscope.snr * signal_in_particle / signal)
-    return Simulated(out / "particles.star", float(sigma), snr_in_particle, warnings)
+    return float(sigma), float(microscope.snr * signal_in_particle / signal)
 
 
 def _check_fit(molecule: Molecule, poses: Poses, microscope: Microscope) -> tuple[str, ...]:
