@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from cryospin.ctf import wavelength_angstrom
+from cryospin.types import Optics
 
 
 def beam_tilt_phase(
@@ -29,13 +30,23 @@ def beam_tilt_phase(
     return -2.0 * np.pi * cs * wavelength**2 * (frequency**2).sum(axis=1) * along
 
 
+def image_phase(optics: Optics, frequency: np.ndarray) -> np.ndarray:
+    """Radians that beam tilt and odd Zernike terms together add to the phase of an image, (k,).
+
+    frequency: (k, 2) x, y in 1/Angstrom, of the specimen (after the magnification matrix).
+    """
+    cs, kv = optics.spherical_aberration_mm, optics.voltage_kv
+    tilted = beam_tilt_phase(optics.beam_tilt_mrad, cs, kv, frequency)
+    return tilted + odd_zernike_phase(optics.odd_zernike, frequency)
+
+
 def odd_zernike_phase(coefficients: Sequence[float], frequency: np.ndarray) -> np.ndarray:
     """Radians that antisymmetrical aberrations add to the phase of an image, (k,)."""
     return _zernike_sum([*map(_odd_order, range(len(coefficients)))], coefficients, frequency)
 
 
 def even_zernike_phase(coefficients: Sequence[float], frequency: np.ndarray) -> np.ndarray:
-    """Radians that symmetrical aberrations add to the argument of the CTF's sine, (k,)."""
+    """Radians that symmetrical aberrations add to the CTF's chi, (k,)."""
     return _zernike_sum([*map(_even_order, range(len(coefficients)))], coefficients, frequency)
 
 

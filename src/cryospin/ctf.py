@@ -1,7 +1,7 @@
 """Contrast transfer from optics and defocus, astigmatic, on the Fourier disk.
 
 CTF(0) = +amplitude contrast: RELION's sign, protein bright (docs/conventions.md).
-Aberrations beyond Cs (beam tilt, trefoil, magnification anisotropy) are not modelled.
+Beam tilt, odd aberrations and magnification are taken out of the images (particles.lens).
 """
 
 from __future__ import annotations
@@ -27,11 +27,15 @@ def electron_wavelength_angstrom(voltage_kv: Float[Tensor, "*n"]) -> Float[Tenso
 
 
 def contrast_transfer(
-    parameters: CtfParameters, disk: FourierDisk, pixel_size_angstrom: float
+    parameters: CtfParameters,
+    disk: FourierDisk,
+    pixel_size_angstrom: float,
+    symmetrical_phase: Float[Tensor, " k"] | None = None,
 ) -> Float[Tensor, "n k"]:
     """CTF of each particle at each coefficient of the disk.
 
-    -sin(chi'), chi' = pi lambda s^2 (lambda^2 s^2 Cs / 2 - defocus(angle)) - asin(w) - phase,
+    -sin(chi'), chi' = pi lambda s^2 (lambda^2 s^2 Cs / 2 - defocus(angle)) - asin(w) - phase
+    + symmetrical_phase (aberrations beyond Cs and astigmatism, in radians),
     with s the spatial frequency in 1/Angstrom (Rohou & Grigorieff 2015, eq. 2 to 4, with
     the sign that makes CTF(0) = +w).
     """
@@ -66,4 +70,6 @@ def contrast_transfer(
     chi = (np.pi * wavelength * defocus) @ second
     chi -= (0.5 * np.pi * wavelength**3 * cs) * quartic
     chi += torch.asin(contrast) + phase
+    if symmetrical_phase is not None:
+        chi -= symmetrical_phase
     return torch.sin(chi).to(dtype)

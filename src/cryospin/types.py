@@ -24,7 +24,11 @@ coordinates), and the error that names its first value: for whoever does need it
 
 @dataclass(frozen=True)
 class Optics:
-    """One optics group: what is common to the particles of one microscope session."""
+    """One optics group: what is common to the particles of one microscope session.
+
+    Aberrations and magnification are RELION's (docs/conventions.md): Zernike coefficients in
+    radians for frequencies in 1/Angstrom.
+    """
 
     name: str
     pixel_size_angstrom: float
@@ -33,6 +37,20 @@ class Optics:
     amplitude_contrast: float
     # of the micrographs, which coordinates are counted in; None: the table does not say
     micrograph_pixel_size_angstrom: float | None = None
+    beam_tilt_mrad: tuple[float, float] = (0.0, 0.0)
+    odd_zernike: tuple[float, ...] = ()
+    even_zernike: tuple[float, ...] = ()
+    # rows of the 2x2 matrix that takes an image's frequencies to the specimen's
+    magnification: tuple[float, float, float, float] = (1.0, 0.0, 0.0, 1.0)
+
+    @property
+    def round(self) -> bool:
+        """Whether the magnification is the same in all directions, and as the pixel size says."""
+        return self.magnification == (1.0, 0.0, 0.0, 1.0)
+
+    @property
+    def magnification_matrix(self) -> np.ndarray:
+        return np.array(self.magnification).reshape(2, 2)
 
 
 @dataclass(frozen=True)

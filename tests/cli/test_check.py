@@ -85,27 +85,47 @@ def test_double_picks_are_counted_in_angstrom(
 
 
 def test_what_is_not_modelled_is_told(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    edited(table, {"rlnEvenZernike": "[0,0,0,0,9000,0,0,0,0]"}, None)
+    edited(table, {"rlnCtfBfactor": "100"}, None)
     check(table, images=False)
-    assert "not modelled: symmetrical aberrations" in capsys.readouterr().out
+    assert "not modelled: B-factors" in capsys.readouterr().out
     check(table, images=False, as_json=True)
     (found,) = json.loads(capsys.readouterr().out)["not_modelled"]
-    assert found["columns"] == ["rlnEvenZernike"] and "degrees at 5 Angstrom" in found["cost"]
+    assert (
+        found["columns"] == ["rlnCtfBfactor"]
+        and "0.37 of what is assumed at 5 Angstrom" in found["cost"]
+    )
 
 
 def test_a_run_tells_what_is_not_modelled_before_it_works(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     table = write_particles(tmp_path, constant=list(range(41, 60)))
-    edited(table, {"rlnEvenZernike": "[0,0,0,0,9000,0,0,0,0]"}, None)
+    edited(table, {"rlnCtfBfactor": "100"}, None)
     with pytest.raises(BadDataError, match="row 42"):
         reconstruct(table, tmp_path / "run")
-    assert "warning: not modelled: symmetrical aberrations" in capsys.readouterr().out
+    assert "warning: not modelled: B-factors" in capsys.readouterr().out
     first = json.loads((tmp_path / "run" / "log.jsonl").read_text().splitlines()[0])
     assert first["event"] == "run"
-    assert [each["columns"] for each in first["not_modelled"]] == [["rlnEvenZernike"]]
+    assert [each["columns"] for each in first["not_modelled"]] == [["rlnCtfBfactor"]]
     page = write_report(tmp_path / "run").read_text()
-    assert "Not modelled: symmetrical aberrations" in page
+    assert "Not modelled: B-factors" in page
+
+
+@pytest.mark.parametrize(
+    ("optics", "words"),
+    [
+        ({"rlnBeamTiltX": "3", "rlnBeamTiltY": "-2"}, "beam tilt 3, -2 mrad"),
+        ({"rlnOddZernike": "[0,0,2]"}, "odd aberrations"),
+        ({"rlnEvenZernike": "[0,0,2]"}, "even aberrations"),
+        ({"rlnMagMat00": "1.05", "rlnMagMat01": "0.02"}, "magnification 1.05 0.02 0 1"),
+    ],
+)
+def test_aberrations_that_are_undone_stand_beside_the_optics(
+    table: Path, capsys: pytest.CaptureFixture[str], optics: dict[str, str], words: str
+) -> None:
+    check(edited(table, optics, None), images=False)
+    printed = " ".join(capsys.readouterr().out.split())
+    assert words in printed and "not modelled" not in printed
 
 
 def test_json_of_good_particles(table: Path, capsys: pytest.CaptureFixture[str]) -> None:

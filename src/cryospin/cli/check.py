@@ -101,6 +101,7 @@ def table_rows(found: dict[str, Any]) -> dict[str, str]:
             f"{group['particles']:,} particles, {group['voltage_kv']:g} kV, "
             f"Cs {group['spherical_aberration_mm']:g} mm, "
             f"amplitude contrast {group['amplitude_contrast']:g}"
+            + "".join(f", {words}" for words in aberrations_in_words(group))
         )
     carried = [
         word
@@ -113,6 +114,19 @@ def table_rows(found: dict[str, Any]) -> dict[str, str]:
         f"{max(1, round(plan['seconds'] / 60))} min on {plan['cores']} core(s)"
     )
     return rows
+
+
+def aberrations_in_words(group: dict[str, Any]) -> list[str]:
+    """What an optics group has of aberrations, all of which a run undoes."""
+    x, y = group["beam_tilt_mrad"]
+    matrix = group["magnification_matrix"]
+    found = {
+        f"beam tilt {x:g}, {y:g} mrad": x or y,
+        "odd aberrations": any(group["odd_zernike"]),
+        "even aberrations": any(group["even_zernike"]),
+        "magnification " + " ".join(f"{entry:g}" for entry in matrix): matrix != (1, 0, 0, 1),
+    }
+    return [words for words, there in found.items() if there]
 
 
 def coordinates_in_words(found: dict[str, Any] | None) -> str:

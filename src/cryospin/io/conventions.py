@@ -109,3 +109,17 @@ def image_sign_from_cryosparc(blob_sign: Float[Tensor, "*n"]) -> Float[Tensor, "
     dark (as in a micrograph). Its own inverse.
     """
     return -blob_sign
+
+
+def shifts_in_round_image(
+    shifts: Float[Tensor, "n 2"], magnification: Float[Tensor, "n 2 2"]
+) -> Float[Tensor, "n 2"]:
+    """Ours from those in a distorted image: the phase k.t of the image is (M k).(M^-T t)."""
+    return torch.linalg.solve(magnification.mT, shifts[..., None])[..., 0]
+
+
+def shifts_in_distorted_image(
+    shifts: Float[Tensor, "n 2"], magnification: Float[Tensor, "n 2 2"]
+) -> Float[Tensor, "n 2"]:
+    """Inverse of `shifts_in_round_image`."""
+    return (magnification.mT @ shifts[..., None])[..., 0]

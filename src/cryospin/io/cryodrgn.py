@@ -213,11 +213,12 @@ def _pixel_size(table: np.ndarray, box: int, path: Path) -> float:
 
 def _optics(table: np.ndarray, pixel_size: float) -> tuple[tuple[Optics, ...], np.ndarray]:
     distinct, members = np.unique(table[:, _OPTICS], axis=0, return_inverse=True)
-    groups = enumerate(distinct, start=1)
-    optics = (
-        Optics(f"opticsGroup{k}", pixel_size, *(float(f"{x:.7g}") for x in v)) for k, v in groups
+    meant = [[float(f"{x:.7g}") for x in values] for values in distinct]
+    optics = tuple(
+        Optics(f"opticsGroup{count}", pixel_size, kv, cs, contrast)
+        for count, (kv, cs, contrast) in enumerate(meant, start=1)
     )
-    return tuple(optics), members.reshape(-1)
+    return optics, members.reshape(-1)
 
 
 def _poses(

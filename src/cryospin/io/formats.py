@@ -22,6 +22,7 @@ from cryospin.io.cryosparc import (
     write_cryosparc,
     write_new_cryosparc,
 )
+from cryospin.io.distortion import poses_from_images, poses_in_images
 from cryospin.io.image_files import (
     image_uid,
     names_for,
@@ -161,6 +162,9 @@ def with_columns_of(original: ParticleStack, stack: ParticleStack) -> ParticleSt
                 poses_of(stack)
             found = original.select(np.array([rows[name] for name in wanted]))
             poses = _with_confidence(stack, found)
+            if poses is not None:
+                poses = poses_in_images(poses, stack.optics, stack.optics_group)
+                poses = poses_from_images(poses, found.optics, found.optics_group)
             return replace(found, poses=poses, half_set=stack.half_set, unread=stack.unread)
     first = stack.uids[missing[0]]
     problem = f"image {first} is not in {original.source}, or not once ({len(missing)} such)"
@@ -204,6 +208,9 @@ def write_table(
     if poses is None and "poses" in stack.unread and (not own or kind == CRYODRGN):
         poses_of(stack)
     known_poses = stack.poses if poses is None else poses
+    if kind in (CRYODRGN, CRYOSPARC) and known_poses is not None:
+        # these tables do not tell of a distortion
+        known_poses = poses_in_images(known_poses, stack.optics, stack.optics_group)
     known_half_set = stack.half_set if half_set is None else half_set
     if kind == CRYODRGN:
         write_cryodrgn(out, stack, known_poses)
@@ -262,6 +269,8 @@ def losses(stack: ParticleStack, kind: str, out: Path) -> list[str]:
     if kind == CRYODRGN and stack.half_set is not None:
         notes.append("cryoDRGN's files have no half-sets")
     if not own:
+        if corrected := _corrected(stack):
+            notes.append(f"left behind: {', '.join(corrected)}")
         notes += [
             f"left behind: {each.what} ({', '.join(each.columns)})" for each in stack.not_modelled
         ]
@@ -275,6 +284,17 @@ def losses(stack: ParticleStack, kind: str, out: Path) -> list[str]:
             "--like INPUT gives them back on the way home"
         )
     return notes
+
+
+def _corrected(stack: ParticleStack) -> list[str]:
+    """What of the optics is undone in our images, and only RELION's tables can tell."""
+    found = {
+        "beam tilt (rlnBeamTiltX, rlnBeamTiltY)": any(any(o.beam_tilt_mrad) for o in stack.optics),
+        "odd aberrations (rlnOddZernike)": any(o.odd_zernike for o in stack.optics),
+        "even aberrations (rlnEvenZernike)": any(o.even_zernike for o in stack.optics),
+        "anisotropic magnification (rlnMagMat00 to 11)": any(not o.round for o in stack.optics),
+    }
+    return [name for name, there in found.items() if there]
 
 
 def _out_of_reach(stack: ParticleStack, out: Path) -> str | None:

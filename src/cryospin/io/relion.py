@@ -15,6 +15,7 @@ from torch import Tensor
 
 from cryospin.errors import BadDataError
 from cryospin.io.conventions import rotation_to_euler, shifts_from_relion_origins
+from cryospin.io.distortion import poses_from_images, poses_in_images
 from cryospin.io.image_files import image_uid, numbered_stacks, one_pixel_size
 from cryospin.io.relion_columns import (
     ANGLES,
@@ -25,6 +26,7 @@ from cryospin.io.relion_columns import (
     RelionColumns,
 )
 from cryospin.io.relion_not_modelled import not_modelled
+from cryospin.io.relion_optics import optics_block, optics_groups
 from cryospin.io.relion_picks import COORDINATES, coordinates_angstrom, tubes
 from cryospin.io.star import StarBlock, StarFile, quoted, read_star, write_star
 from cryospin.types import CtfParameters, Optics, ParticleStack, Poses, Unread
@@ -76,9 +78,12 @@ def read_particles(path: Path | str) -> ParticleStack:
     assert names is not None
     files, file_index, slice_index, uids = _image_locations(names, path)
     row_of = {uid: row for row, uid in reversed(list(enumerate(uids)))}
-    optics, optics_group = columns.optics_groups()
+    optics, optics_group = optics_groups(columns)
     pixel_size = one_pixel_size(optics, optics_group, path, "rlnImagePixelSize")
     box, micrographs = columns.box(files), columns.text("rlnMicrographName")
+    poses = columns.poses(pixel_size, unread)
+    if poses is not None:
+        poses = poses_from_images(poses, optics, optics_group)
     return ParticleStack(
         source=path,
         table=RelionTable(path, star, name, row_of),
@@ -91,12 +96,12 @@ def read_particles(path: Path | str) -> ParticleStack:
         optics=optics,
         optics_group=optics_group,
         ctf=columns.ctf(),
-        poses=columns.poses(pixel_size, unread),
+        poses=poses,
         half_set=columns.half_set(unread),
         micrographs=None if micrographs is None else np.array(micrographs),
         coordinates_angstrom=coordinates_angstrom(columns, unread),
         tubes=tubes(columns),
-        not_modelled=not_modelled(columns, box, pixel_size),
+        not_modelled=not_modelled(columns, pixel_size),
         unread=unread,
     )
 
@@ -173,6 +178,7 @@ def particles_with(
         dialect = ORIGINS_PIXEL if table.optics is None else ORIGINS_ANGSTROM
         # a table that holds both dialects must not contradict itself
         names = {*dialect} | ({*ORIGINS_PIXEL, *ORIGINS_ANGSTROM} & {*columns})
+        poses = poses_in_images(poses, stack.optics, stack.optics_group)
         written = _pose_columns(poses, stack.pixel_size_angstrom)
         columns |= {k: v for k, v in written.items() if k in names or "Origin" not in k}
     if half_set is not None:
@@ -247,30 +253,13 @@ def new_particles(
         "rlnOpticsGroup": [str(int(group) + 1) for group in optics_group],
     }
     if poses is not None:
+        poses = poses_in_images(poses, optics, optics_group)
         written = _pose_columns(poses, optics[0].pixel_size_angstrom)
         columns |= {k: v for k, v in written.items() if k not in ORIGINS_PIXEL}
     if half_set is not None:
         columns[HALF_SET] = [str(int(number)) for number in half_set]
-    blocks = {"optics": _optics_block(optics, box), "particles": StarBlock({}, columns)}
+    blocks = {"optics": optics_block(optics, box), "particles": StarBlock({}, columns)}
     return StarFile(blocks)
-
-
-def _optics_block(optics: tuple[Optics, ...], box: int) -> StarBlock:
-    columns = {
-        "rlnOpticsGroup": [str(number + 1) for number in range(len(optics))],
-        "rlnOpticsGroupName": [quoted(group.name) for group in optics],
-        "rlnVoltage": [f"{group.voltage_kv:.6f}" for group in optics],
-        "rlnSphericalAberration": [f"{group.spherical_aberration_mm:.6f}" for group in optics],
-        "rlnAmplitudeContrast": [f"{group.amplitude_contrast:.6f}" for group in optics],
-        "rlnImagePixelSize": [f"{group.pixel_size_angstrom:.6f}" for group in optics],
-        "rlnImageSize": [str(box)] * len(optics),
-        "rlnImageDimensionality": ["2"] * len(optics),
-    }
-    micrographs = [group.micrograph_pixel_size_angstrom for group in optics]
-    if any(size is not None for size in micrographs):
-        sizes = [size or optics[i].pixel_size_angstrom for i, size in enumerate(micrographs)]
-        columns["rlnMicrographPixelSize"] = [f"{size:.6f}" for size in sizes]
-    return StarBlock({}, columns)
 
 
 def _pose_columns(poses: Poses, pixel_size_angstrom: float) -> dict[str, list[str]]:

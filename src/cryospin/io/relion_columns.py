@@ -17,7 +17,7 @@ from cryospin.errors import BadDataError
 from cryospin.io.conventions import euler_to_rotation, shifts_from_relion_origins
 from cryospin.io.image_files import box_of_first_stack
 from cryospin.io.star import StarBlock, unquoted
-from cryospin.types import CtfParameters, Optics, Poses, Unread
+from cryospin.types import CtfParameters, Poses, Unread
 
 ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
 ORIGINS_ANGSTROM = ("rlnOriginXAngst", "rlnOriginYAngst")
@@ -33,12 +33,11 @@ _NOT_MODELLED = {
 _DEFOCUS_FIX = "estimate the CTF first (CtfFind or Gctf) and extract the particles again"
 # what is the microscope's needs no new estimate
 _ADD = "add the column, to data_optics where there is one: "
-_OPTICS_FIXES = {
+OPTICS_FIXES = {
     "rlnVoltage": _ADD + "the microscope's voltage in kV (300 or 200, mostly)",
     "rlnSphericalAberration": _ADD + "the microscope's Cs in mm (2.7 for most)",
     "rlnAmplitudeContrast": _ADD + "0.1, or 0.07, whichever the defocus was estimated with",
 }
-_OPTICS = tuple(_OPTICS_FIXES)
 
 
 @dataclass(frozen=True)
@@ -191,44 +190,13 @@ class RelionColumns:
             "rlnPixelSize" if "rlnPixelSize" in self.particles.table else "rlnImagePixelSize", fix
         )
 
-    def micrograph_pixel_sizes(self) -> np.ndarray:
-        """Of the micrographs, which coordinates are counted in, in Angstrom, (n,); 0: unknown.
-
-        RELION drops rlnMicrographPixelSize at extraction and keeps the movies' pixel size,
-        which is the micrographs' unless motion correction binned them.
-        """
-        sizes = np.zeros(len(self.particles))
-        for name in ("rlnMicrographPixelSize", "rlnMicrographOriginalPixelSize"):
-            found = self.known_numbers(name)
-            if found is not None:
-                sizes = np.where((sizes == 0) & np.isfinite(found) & (found > 0), found, sizes)
-        return sizes
-
-    def optics_groups(self) -> tuple[tuple[Optics, ...], np.ndarray]:
-        """The distinct optics in the table's order of groups, and each particle's."""
-        kv, cs, contrast = (self.required(name, _OPTICS_FIXES[name]) for name in _OPTICS)
-        group = self.integers("rlnOpticsGroup")
-        group = np.ones(len(kv)) if group is None else group
-        columns = [group, self.pixel_sizes(), kv, cs, contrast, self.micrograph_pixel_sizes()]
-        table = np.stack(columns, axis=1)
-        distinct, members = np.unique(table, axis=0, return_inverse=True)
-        # RELION 3.0 has no numbers; its distinct optics are counted
-        numbers = distinct[:, 0] if self.optics is not None else range(1, len(distinct) + 1)
-        optics = tuple(
-            Optics(f"opticsGroup{number:g}", pixel, kv, cs, contrast, micrograph or None)
-            for number, (pixel, kv, cs, contrast, micrograph) in zip(
-                numbers, distinct[:, 1:].tolist(), strict=True
-            )
-        )
-        return optics, members.reshape(-1)
-
     def ctf(self) -> CtfParameters:
         """float32, which keeps a defocus to 0.01 Angstrom."""
         names = ("rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle")
         u, v, angle = (self.required(name, _DEFOCUS_FIX) for name in names)
         phase = self.numbers("rlnPhaseShift")
         phase = np.zeros_like(u) if phase is None else phase
-        kv, cs, contrast = (self.required(name, _OPTICS_FIXES[name]) for name in _OPTICS)
+        kv, cs, contrast = (self.required(name, OPTICS_FIXES[name]) for name in OPTICS_FIXES)
         values = (u, v, angle, phase, kv, cs, contrast)
         return CtfParameters(*(torch.from_numpy(x).to(torch.float32) for x in values))
 
@@ -332,12 +300,12 @@ def _parsed(tokens: list[str]) -> np.ndarray:
     try:
         values = np.fromiter(map(float, tokens), dtype=np.float64, count=len(tokens))
     except ValueError:
-        values = np.array([_number(token) for token in tokens], dtype=np.float64)
+        values = np.array([number(token) for token in tokens], dtype=np.float64)
     values[~np.isfinite(values)] = np.nan
     return values
 
 
-def _number(token: str) -> float:
+def number(token: str) -> float:
     try:
         return float(unquoted(token))
     except ValueError:

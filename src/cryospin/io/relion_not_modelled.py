@@ -9,17 +9,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from cryospin.aberrations import beam_tilt_phase, even_zernike_phase, odd_zernike_phase
 from cryospin.io import costs
-from cryospin.io.relion_columns import RelionColumns
+from cryospin.io.relion_columns import RelionColumns, number
+from cryospin.io.relion_optics import MAGNIFICATION, TILT, ZERNIKE, zernike_vector
 from cryospin.types import NotModelled
 
-_TILT = ("rlnBeamTiltX", "rlnBeamTiltY")
-_MAGNIFICATION = ("rlnMagMat00", "rlnMagMat01", "rlnMagMat10", "rlnMagMat11")
-_ZERNIKE = {
-    "rlnOddZernike": ("antisymmetrical aberrations (trefoil and higher)", odd_zernike_phase),
-    "rlnEvenZernike": ("symmetrical aberrations (tetrafoil and higher)", even_zernike_phase),
-}
 _HELICAL = (
     "rlnHelicalTubeID",
     "rlnHelicalTrackLength",
@@ -42,28 +36,18 @@ _SUBTOMOGRAM = (
 )
 
 
-def not_modelled(
-    columns: RelionColumns, box: int, pixel_size_angstrom: float
-) -> tuple[NotModelled, ...]:
+def not_modelled(columns: RelionColumns, pixel_size_angstrom: float) -> tuple[NotModelled, ...]:
     """What is in the table and nothing makes use of, with what that costs where it is known."""
-    return tuple(_found(columns, box * pixel_size_angstrom, 2.0 * pixel_size_angstrom))
+    return tuple(_found(columns, 2.0 * pixel_size_angstrom))
 
 
-def _found(columns: RelionColumns, width: float, nyquist: float) -> Iterator[NotModelled]:
+def _found(columns: RelionColumns, nyquist: float) -> Iterator[NotModelled]:
     if not nyquist > 0:
         return  # nonsense, which the audit refuses
-    disc = _disc(nyquist)
-    if (tilt := _values(columns, _TILT, (0.0, 0.0))) is not None:
-        worst = _worst_tilt_phase(columns, tilt, disc)
-        yield NotModelled(_there(columns, _TILT), "beam tilt", costs.of_phases(worst, nyquist))
-    for name, (what, phase) in _ZERNIKE.items():
-        coefficients = [_vector(token) for token in {*(columns.tokens(name) or ())}]
-        if any(any(vector) for vector in coefficients):
-            worst = max(float(np.abs(phase(vector, disc)).max()) for vector in coefficients)
-            yield NotModelled((name,), what, costs.of_phases(worst, nyquist))
-    if (matrix := _values(columns, _MAGNIFICATION, (1.0, 0.0, 0.0, 1.0))) is not None:
-        cost = costs.of_magnification(np.unique(matrix, axis=0).reshape(-1, 2, 2), width)
-        yield NotModelled(_there(columns, _MAGNIFICATION), "anisotropic magnification", cost)
+    for name in (*TILT, *MAGNIFICATION, *ZERNIKE):
+        if unread := _unread(columns, name):
+            cost = f"{unread} particles have no number there and are taken to have none"
+            yield NotModelled((name,), "aberrations that are no numbers", cost)
     if (bfactor := _values(columns, ("rlnCtfBfactor",), (0.0,))) is not None:
         cost = costs.of_bfactor(bfactor, nyquist)
         yield NotModelled(("rlnCtfBfactor",), "B-factors of the particles", cost)
@@ -82,14 +66,14 @@ def _found(columns: RelionColumns, width: float, nyquist: float) -> Iterator[Not
         yield NotModelled(names, "geometry of subtomograms", cost)
 
 
-def _worst_tilt_phase(columns: RelionColumns, tilt: np.ndarray, disc: np.ndarray) -> float:
-    """In radians, of all particles within the disc."""
-    cs, kv = columns.numbers("rlnSphericalAberration"), columns.numbers("rlnVoltage")
-    assert cs is not None and kv is not None
-    rows = np.unique(np.column_stack([tilt, cs, kv]), axis=0)
-    # the phase grows with tilt and Cs; the wavelength differs by a factor of two at most
-    rows = rows[np.argsort(np.hypot(rows[:, 0], rows[:, 1]) * rows[:, 2])[-100:]].tolist()
-    return max(float(np.abs(beam_tilt_phase(r[:2], r[2], r[3], disc)).max()) for r in rows)
+def _unread(columns: RelionColumns, name: str) -> int:
+    """How many particles have something in a column of aberrations that is no number."""
+    tokens = columns.tokens(name) or []
+    if name in ZERNIKE:
+        bad = {token for token in {*tokens} if zernike_vector(token) is None}
+    else:
+        bad = {token for token in {*tokens} if not np.isfinite(number(token))}
+    return sum(token in bad for token in tokens)
 
 
 def _there(columns: RelionColumns, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -99,7 +83,7 @@ def _there(columns: RelionColumns, names: tuple[str, ...]) -> tuple[str, ...]:
 def _says_something(columns: RelionColumns, name: str) -> bool:
     """Whether a column is there and is neither zero nor empty throughout."""
     return any(
-        token not in ("", "None") and _number(token) != 0 for token in columns.tokens(name) or ()
+        token not in ("", "None") and number(token) != 0 for token in columns.tokens(name) or ()
     )
 
 
@@ -114,26 +98,3 @@ def _values(
         found = columns.known_numbers(name)
         values[:, i] = value if found is None else np.where(np.isfinite(found), found, value)
     return None if np.allclose(values, neutral, rtol=0, atol=1e-9) else values
-
-
-def _vector(token: str) -> list[float]:
-    """The numbers of `[0.1,-0.2]`; none where it is something else."""
-    try:
-        numbers = [float(part) for part in token.strip("[]").split(",")]
-    except ValueError:
-        return []
-    return [number if np.isfinite(number) else 0.0 for number in numbers]
-
-
-def _number(token: str) -> float:
-    try:
-        return float(token)
-    except ValueError:
-        return float("nan")
-
-
-def _disc(nyquist: float) -> np.ndarray:
-    """Frequencies (k, 2) in 1/Angstrom up to Nyquist, dense enough to find the largest phase."""
-    radius, angle = np.meshgrid(np.linspace(0.1, 1.0, 10), np.arange(144) * np.pi / 72)
-    unit = np.stack([np.cos(angle), np.sin(angle)], axis=-1)
-    return (radius[..., None] * unit).reshape(-1, 2) / nyquist

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from cryospin.io.relion_columns import RelionColumns
+from cryospin.io.relion_optics import micrograph_pixel_sizes
 from cryospin.types import Unread
 
 COORDINATES = ("rlnCoordinateX", "rlnCoordinateY")
@@ -19,7 +20,7 @@ def coordinates_angstrom(columns: RelionColumns, unread: Unread) -> np.ndarray |
     x, y = (columns.known_numbers(name, "coordinates", unread) for name in COORDINATES)
     if x is None or y is None:
         return None
-    micrograph = columns.micrograph_pixel_sizes()
+    micrograph = micrograph_pixel_sizes(columns)
     size = np.where(micrograph > 0, micrograph, columns.pixel_sizes())
     return np.stack([x, y], axis=1) * size[:, None]
 

@@ -50,6 +50,10 @@ def table_findings(stack: ParticleStack, cores: int) -> dict[str, Any]:
                 "voltage_kv": optics.voltage_kv,
                 "spherical_aberration_mm": optics.spherical_aberration_mm,
                 "amplitude_contrast": optics.amplitude_contrast,
+                "beam_tilt_mrad": optics.beam_tilt_mrad,
+                "odd_zernike": optics.odd_zernike,
+                "even_zernike": optics.even_zernike,
+                "magnification_matrix": optics.magnification,
             }
             for number, optics in enumerate(stack.optics)
         ],

@@ -1,8 +1,9 @@
 """From images on disk to whitened Fourier coefficients in memory.
 
-Each image: background to mean 0 and deviation 1, soft circular mask, one transform, division
-by the noise amplitude of its optics group. After that noise has unit variance in every
-coefficient and the likelihood is a plain sum of squares.
+Each image: background to mean 0 and deviation 1, soft circular mask, one transform that undoes
+beam tilt and distortion where the optics have any (particles.lens), division by the noise
+amplitude of its optics group. After that noise has unit variance in every coefficient and the
+likelihood is a plain sum of squares.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ import torch
 from jaxtyping import Complex, Float, Int
 from torch import Tensor
 
-from cryospin.ctf import contrast_transfer
 from cryospin.fourier.disk import FourierDisk, images_to_coefficients
 from cryospin.io.mrc import read_images
 from cryospin.parallel import in_image_blocks
 from cryospin.particles.draws import particle_keys
+from cryospin.particles.lens import Lenses
 from cryospin.types import ParticleStack
 
 _MASK_EDGE_PIXEL = 4.0
@@ -98,6 +99,7 @@ def prepare_particles(
     if noise_power is None:
         noise_power = _background_spectra(stack, background, disk, seed) * mask.square().mean()
     amplitude = noise_power.sqrt()
+    lenses = Lenses.of(stack, disk)
     group = torch.as_tensor(stack.optics_group)
     shell = torch.as_tensor(disk.shell, dtype=torch.long)
     coefficients = torch.empty(len(stack), len(disk), dtype=torch.complex64)
@@ -110,9 +112,8 @@ def prepare_particles(
         if masked:
             images = images * mask
         sigma = amplitude[group[rows]][:, shell]
-        coefficients[rows] = images_to_coefficients(images, disk) / sigma
-        parameters = stack.ctf.select(torch.as_tensor(index))
-        ctf[rows] = contrast_transfer(parameters, disk, pixel_size).float() / sigma
+        coefficients[rows] = lenses.coefficients(images, index) / sigma
+        ctf[rows] = lenses.transfer(index) / sigma
         return len(index)
 
     done = 0

@@ -13,12 +13,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cryospin.ctf import contrast_transfer
-from cryospin.fourier.disk import FourierDisk, coefficients_to_images, images_to_coefficients
+from cryospin.fourier.disk import FourierDisk, coefficients_to_images
 from cryospin.fourier.resize import resized
 from cryospin.imaging import predict
 from cryospin.io.atomic import atomic_path
 from cryospin.io.mrc import read_images
+from cryospin.particles.lens import Lenses
 from cryospin.particles.prepare import normalise_background, radius_grid
 from cryospin.types import DensityMap, ParticleStack, Poses
 from cryospin.volumes.gridded import map_to_volume
@@ -61,8 +61,9 @@ def write_samples(
         radius = box * pixel / resolution_angstrom / _COARSER_THAN_MAP
     disk = FourierDisk.of(box, min(max(radius, 4.0), PIXELS // 2 - 1))
     images = normalise_background(read_images(stack, index), radius_grid(box) > 0.5 * box - 1.0)
-    seen = low_passed(images_to_coefficients(images, disk), disk)
-    expected = low_passed(_reprojections(stack, density, poses, index, disk), disk)
+    lenses = Lenses.of(stack, disk)
+    seen = low_passed(lenses.coefficients(images, index), disk)
+    expected = low_passed(_reprojections(lenses, density, poses, index), disk)
     # the origin says nothing of the particle: its noise is the background's, set to zero
     both = (seen[:, 1:].conj() * expected[:, 1:]).real.sum(dim=1)
     lengths = seen[:, 1:].norm(dim=1) * expected[:, 1:].norm(dim=1)
@@ -92,18 +93,14 @@ def low_passed(coefficients: Tensor, disk: FourierDisk) -> Tensor:
     return coefficients * (0.5 + 0.5 * torch.cos(np.pi * fall)).float()
 
 
-def _reprojections(
-    stack: ParticleStack, density: DensityMap, poses: Poses, index: np.ndarray, disk: FourierDisk
-) -> Tensor:
+def _reprojections(lenses: Lenses, density: DensityMap, poses: Poses, index: np.ndarray) -> Tensor:
+    disk = lenses.disk
     grid = min(disk.box, 2 * int(np.ceil(disk.radius + 2)))
     values = torch.from_numpy(resized(density.values.numpy(), grid)).float()
     volume = map_to_volume(values, disk.box, disk.radius)
-    rows = torch.as_tensor(index)
-    pixel = stack.pixel_size_angstrom
-    ctf = contrast_transfer(stack.ctf.select(rows), disk, pixel).float()
-    poses = poses.select(rows)
-    shifts = poses.shifts_angstrom.float() / pixel
-    return predict(volume, ctf, poses.rotations.float(), shifts, disk)
+    poses = poses.select(torch.as_tensor(index))
+    shifts = poses.shifts_angstrom.float() / lenses.stack.pixel_size_angstrom
+    return predict(volume, lenses.transfer(index), poses.rotations.float(), shifts, disk)
 
 
 def write_rejected_samples(path: Path, stack: ParticleStack, bad: dict[str, np.ndarray]) -> None:
