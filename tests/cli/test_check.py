@@ -90,10 +90,8 @@ def test_what_is_not_modelled_is_told(table: Path, capsys: pytest.CaptureFixture
     assert "not modelled: B-factors" in capsys.readouterr().out
     check(table, images=False, as_json=True)
     (found,) = json.loads(capsys.readouterr().out)["not_modelled"]
-    assert (
-        found["columns"] == ["rlnCtfBfactor"]
-        and "0.37 of what is assumed at 5 Angstrom" in found["cost"]
-    )
+    assert found["columns"] == ["rlnCtfBfactor"]
+    assert "0.37 of what is assumed at 5 Angstrom" in found["cost"]
 
 
 def test_a_run_tells_what_is_not_modelled_before_it_works(
