@@ -92,8 +92,10 @@ class Lenses:
             found[rows] = values.float() if lens.known is None else values.float() * lens.known
         return found
 
-    def _groups(self, index: np.ndarray) -> list[tuple[Tensor, _Lens]]:
+    def _groups(self, index: np.ndarray) -> list[tuple[Tensor | slice, _Lens]]:
+        """The rows of each lens; those of a single one are taken without a copy."""
         group = self.stack.optics_group[index]
-        return [
-            (torch.from_numpy(np.flatnonzero(group == g)), self.lenses[g]) for g in np.unique(group)
-        ]
+        numbers = np.unique(group)
+        if len(numbers) == 1:
+            return [(slice(None), self.lenses[numbers[0]])]
+        return [(torch.from_numpy(np.flatnonzero(group == g)), self.lenses[g]) for g in numbers]
