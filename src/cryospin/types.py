@@ -153,7 +153,9 @@ class ParticleStack:
 
     source: the table the particles were read from.
     table: the original table, untouched, for lossless write-back (io.relion.RelionTable).
-    uids: one name per particle, `index@stack`, independent of row order.
+    rows: the row (0-based) of each particle in `table`, the only way back into it.
+    uids: the image each particle is, `index@stack`: the same in any order of rows, but not
+        unique where a table has several rows of one image (symmetry expansion).
     files, file_index, slice_index: image i is slice `slice_index[i]` (0-based) of
         `files[file_index[i]]`.
     optics, optics_group: `optics[optics_group[i]]` holds for particle i.
@@ -166,12 +168,14 @@ class ParticleStack:
     not_modelled: what the table says of the images and nothing here makes use of.
     image_sign: +1 or -1 per particle, what its pixels are multiplied with so that protein is
         bright, as the table declares it; None: they are bright as they are.
+    original_names: the image each was made from, named like `uids`, if the table says so.
     unread: see `Unread`.
     companions: other files the metadata came from: a .cs's passthroughs, cryoDRGN's arrays.
     """
 
     source: Path
     table: Any
+    rows: Int[np.ndarray, " n"]
     uids: tuple[str, ...]
     files: tuple[Path, ...]
     file_index: np.ndarray
@@ -188,6 +192,7 @@ class ParticleStack:
     image_sign: np.ndarray | None = None
     tubes: np.ndarray | None = None
     not_modelled: tuple[NotModelled, ...] = ()
+    original_names: tuple[str, ...] | None = None
     unread: Unread = field(default_factory=dict)
     companions: tuple[Path, ...] = ()
 
@@ -213,6 +218,7 @@ class ParticleStack:
         rows = torch.as_tensor(index)
         return replace(
             self,
+            rows=self.rows[index],
             uids=tuple(self.uids[i] for i in index),
             file_index=self.file_index[index],
             slice_index=self.slice_index[index],
@@ -226,4 +232,9 @@ class ParticleStack:
             ),
             image_sign=None if self.image_sign is None else self.image_sign[index],
             tubes=None if self.tubes is None else self.tubes[index],
+            original_names=(
+                None
+                if self.original_names is None
+                else tuple(self.original_names[i] for i in index)
+            ),
         )

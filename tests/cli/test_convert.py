@@ -15,7 +15,13 @@ from cryospin.cli.check import check
 from cryospin.cli.convert import Format, convert
 from cryospin.errors import BadDataError
 from cryospin.evaluate.run import evaluate_run
-from cryospin.io.formats import FORMATS, read_particles_of_any_kind, write_beside
+from cryospin.io.cryosparc_table import read_cs
+from cryospin.io.formats import (
+    FORMATS,
+    read_particles_of_any_kind,
+    write_beside,
+    write_table,
+)
 from cryospin.io.mrc import StackWriter, read_images
 from cryospin.io.relion import write_new_particles
 from cryospin.io.star import StarBlock, StarFile, read_star, write_star
@@ -224,3 +230,118 @@ def test_real_tables(data_directory: Path, tmp_path: Path) -> None:
                 assert np.allclose([*map(float, tokens)], [*map(float, after[label])], atol=3e-5)
             else:
                 assert tokens == after[label], label
+
+
+def expanded(home: Path, copies: int = 3) -> Path:
+    """Each row `copies` times, rot turned each time, as symmetry expansion makes it."""
+    blocks = dict(read_star(home).blocks)
+    columns = blocks["particles"].columns
+    rows = [row for row in range(len(blocks["particles"])) for _ in range(copies)]
+    columns = {name: [tokens[row] for row in rows] for name, tokens in columns.items()}
+    turned = enumerate(columns["rlnAngleRot"])
+    columns["rlnAngleRot"] = [f"{float(a) + 360 / copies * (i % copies):.6f}" for i, a in turned]
+    columns["rlnSomethingNew"] = [f"0x{i:02X}" for i in range(len(rows))]
+    blocks["particles"] = StarBlock(columns=columns)
+    write_star(home.with_name("expanded.star"), StarFile(blocks))
+    return home.with_name("expanded.star")
+
+
+def test_each_row_of_an_image_keeps_its_own_values(tmp_path: Path) -> None:
+    several = expanded(table(tmp_path))
+    convert(several, tmp_path / "x.star")
+    assert read_star(tmp_path / "x.star") == read_star(several)
+    stack = read_particles_of_any_kind(several)
+    order = np.random.default_rng(0).permutation(len(stack))[:7]
+    write_table(tmp_path / "some.star", stack.select(order), "relion-3.1")
+    for name, tokens in read_star(several).blocks["particles"].columns.items():
+        some = read_star(tmp_path / "some.star").blocks["particles"].columns[name]
+        assert some == [tokens[row] for row in order]
+    convert(several, tmp_path / "30.star", to=Format.relion_30)
+    convert(tmp_path / "30.star", tmp_path / "31.star", to=Format.relion_31)
+    turned = [read_star(p).blocks["particles"].columns for p in (several, tmp_path / "31.star")]
+    assert turned[0]["rlnAngleRot"] == turned[1]["rlnAngleRot"]
+
+
+def test_several_rows_of_an_image_by_cryosparc_and_back(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    several = expanded(table(tmp_path))
+    convert(several, tmp_path / "x.cs")
+    assert "18 rows show an image that stands in another row too" in capsys.readouterr().out
+    uids = read_cs(tmp_path / "x.cs")["uid"]
+    assert len(np.unique(uids)) == len(uids) == 3 * COUNT
+    # the first row of an image has the uid it has without the others
+    convert(tmp_path / "in.star", tmp_path / "once.cs")
+    assert np.array_equal(read_cs(tmp_path / "once.cs")["uid"], uids[::3])
+    convert(tmp_path / "x.cs", tmp_path / "back.star")
+    a, b = (read_particles_of_any_kind(p) for p in (several, tmp_path / "back.star"))
+    assert a.uids == b.uids and a.poses is not None and b.poses is not None
+    assert torch.allclose(a.poses.rotations, b.poses.rotations, atol=1e-6)
+    stack = read_particles_of_any_kind(tmp_path / "x.cs").select(np.array([7, 0, 8]))
+    write_table(tmp_path / "some.cs", stack, "cryosparc")
+    assert np.array_equal(read_cs(tmp_path / "some.cs"), read_cs(tmp_path / "x.cs")[[7, 0, 8]])
+
+
+@pytest.mark.parametrize("like", ["in.star", "expanded.star"])
+def test_which_row_of_an_image_is_meant_cannot_be_told(tmp_path: Path, like: str) -> None:
+    several = expanded(table(tmp_path))
+    with pytest.raises(BadDataError, match=r"twice.*rows 1, 2, 3 \(6 such images in 18 rows\)"):
+        convert(several, tmp_path / "y.star", like=tmp_path / like)
+    assert not (tmp_path / "y.star").exists()
+
+
+def test_cryodrgn_has_one_row_an_image(tmp_path: Path) -> None:
+    several = expanded(table(tmp_path))
+    with pytest.raises(BadDataError, match=r"stands in rows 1, 2, 3.*one row an image \(18"):
+        convert(several, tmp_path / "x.txt")
+    assert not [*tmp_path.glob("x.*")]
+
+
+def test_stacks_that_relion_would_take_for_maps(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = table(tmp_path)
+    for name in "ab":
+        (tmp_path / f"{name}.mrcs").rename(tmp_path / f"{name}.mrc")
+    home.write_text(home.read_text().replace(".mrcs", ".mrc"))
+    convert(home, tmp_path / "x.cs")
+    convert(home, tmp_path / "x.txt")
+    capsys.readouterr()
+    for name in ("x.cs", "x.txt"):
+        convert(tmp_path / name, tmp_path / "x.star")
+        assert "stack.mrc:mrcs" in capsys.readouterr().out
+        names = read_star(tmp_path / "x.star").blocks["particles"].columns["rlnImageName"]
+        assert all(name.endswith(".mrc:mrcs") for name in names)
+        assert_same_particles(home, tmp_path / "x.star", half_sets=name == "x.cs")
+    convert(home, tmp_path / "same.star")
+    assert read_star(tmp_path / "same.star") == read_star(home)
+    assert "RELION takes 000" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", ["star", "cs"])
+def test_a_name_that_means_another_file_elsewhere(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    """A folder with a stack of the same name: the table's images are still its own."""
+    for folder in ("here", "there"):
+        (tmp_path / folder).mkdir()
+        table(tmp_path / folder, seed=len(folder))
+    home = tmp_path / "here" / "in.star"
+    if kind == "cs":
+        convert(home, home.with_suffix(".cs"))
+        home = home.with_suffix(".cs")
+    convert(home, tmp_path / "there" / f"x.{kind}")
+    assert "would be another file" in capsys.readouterr().out
+    a, b = (read_particles_of_any_kind(p) for p in (home, tmp_path / "there" / f"x.{kind}"))
+    index = np.arange(COUNT)
+    assert torch.equal(read_images(a, index), read_images(b, index))
+
+
+def test_what_is_left_behind_is_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    home = table(tmp_path)
+    convert(home, tmp_path / "x.cs")
+    printed = capsys.readouterr().out
+    assert "left behind: rlnSomethingNew, rlnOpticsGroupName, rlnMtfFileName;" in printed
+    convert(tmp_path / "x.cs", tmp_path / "x.txt")
+    printed = capsys.readouterr().out
+    assert "alignments3D/split" in printed and "ctf/df1_A" not in printed

@@ -98,7 +98,7 @@ def test_particles_are_known_by_stack_and_place(
     assert torch.allclose(
         again.poses.shifts_angstrom[order], stack.poses.shifts_angstrom, atol=1e-5
     )
-    kept = again.table.ctf[[again.table.row_of[uid] for uid in again.uids]]
+    kept = again.table.ctf[again.rows]
     assert kept[order].tobytes() == ctf[rows].tobytes()
 
 
@@ -192,6 +192,12 @@ def poses_with(folder: Path, rotations: np.ndarray, translations: np.ndarray) ->
             "particles.ind.pkl",
             None,
             "no indices of 5",
+        ),
+        (
+            lambda f, c, r, t: write_arrays(f / "particles.ind.pkl", np.array([4, 1, 4])),
+            "particles.ind.pkl",
+            3,
+            "index 4 stands in rows 1, 3",
         ),
     ],
 )

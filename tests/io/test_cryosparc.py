@@ -187,6 +187,22 @@ def test_passthroughs_are_joined_by_uid(tmp_path: Path) -> None:
         read_cryosparc(path, [tmp_path / "J4_passthrough_particles.cs"])
 
 
+@pytest.mark.parametrize("kind", ["<u8", "<i8"])
+def test_passthroughs_are_joined_one_to_one(tmp_path: Path, kind: str) -> None:
+    """Uids that differ in the last bit are others, whatever their type; doubles are refused."""
+    uid = np.array([2**62, 2**62 + 1, 7, 9])
+    path = table(tmp_path / "x.cs", {"uid": uid.astype("<u8")} | alignments(4))
+    columns = blobs(4) | ctfs(4) | {"uid": uid.astype(kind)[::-1]}
+    other = table(tmp_path / "p.cs", columns)
+    assert [name[:6] for name in read_cryosparc(path, [other]).uids] == [
+        f"{i:06d}" for i in (1, 2, 3, 4)
+    ]
+    for rows, words in (([9, 7, 7, 1], "7 is also in row 2.*rows 2, 3"), ([9, 7, 5, 3], "2 such")):
+        wrong = table(tmp_path / "w.cs", columns | {"uid": np.array(rows, dtype=kind)})
+        with pytest.raises(BadDataError, match=words):
+            read_cryosparc(path, [wrong])
+
+
 def test_the_best_of_several_classes(tmp_path: Path) -> None:
     n, rng = 5, np.random.default_rng(0)
     posterior = rng.dirichlet([1, 1, 1], n).astype("<f4")

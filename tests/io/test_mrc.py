@@ -28,6 +28,7 @@ def stack_of(
     return ParticleStack(
         source=Path("in.star"),
         table=None,
+        rows=np.arange(len(file_index)),
         uids=tuple(map(str, range(len(file_index)))),
         files=tuple(files),
         file_index=np.array(file_index),

@@ -13,6 +13,7 @@ from cryospin.io.formats import poses_of, read_particles_of_any_kind, write_tabl
 from cryospin.io.mrc import StackWriter, read_images
 from cryospin.io.relion import read_particles, write_new_particles, write_particles
 from cryospin.io.star import read_star
+from cryospin.particles.audit import audit_table
 from cryospin.types import CtfParameters, Optics, Poses
 
 RELION_31 = """
@@ -582,3 +583,27 @@ def test_a_flag_that_is_no_number_says_nothing(tmp_path: Path, column: str, toke
     stack = read_particles(path)
     error = stack.unread["flags of the images"]
     assert (error.row, error.column) == (2, column)
+
+
+@pytest.mark.parametrize("change", ["300.0", "2.7", "mtf.star"])
+def test_two_optics_groups_of_one_number(tmp_path: Path, change: str) -> None:
+    """Twice the same values is no harm; other values for one number are not guessed at."""
+    line = "1 first  300.0 2.7 0.10 1.50 8 mtf.star\n"
+    again = line.replace(" ", "  ")
+    path = table(tmp_path, RELION_31.replace(line, line + again))
+    assert read_particles(path).optics_group.tolist() == [0, 0, 1]
+    other = again.replace(change, "1.8" if change != "mtf.star" else "x.star")
+    path = table(tmp_path, RELION_31.replace(line, line + other))
+    with pytest.raises(BadDataError, match="optics group 1 stands in rows 2, 3") as refusal:
+        read_particles(path)
+    assert (refusal.value.column, refusal.value.row) == ("rlnOpticsGroup", 3)
+
+
+@pytest.mark.parametrize("name", ["1@./a.mrcs", "000001@link.mrcs", "1@a.mrcs"])
+def test_one_image_by_two_names(tmp_path: Path, name: str) -> None:
+    """The second row of an image is found whatever it is called."""
+    path = table(tmp_path, RELION_31.replace("000002@b.mrcs", name))
+    (tmp_path / "link.mrcs").symlink_to(tmp_path / "a.mrcs")
+    with pytest.raises(BadDataError, match="also in row 2") as refusal:
+        audit_table(read_particles(path), min_particles=1)
+    assert refusal.value.row == 3

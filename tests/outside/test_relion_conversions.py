@@ -46,9 +46,12 @@ def table(folder: Path) -> Path:
     return folder / "in.star"
 
 
-def reconstructed(table: Path) -> torch.Tensor:
-    command = f"relion_reconstruct --i {table.name} --o {table.stem}.mrc --ctf"
-    finished = subprocess.run(command.split(), cwd=table.parent, capture_output=True, text=True)
+def reconstructed(table: Path, project: Path | None = None) -> torch.Tensor:
+    """RELION counts paths from the folder it is started in; by default, the table's."""
+    folder = project or table.parent
+    place = table.relative_to(folder)
+    command = f"relion_reconstruct --i {place} --o {place.with_suffix('.mrc')} --ctf"
+    finished = subprocess.run(command.split(), cwd=folder, capture_output=True, text=True)
     assert finished.returncode == 0, finished.stdout + finished.stderr
     return read_map(table.with_suffix(".mrc")).values
 
@@ -81,3 +84,16 @@ def test_the_map_would_tell_of_a_wrong_sign(tmp_path: Path) -> None:
     poses = replace(wrong.poses, shifts_angstrom=-wrong.poses.shifts_angstrom)
     write_particles(tmp_path / "wrong.star", wrong, poses, None)
     assert agreement(reconstructed(tmp_path / "wrong.star"), expected) < 0.5
+
+
+def test_relion_opens_a_cryosparc_stack(tmp_path: Path) -> None:
+    """cryoSPARC's stacks end in .mrc, as RELION's maps do."""
+    here = table(tmp_path)
+    expected = reconstructed(here)
+    (tmp_path / "a.mrcs").rename(tmp_path / "a.mrc")
+    here.write_text(here.read_text().replace("a.mrcs", "a.mrc"))
+    convert(here, tmp_path / "x.cs")
+    (tmp_path / "below").mkdir()
+    for place in (tmp_path / "x.star", tmp_path / "below" / "y.star"):
+        convert(tmp_path / "x.cs", place)
+        assert agreement(reconstructed(place, tmp_path), expected) > 0.95

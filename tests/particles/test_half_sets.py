@@ -25,6 +25,7 @@ def stack_of(
     return ParticleStack(
         source=Path("none.star"),
         table=None,
+        rows=rows,
         uids=tuple(f"{i:06d}@none.mrcs" for i in rows),
         files=(Path("none.mrcs"),),
         file_index=np.zeros(count, np.int64),

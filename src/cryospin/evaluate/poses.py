@@ -1,6 +1,6 @@
 """Pose errors against a table that knows: rotations modulo the frame, shifts modulo the origin.
 
-Particles are matched by what they are (`index@stack`), never by their row.
+Particles are matched by the image they are, never by their row.
 """
 
 from __future__ import annotations
@@ -8,14 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cryospin.errors import BadDataError
 from cryospin.evaluate.symmetry_axis import align_about_any_axis
-from cryospin.io.image_files import number_and_file_name
+from cryospin.io.pairing import pair_particles
 from cryospin.rotations.align import RotationAlignment
 from cryospin.types import ParticleStack, Poses
 
@@ -39,31 +37,12 @@ class ShiftErrors:
 def match_particles(
     estimated: ParticleStack, true: ParticleStack
 ) -> tuple[ParticleStack, ParticleStack]:
-    """The particles both tables have, in the order of the first.
-
-    By uid; where no uid agrees, by image number and the stack's file name (a truth that
-    lies in another folder, or of another program).
+    """The particles both tables have, in the order of the first (`io.pairing.pair_particles`).
 
     Raises BadDataError when nothing matches, or a name stands for several images.
     """
-    for key in (str, number_and_file_name):
-        ours, theirs = ([key(uid) for uid in stack.uids] for stack in (estimated, true))
-        rows = {name: row for row, name in enumerate(theirs)}
-        pairs = [(row, rows[name]) for row, name in enumerate(ours) if name in rows]
-        if not pairs:
-            continue
-        for stack, names in ((estimated, ours), (true, theirs)):
-            if len(set(names)) < len(names):
-                fix = "give each particle once, or the same stack paths in both tables"
-                raise BadDataError("an image is listed twice", file=stack.source, fix=fix)
-        left, right = np.array(pairs, dtype=np.int64).T
-        return estimated.select(left), true.select(right)
-    raise BadDataError(
-        f"none of its images is in {estimated.source} (e.g. {true.uids[0]})",
-        file=true.source,
-        column="rlnImageName",
-        fix="give the table of the particles that were reconstructed",
-    )
+    left, right = pair_particles(estimated, true)
+    return estimated.select(left), true.select(right)
 
 
 def shift_errors(

@@ -20,6 +20,7 @@ from cryospin.io.conventions import shifts_from_cryodrgn
 from cryospin.io.cryodrgn_pickle import read_arrays
 from cryospin.io.image_files import image_uid, numbered_stacks
 from cryospin.io.mrc_header import check_complete, read_header
+from cryospin.io.rows import doubled, rows_in_words
 from cryospin.types import CtfParameters, Optics, ParticleStack, Poses, Unread
 
 # columns of ctf.pkl: box, pixel size, defocus U, V, angle, kV, Cs, amplitude contrast, phase
@@ -29,11 +30,10 @@ _COLUMNS = 9
 
 @dataclass(frozen=True)
 class CryodrgnTable:
-    """row_of: the row (0-based) of each uid in `ctf` (n, 9), the array as it was pickled."""
+    """ctf: (n, 9), the array as it was pickled, of all images of the listed stacks."""
 
     path: Path
     ctf: np.ndarray
-    row_of: dict[str, int]
 
 
 def file_beside(images: Path, kind: str) -> Path | None:
@@ -87,7 +87,8 @@ def read_cryodrgn(
     unread: Unread = {}
     return ParticleStack(
         source=path,
-        table=CryodrgnTable(path, table, dict(zip(uids, rows.tolist(), strict=True))),
+        table=CryodrgnTable(path, table),
+        rows=rows,
         uids=uids,
         files=images.files,
         file_index=images.file_index[rows],
@@ -199,7 +200,15 @@ def _index(path: Path, rows: int) -> np.ndarray:
     if not sound or index.min() < 0 or index.max() >= rows:
         problem = f"no indices of {rows} images"
         raise BadDataError(problem, file=path, fix="give the ind.pkl of these particles")
-    return index.astype(np.int64)
+    index = index.astype(np.int64)
+    double = np.flatnonzero(doubled(index))
+    if len(double):
+        same = np.flatnonzero(index == index[double[0]])
+        problem = f"index {index[same[0]]} stands in {rows_in_words(same)}"
+        problem += f" ({len(np.unique(index[double]))} such indices)"
+        fix = "keep each index once"
+        raise BadDataError(problem, file=path, row=int(same[1]) + 1, fix=fix)
+    return index
 
 
 def _pixel_size(table: np.ndarray, box: int, path: Path) -> float:

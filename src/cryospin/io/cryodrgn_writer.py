@@ -13,8 +13,10 @@ from cryospin.io.atomic import atomic_path
 from cryospin.io.conventions import shifts_to_cryodrgn
 from cryospin.io.cryodrgn import CryodrgnTable
 from cryospin.io.cryodrgn_pickle_writer import write_arrays
+from cryospin.io.image_files import same_image
 from cryospin.io.mrc_header import read_header
 from cryospin.io.outputs import Outputs, begin_outputs
+from cryospin.io.rows import doubled, rows_in_words
 from cryospin.types import ParticleStack, Poses
 
 
@@ -74,17 +76,28 @@ def _places(stack: ParticleStack, used: np.ndarray) -> tuple[np.ndarray, int]:
     starts = np.concatenate([[0], np.cumsum(counts)])
     file = np.searchsorted(used, stack.file_index)
     place = starts[file] + stack.slice_index
-    if len(np.unique(place)) < len(stack) or (stack.slice_index >= counts[file]).any():
-        fix = "remove duplicate rows, and give the stacks that belong to the table"
-        problem = "an image is listed twice, or beyond its stack"
-        raise BadDataError(problem, file=stack.source, fix=fix)
+    beyond = np.flatnonzero(stack.slice_index >= counts[file])
+    if len(beyond):
+        problem = f"image {stack.uids[beyond[0]]} is beyond the end of its stack"
+        fix = "give the stacks that belong to the table"
+        raise _refusal(stack, f"{problem} ({len(beyond)} such images)", beyond, fix)
+    double = np.flatnonzero(doubled(same_image(stack)))
+    if len(double):
+        same = np.flatnonzero(same_image(stack) == same_image(stack)[double[0]])
+        problem = f"image {stack.uids[same[0]]} stands in {rows_in_words(stack.rows[same])}"
+        problem += f", and cryoDRGN's files have one row an image ({len(double)} such rows)"
+        raise _refusal(stack, problem, same[1:], "keep one row of each image")
     return place, int(starts[-1])
+
+
+def _refusal(stack: ParticleStack, problem: str, rows: np.ndarray, fix: str) -> BadDataError:
+    return BadDataError(problem, file=stack.source, row=int(stack.rows[rows[0]]) + 1, fix=fix)
 
 
 def _ctf_rows(stack: ParticleStack) -> np.ndarray:
     """(n, 9); the very rows of the file where the particles came from cryoDRGN."""
     if isinstance(stack.table, CryodrgnTable):
-        return stack.table.ctf[[stack.table.row_of[uid] for uid in stack.uids]]
+        return stack.table.ctf[stack.rows]
     ctf, n = stack.ctf, len(stack)
     size = torch.full((n,), float(stack.box)), torch.full((n,), stack.pixel_size_angstrom)
     defocus = ctf.defocus_u_angstrom, ctf.defocus_v_angstrom, ctf.defocus_angle_degrees

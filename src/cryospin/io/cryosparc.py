@@ -6,9 +6,11 @@ Writing keeps every column it does not set, bit for bit.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -19,7 +21,12 @@ from cryospin.io.conventions import (
     rotation_to_cryosparc,
     shifts_to_cryosparc,
 )
-from cryospin.io.cryosparc_columns import CONFIDENCE, REQUIRED, CryosparcColumns
+from cryospin.io.cryosparc_columns import (
+    CONFIDENCE,
+    ORIGINAL_NAME,
+    REQUIRED,
+    CryosparcColumns,
+)
 from cryospin.io.cryosparc_not_modelled import not_modelled
 from cryospin.io.cryosparc_table import (
     covers,
@@ -52,14 +59,10 @@ _NEUTRAL_ALIGNMENT = {
 
 @dataclass(frozen=True)
 class CryosparcTable:
-    """The rows of a `.cs` file, with the columns of its passthroughs joined at the end.
-
-    row_of: the row (0-based) of each of our uids, `index@path`.
-    """
+    """The rows of a `.cs` file, with the columns of its passthroughs joined at the end."""
 
     path: Path
     rows: np.ndarray
-    row_of: dict[str, int]
 
 
 def read_cryosparc(path: Path | str, passthroughs: Sequence[Path | str] = ()) -> ParticleStack:
@@ -91,7 +94,8 @@ def read_cryosparc(path: Path | str, passthroughs: Sequence[Path | str] = ()) ->
     micrographs, coordinates = _places(columns, optics, optics_group, unread)
     return ParticleStack(
         source=path,
-        table=CryosparcTable(path, rows, {uid: row for row, uid in reversed([*enumerate(uids)])}),
+        table=CryosparcTable(path, rows),
+        rows=np.arange(len(uids)),
         uids=uids,
         files=files,
         file_index=file_index,
@@ -110,6 +114,7 @@ def read_cryosparc(path: Path | str, passthroughs: Sequence[Path | str] = ()) ->
         not_modelled=not_modelled(columns, box, pixel_size),
         unread=unread,
         companions=tuple(companions),
+        original_names=tuple(columns.text(ORIGINAL_NAME)) if ORIGINAL_NAME in columns else None,
     )
 
 
@@ -174,16 +179,29 @@ def _tubes(columns: CryosparcColumns) -> np.ndarray | None:
 
 
 def write_cryosparc(
-    path: Path | str, stack: ParticleStack, poses: Poses | None, half_set: np.ndarray | None
+    path: Path | str,
+    stack: ParticleStack,
+    poses: Poses | None,
+    half_set: np.ndarray | None,
+    stack_names: Mapping[int, str] = MappingProxyType({}),
 ) -> None:
     """The stack's rows of its `.cs` table, with poses and half-sets (1, 2) set.
+
+    Parameters
+    ----------
+    stack_names: of particles, by their place in `stack`, whose stack shall be named otherwise.
 
     Raises
     ------
     ResourceError: the disk does not take it.
     """
-    table: CryosparcTable = stack.table
-    rows = table.rows[[table.row_of[uid] for uid in stack.uids]]
+    rows = stack.table.rows[stack.rows]
+    if stack_names:
+        paths = rows["blob/path"].tolist()
+        encoded = isinstance(paths[0], bytes)
+        for row, name in stack_names.items():
+            paths[row] = name.encode("utf-8") if encoded else name
+        rows = with_columns(rows, {"blob/path": np.array(paths)})
     write_cs(path, with_columns(rows, _alignment(rows, poses, half_set, stack.pixel_size_angstrom)))
 
 
@@ -204,7 +222,7 @@ def write_new_cryosparc(
     sign = np.ones(n) if stack.image_sign is None else stack.image_sign
     blob_sign = image_sign_from_cryosparc(torch.from_numpy(np.asarray(sign, dtype=np.float64)))
     columns: dict[str, np.ndarray] = {
-        "uid": np.array([_number_of(uid) for uid in stack.uids], dtype="<u8"),
+        "uid": np.array(_numbers_of(stack.uids), dtype="<u8"),
         "blob/path": np.array([name.encode("utf-8") for name in stack_names], dtype="S"),
         "blob/idx": stack.slice_index.astype("<u4"),
         "blob/shape": np.full((n, 2), stack.box, dtype="<u4"),
@@ -215,14 +233,24 @@ def write_new_cryosparc(
         **_ctf_columns(stack.ctf),
         **_place_columns(stack),
     }
+    if stack.original_names is not None:
+        columns[ORIGINAL_NAME] = np.array([name.encode("utf-8") for name in stack.original_names])
     empty = np.empty(n, dtype=np.dtype([]))
     rows = with_columns(empty, columns)
     write_cs(path, with_columns(rows, _alignment(rows, poses, half_set, stack.pixel_size_angstrom)))
 
 
-def _number_of(uid: str) -> int:
-    """64 bits that depend on the path and the index alone."""
-    return int.from_bytes(hashlib.blake2b(uid.encode(), digest_size=8).digest(), "little")
+def _numbers_of(uids: Sequence[str]) -> list[int]:
+    """64 bits a row that depend on path and index alone, and, where an image stands in several
+    rows, on which of them it is."""
+    seen: Counter[str] = Counter()
+    numbers = []
+    for uid in uids:
+        name = f"{uid}#{seen[uid]}" if seen[uid] else uid
+        seen[uid] += 1
+        digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
+        numbers.append(int.from_bytes(digest, "little"))
+    return numbers
 
 
 def _ctf_columns(ctf: CtfParameters) -> dict[str, np.ndarray]:

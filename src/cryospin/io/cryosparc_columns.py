@@ -22,6 +22,7 @@ from cryospin.io.conventions import (
 from cryospin.types import CtfParameters, Optics, Poses, Unread
 
 CONFIDENCE = "cryospin/confidence"
+ORIGINAL_NAME = "cryospin/original_name"
 _AGAIN = "write the table again with cryoSPARC"
 REQUIRED = (
     "blob/path",

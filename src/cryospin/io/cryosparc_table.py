@@ -17,6 +17,7 @@ from numpy.lib.format import descr_to_dtype, write_array
 
 from cryospin.errors import BadDataError
 from cryospin.io.atomic import atomic_path
+from cryospin.io.rows import doubled, rows_in_words, rows_of_keys
 
 _NUMPY_MAGIC = b"\x93NUMPY"
 _COMPRESSED_MAGIC = b"\x94CSDAT"
@@ -129,19 +130,22 @@ def passthroughs_beside(path: Path) -> list[Path]:
 
 
 def uids_of(rows: np.ndarray, path: Path) -> np.ndarray:
-    """The column `uid`, (n,) of integers without a double. Raises BadDataError otherwise."""
+    """The column `uid`, (n,) uint64 without a double. Raises BadDataError otherwise."""
     assert rows.dtype.names is not None
     if "uid" not in rows.dtype.names or rows["uid"].ndim != 1 or rows["uid"].dtype.kind not in "iu":
         fix = "give a .cs file as cryoSPARC writes it"
         raise BadDataError("no such column of integers", file=path, column="uid", fix=fix)
-    uids = rows["uid"]
-    order = np.argsort(uids, kind="stable")
-    double = np.flatnonzero(uids[order][1:] == uids[order][:-1])
+    # one type for all, lest numpy compares signed with unsigned as rounded floats
+    uids = rows["uid"].astype(np.uint64)
+    double = np.flatnonzero(doubled(uids))
     if len(double):
+        same = np.flatnonzero(uids == uids[double[0]])
+        count = len(np.unique(uids[double]))
         raise BadDataError(
-            f"{uids[order[double[0]]]} is also in row {order[double[0]] + 1}",
+            f"{uids[double[0]]} is also in row {same[0] + 1}: it stands in {rows_in_words(same)}"
+            f" ({count} such uids in {len(double)} rows)",
             file=path,
-            row=int(order[double[0] + 1]) + 1,
+            row=int(same[1]) + 1,
             column="uid",
             fix="remove duplicate particles in cryoSPARC",
         )
@@ -151,7 +155,9 @@ def uids_of(rows: np.ndarray, path: Path) -> np.ndarray:
 def covers(other: np.ndarray, wanted: np.ndarray) -> bool:
     """Whether each of the uids `wanted` has a row in `other`."""
     names = other.dtype.names or ()
-    return "uid" in names and other["uid"].ndim == 1 and bool(np.isin(wanted, other["uid"]).all())
+    if "uid" not in names or other["uid"].ndim != 1 or other["uid"].dtype.kind not in "iu":
+        return False
+    return bool(np.isin(wanted, other["uid"].astype(np.uint64)).all())
 
 
 def joined(rows: np.ndarray, path: Path, other: np.ndarray, other_path: Path) -> np.ndarray:
@@ -162,25 +168,33 @@ def joined(rows: np.ndarray, path: Path, other: np.ndarray, other_path: Path) ->
     BadDataError: a particle that `other` does not know, or knows twice.
     """
     wanted, known = uids_of(rows, path), uids_of(other, other_path)
-    order = np.argsort(known)
-    place = np.searchsorted(known, wanted, sorter=order).clip(max=max(len(known) - 1, 0))
-    missing = np.flatnonzero(known[order[place]] != wanted) if len(known) else np.arange(1)
+    place = rows_of_keys(wanted, known)
+    missing = np.flatnonzero(place < 0)
     if len(missing):
         raise BadDataError(
-            f"particle {wanted[missing[0]]} is not in {other_path} ({len(missing)} such)",
+            f"particle {wanted[missing[0]]} is not in {other_path}"
+            f" ({len(missing)} such: {rows_in_words(missing)})",
             file=path,
             row=int(missing[0]) + 1,
             column="uid",
             fix="give the passthrough file of the same job",
         )
     added = [name for name in other.dtype.names or () if name not in (rows.dtype.names or ())]
-    return with_columns(rows, {name: other[name][order[place]] for name in added})
+    return with_columns(rows, {name: other[name][place] for name in added})
 
 
 def with_columns(rows: np.ndarray, columns: dict[str, np.ndarray]) -> np.ndarray:
-    """A copy with columns set; one that is there keeps its type, a new one comes at the end."""
+    """A copy with columns set; one that is there keeps its type, a new one comes at the end.
+
+    Text may need more room than it had.
+    """
     names = rows.dtype.names or ()
-    descr = [(name, rows.dtype[name]) for name in names]
+    descr = [
+        (name, np.promote_types(rows.dtype[name], columns[name].dtype))
+        if name in columns and rows.dtype[name].kind in "SU"
+        else (name, rows.dtype[name])
+        for name in names
+    ]
     descr += [
         (name, np.dtype((values.dtype, values.shape[1:])))
         for name, values in columns.items()

@@ -23,17 +23,20 @@ from cryospin.io.cryosparc import (
     write_new_cryosparc,
 )
 from cryospin.io.distortion import poses_from_images, poses_in_images
-from cryospin.io.image_files import (
-    image_uid,
-    names_for,
-    number_and_file_name,
-    resolved_stack,
-    stack_of,
+from cryospin.io.image_files import names_for, same_image, stack_of
+from cryospin.io.losses import left_behind, notes_on_names
+from cryospin.io.pairing import pair_particles
+from cryospin.io.relion import (
+    RelionTable,
+    image_name,
+    new_particles,
+    particles_with,
+    read_particles,
 )
-from cryospin.io.relion import RelionTable, new_particles, particles_with, read_particles
 from cryospin.io.relion_columns import RelionColumns
 from cryospin.io.relion_dialects import in_relion_30, in_relion_31
-from cryospin.io.star import StarFile, write_star
+from cryospin.io.rows import doubled, rows_in_words
+from cryospin.io.star import StarFile, quoted, write_star
 from cryospin.types import ParticleStack, Poses
 
 RELION_30, RELION_31, CRYOSPARC, CRYODRGN = FORMATS = (
@@ -91,7 +94,7 @@ def poses_of(stack: ParticleStack) -> Poses:
         lost = np.flatnonzero(~stack.poses.known.numpy())
         if not len(lost):
             return stack.poses
-        row = int(stack.table.row_of[stack.uids[lost[0]]]) + 1
+        row = int(stack.rows[lost[0]]) + 1
         if unread is None or unread.row != row:
             fix = "remove these rows, or give a table with all poses"
             raise BadDataError(
@@ -141,35 +144,29 @@ def output_format(out: Path, wanted: str | None, stack: ParticleStack) -> str:
 def with_columns_of(original: ParticleStack, stack: ParticleStack) -> ParticleStack:
     """The rows of `original` that are the particles of `stack`, in its order, with its poses.
 
-    Particles are matched by image number and stack; where no stack is named alike, by file
-    name (programs move, link and rename stacks).
+    Particles are matched as `pair_particles` says: also those that were made on fewer pixels.
 
     Raises
     ------
-    BadDataError: a particle that `original` does not have, or has twice; a pose that is no
-        number.
+    BadDataError: a particle that `original` does not have, or that either has twice; a pose
+        that is no number.
     """
-    for key in (str, number_and_file_name):
-        rows: dict[str, int] = {}
-        doubles = set()
-        for row, uid in enumerate(original.uids):
-            if rows.setdefault(key(uid), row) != row:
-                doubles.add(key(uid))
-        wanted = [key(uid) for uid in stack.uids]
-        missing = [row for row, name in enumerate(wanted) if name not in rows or name in doubles]
-        if not missing:
-            if "poses" in stack.unread:
-                poses_of(stack)
-            found = original.select(np.array([rows[name] for name in wanted]))
-            poses = _with_confidence(stack, found)
-            if poses is not None:
-                poses = poses_in_images(poses, stack.optics, stack.optics_group)
-                poses = poses_from_images(poses, found.optics, found.optics_group)
-            return replace(found, poses=poses, half_set=stack.half_set, unread=stack.unread)
-    first = stack.uids[missing[0]]
-    problem = f"image {first} is not in {original.source}, or not once ({len(missing)} such)"
-    fix = "give the table that these particles came from"
-    raise BadDataError(problem, file=stack.source, row=missing[0] + 1, fix=fix)
+    found, rows = pair_particles(stack, original)
+    if len(found) < len(stack):
+        missing = np.setdiff1d(np.arange(len(stack)), found)
+        places = stack.rows[missing]
+        problem = f"image {stack.uids[missing[0]]} is not in {original.source}"
+        problem += f" ({len(missing)} such: {rows_in_words(places)})"
+        fix = "give the table that these particles came from"
+        raise BadDataError(problem, file=stack.source, row=int(places[0]) + 1, fix=fix)
+    if "poses" in stack.unread:
+        poses_of(stack)
+    chosen = original.select(rows)
+    poses = _with_confidence(stack, chosen)
+    if poses is not None:
+        poses = poses_in_images(poses, stack.optics, stack.optics_group)
+        poses = poses_from_images(poses, chosen.optics, chosen.optics_group)
+    return replace(chosen, poses=poses, half_set=stack.half_set, unread=stack.unread)
 
 
 def _with_confidence(stack: ParticleStack, found: ParticleStack) -> Poses | None:
@@ -215,16 +212,25 @@ def write_table(
     if kind == CRYODRGN:
         write_cryodrgn(out, stack, known_poses)
     elif kind == CRYOSPARC and isinstance(stack.table, CryosparcTable):
-        write_cryosparc(out, stack, poses, half_set)
+        write_cryosparc(out, stack, poses, half_set, _moved_names(out, stack))
     elif kind == CRYOSPARC:
         names = names_for(stack, out)
         write_new_cryosparc(out, stack, names, known_poses, known_half_set)
     elif isinstance(stack.table, RelionTable):
         star = particles_with(stack, poses, half_set)
+        images = star.blocks[stack.table.name].columns["rlnImageName"]
+        for row, name in _moved_names(out, stack).items():
+            images[row] = quoted(image_name(int(stack.slice_index[row]), name))
         write_star(out, _in_dialect(star, stack.table.name, kind, out, stack.box))
     else:
         star = _new_star(out, stack, known_poses, known_half_set)
         write_star(out, _in_dialect(star, "particles", kind, out, stack.box))
+
+
+def _moved_names(out: Path, stack: ParticleStack) -> dict[int, str]:
+    """Of the program's own table, the particles whose stack `out` must name otherwise."""
+    names = zip(names_for(stack, out, keep_lost=True), stack.uids, strict=True)
+    return {row: name for row, (name, uid) in enumerate(names) if name != stack_of(uid)}
 
 
 def _in_dialect(star: StarFile, name: str, kind: str, path: Path, box: int) -> StarFile:
@@ -243,7 +249,7 @@ def _new_star(
     names = zip(stack.slice_index.tolist(), names_for(stack, out), strict=True)
     micrographs = stack.micrographs
     return new_particles(
-        [image_uid(number, name) for number, name in names],
+        [image_name(number, name) for number, name in names],
         stack.optics,
         stack.box,
         stack.optics_group,
@@ -252,15 +258,16 @@ def _new_star(
         None if micrographs is None else [str(name) for name in micrographs],
         stack.coordinates_pixel,
         half_set,
+        None if stack.original_names is None else [*stack.original_names],
     )
 
 
 def losses(stack: ParticleStack, kind: str, out: Path) -> list[str]:
     """What of the particles a table `out` of format `kind` will not tell, in sentences."""
-    notes = []
     own = format_of(stack).split("-")[0] == kind.split("-")[0]
-    if own and kind != CRYODRGN and (lost := _out_of_reach(stack, out)):
-        notes.append(f"paths are kept as they are, and {lost} is not found from {out.parent}")
+    notes = []
+    if kind != CRYODRGN:
+        notes += notes_on_names(stack, out, own=own, relion=kind != CRYOSPARC)
     if stack.image_sign is not None and kind != CRYOSPARC:
         notes.append(
             "images are dark on light (blob/sign 1), which this format cannot say: "
@@ -268,9 +275,16 @@ def losses(stack: ParticleStack, kind: str, out: Path) -> list[str]:
         )
     if kind == CRYODRGN and stack.half_set is not None:
         notes.append("cryoDRGN's files have no half-sets")
+    repeated = int(np.count_nonzero(doubled(same_image(stack))))
+    if repeated and kind == CRYOSPARC and not own:
+        notes.append(
+            f"{repeated} rows show an image that stands in another row too: each row is a particle "
+            "of its own in cryoSPARC, with its own uid"
+        )
     if not own:
         if corrected := _corrected(stack):
-            notes.append(f"left behind: {', '.join(corrected)}")
+            whats = (f"{what} ({', '.join(columns)})" for what, columns in corrected.items())
+            notes.append(f"left behind: {', '.join(whats)}")
         notes += [
             f"left behind: {each.what} ({', '.join(each.columns)})" for each in stack.not_modelled
         ]
@@ -279,31 +293,32 @@ def losses(stack: ParticleStack, kind: str, out: Path) -> list[str]:
             for what, error in stack.unread.items()
             if what != "poses"
         ]
-        notes.append(
-            "columns of the input that the other format has no place for are left behind; "
-            "--like INPUT gives them back on the way home"
-        )
+    told = {column for each in stack.not_modelled for column in each.columns}
+    told |= {column for columns in _corrected(stack).values() for column in columns}
+    lost = [name for name in left_behind(stack, bare=kind == CRYODRGN) if name not in told]
+    if lost and not own:
+        note = "the other format has no place for these columns, which are left behind: "
+        # of several rows of an image, no name tells which is which
+        home = "" if repeated else "; --like INPUT gives them back on the way home"
+        notes.append(note + ", ".join(lost) + home)
     return notes
 
 
-def _corrected(stack: ParticleStack) -> list[str]:
-    """What of the optics is undone in our images, and only RELION's tables can tell."""
-    found = {
-        "beam tilt (rlnBeamTiltX, rlnBeamTiltY)": any(any(o.beam_tilt_mrad) for o in stack.optics),
-        "odd aberrations (rlnOddZernike)": any(o.odd_zernike for o in stack.optics),
-        "even aberrations (rlnEvenZernike)": any(o.even_zernike for o in stack.optics),
-        "anisotropic magnification (rlnMagMat00 to 11)": any(not o.round for o in stack.optics),
-    }
-    return [name for name, there in found.items() if there]
-
-
-def _out_of_reach(stack: ParticleStack, out: Path) -> str | None:
-    """A stack that is found from the input's folder and not from the output's, by its name."""
-    names = {stack_of(uid): i for uid, i in zip(stack.uids, stack.file_index, strict=True)}
-    for name, number in names.items():
-        if os.path.exists(stack.files[number]) and not os.path.exists(resolved_stack(name, out)):
-            return name
-    return None
+def _corrected(stack: ParticleStack) -> dict[str, list[str]]:
+    """What of the optics is undone in our images, and the columns that only RELION's tables have
+    for it."""
+    optics = stack.optics
+    found = (
+        ("beam tilt", ["rlnBeamTiltX", "rlnBeamTiltY"], any(any(o.beam_tilt_mrad) for o in optics)),
+        ("odd aberrations", ["rlnOddZernike"], any(o.odd_zernike for o in optics)),
+        ("even aberrations", ["rlnEvenZernike"], any(o.even_zernike for o in optics)),
+        (
+            "anisotropic magnification",
+            [f"rlnMagMat{row}{column}" for row in "01" for column in "01"],
+            any(not o.round for o in optics),
+        ),
+    )
+    return {what: columns for what, columns, there in found if there}
 
 
 def write_beside(folder: Path, stack: ParticleStack, poses: Poses, half_set: np.ndarray) -> None:

@@ -6,10 +6,11 @@ Shared by the tables of every program. What a name looks like is each reader's b
 from __future__ import annotations
 
 import os
-import re
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 import numpy as np
+from jaxtyping import Int
 
 from cryospin.errors import BadDataError
 from cryospin.io.mrc_header import read_header
@@ -21,8 +22,6 @@ LOOKED_FOR = (
 )
 """The rule of `resolved_stack`, as the fix of an error."""
 
-_IMPORT_DIGITS = re.compile(r"^\d{21}_")
-
 
 def resolved_stack(name: str, table: Path) -> Path:
     """The file of that name, as a table there means it.
@@ -31,12 +30,26 @@ def resolved_stack(name: str, table: Path) -> Path:
     folders above it (the project); the same for the place of the table itself, where that path
     leads through a link; the name from the working folder. Else the first of these.
     """
+    found = _found_from(name, table)
+    if found is not None:
+        return found
+    return Path(name) if os.path.exists(name) else table.parent / name
+
+
+def _found_from(name: str, table: Path) -> Path | None:
+    """As `resolved_stack`, whatever folder a command is started in."""
     # os.path, for Path.exists raises where a name is too long for the file system
     for place in (table.absolute(), Path(os.path.realpath(table))):
         for folder in place.parents:
             if os.path.exists(folder / name):
                 return folder / name
-    return Path(name) if os.path.exists(name) else table.parent / name
+    return None
+
+
+@lru_cache(maxsize=65536)
+def plain_name(stack: str) -> str:
+    """One spelling of a path: `a.mrcs` for `./a.mrcs`; `..` stays, for links may lie there."""
+    return str(PurePosixPath(stack))
 
 
 def numbered_stacks(
@@ -44,13 +57,14 @@ def numbered_stacks(
 ) -> tuple[tuple[Path, ...], np.ndarray, dict[str, int]]:
     """The distinct files in order of appearance, each name's file (n,), and the file of a name."""
     places: dict[str, int] = {}
-    file_index = np.array([places.setdefault(name, len(places)) for name in names], dtype=np.int64)
+    plain = map(plain_name, names)
+    file_index = np.array([places.setdefault(name, len(places)) for name in plain], dtype=np.int64)
     return tuple(resolved_stack(name, table) for name in places), file_index, places
 
 
 def image_uid(slice_index: int, stack: str) -> str:
     """A particle's name, `000001@stack`, counted from 1: the same whatever table tells of it."""
-    return f"{slice_index + 1:06d}@{stack}"
+    return f"{slice_index + 1:06d}@{plain_name(stack)}"
 
 
 def stack_of(uid: str) -> str:
@@ -58,14 +72,11 @@ def stack_of(uid: str) -> str:
     return uid.partition("@")[2]
 
 
-def number_and_file_name(uid: str) -> str:
-    """A particle's name without what programs change of it.
-
-    That is: the folder, the ending (.mrc here is .mrcs there), and the 21 digits that
-    cryoSPARC puts before an imported file's name.
-    """
-    number, _, stack = uid.partition("@")
-    return f"{number}@{_IMPORT_DIGITS.sub('', PurePosixPath(stack).stem)}"
+def same_image(stack: ParticleStack) -> Int[np.ndarray, " n"]:
+    """A number per particle, equal where two rows are one image of one file, however named."""
+    places: dict[str, int] = {}
+    files = [places.setdefault(os.path.realpath(file), len(places)) for file in stack.files]
+    return np.array(files, dtype=np.int64)[stack.file_index] << 32 | stack.slice_index
 
 
 def one_pixel_size(
@@ -98,20 +109,45 @@ def box_of_first_stack(files: tuple[Path, ...], table: Path, column: str, hint: 
     return read_header(path).shape[-1]
 
 
-def names_for(stack: ParticleStack, table: Path) -> list[str]:
-    """Each particle's stack as a new table at `table` shall name it.
+def names_for(stack: ParticleStack, table: Path, *, keep_lost: bool = False) -> list[str]:
+    """Each particle's stack as a table at `table` shall name it.
 
-    As the old table did where that leads to the same file or the file does not exist;
-    else by its absolute path.
+    As the old table did where that leads to the same file or the file does not exist; else by
+    its absolute path. `keep_lost` keeps names, too, that lead nowhere from there: a program
+    may count them from another folder. One that leads to another file is never kept.
     """
-    names = [stack_of(uid) for uid in stack.uids]
-    known: dict[tuple[str, int], str] = {}
-    for name, number in zip(names, stack.file_index.tolist(), strict=True):
-        if (name, number) not in known:
-            file = stack.files[number]
-            found = resolved_stack(name, table)
-            same = not os.path.exists(file) or (
-                os.path.exists(found) and os.path.samefile(file, found)
-            )
-            known[name, number] = name if same else str(file.resolve())
-    return [known[key] for key in zip(names, stack.file_index.tolist(), strict=True)]
+    names = {}
+    for number, name in _name_of_file(stack).items():
+        file, found = stack.files[number], _found_from(name, table)
+        lost = found is None and os.path.exists(file)
+        misleading = found is not None and _another_file(file, found)
+        names[number] = str(file.resolve()) if misleading or (lost and not keep_lost) else name
+    return [names[number] for number in stack.file_index.tolist()]
+
+
+def out_of_reach(stack: ParticleStack, table: Path) -> str | None:
+    """A stack's name that leads to its file from the old table, and nowhere from `table`."""
+    for number, name in _name_of_file(stack).items():
+        if os.path.exists(stack.files[number]) and _found_from(name, table) is None:
+            return name
+    return None
+
+
+def misleading_name(stack: ParticleStack, table: Path) -> str | None:
+    """A stack's name that leads to another file from `table`."""
+    for number, name in _name_of_file(stack).items():
+        found = _found_from(name, table)
+        if found is not None and _another_file(stack.files[number], found):
+            return name
+    return None
+
+
+def _name_of_file(stack: ParticleStack) -> dict[int, str]:
+    """The name of each file in use."""
+    numbers, first = np.unique(stack.file_index, return_index=True)
+    return {int(n): stack_of(stack.uids[row]) for n, row in zip(numbers, first, strict=True)}
+
+
+def _another_file(file: Path, found: Path) -> bool:
+    """Whether `found` is not `file`; where there is no `file`, nothing says so."""
+    return os.path.exists(file) and not os.path.samefile(file, found)

@@ -31,21 +31,18 @@ from cryospin.io.relion_picks import COORDINATES, coordinates_angstrom, tubes
 from cryospin.io.star import StarBlock, StarFile, quoted, read_star, write_star
 from cryospin.types import CtfParameters, Optics, ParticleStack, Poses, Unread
 
+ORIGINAL_NAME = "rlnImageOriginalName"
 # RELION's way to say what a file is whose ending does not: stack.mrc:mrcs
 _FILE_FORMAT = re.compile(r":mrcs?$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class RelionTable:
-    """A STAR file with one row per particle in the block `name`.
-
-    row_of: the row (0-based) of each uid.
-    """
+    """A STAR file with one row per particle in the block `name`."""
 
     path: Path
     star: StarFile
     name: str
-    row_of: dict[str, int]
 
     @property
     def particles(self) -> StarBlock:
@@ -77,7 +74,6 @@ def read_particles(path: Path | str) -> ParticleStack:
     names = columns.text("rlnImageName")
     assert names is not None
     files, file_index, slice_index, uids = _image_locations(names, path)
-    row_of = {uid: row for row, uid in reversed(list(enumerate(uids)))}
     optics, optics_group = optics_groups(columns)
     pixel_size = one_pixel_size(optics, optics_group, path, "rlnImagePixelSize")
     box, micrographs = columns.box(files), columns.text("rlnMicrographName")
@@ -86,7 +82,8 @@ def read_particles(path: Path | str) -> ParticleStack:
         poses = poses_from_images(poses, optics, optics_group)
     return ParticleStack(
         source=path,
-        table=RelionTable(path, star, name, row_of),
+        table=RelionTable(path, star, name),
+        rows=np.arange(len(uids)),
         uids=uids,
         files=files,
         file_index=file_index,
@@ -102,6 +99,7 @@ def read_particles(path: Path | str) -> ParticleStack:
         coordinates_angstrom=coordinates_angstrom(columns, unread),
         tubes=tubes(columns),
         not_modelled=not_modelled(columns, pixel_size),
+        original_names=_original_names(columns.text(ORIGINAL_NAME)),
         unread=unread,
     )
 
@@ -127,14 +125,8 @@ def _image_locations(
     slice_index = np.zeros(len(names), dtype=np.int64)
     stacks, uids = [], []
     for row, name in enumerate(names):
-        number, at, stack = name.partition("@")
-        if not at:
-            # RELION 1's dialect: one image per file
-            number, stack = "1", name
-        stack = _FILE_FORMAT.sub("", stack)
-        # nine digits are an int; more would overflow the index
-        sound = number.isascii() and number.isdigit() and len(number) < 10 and stack
-        if not (sound and int(number) > 0):
+        image = _image_of(name)
+        if image is None:
             raise BadDataError(
                 f"{name!r} is no image name",
                 file=path,
@@ -142,11 +134,40 @@ def _image_locations(
                 column="rlnImageName",
                 fix="write it as 000001@stack.mrcs; the first image is number 1",
             )
-        slice_index[row] = int(number) - 1
+        slice_index[row], stack = image
         stacks.append(stack)
-        uids.append(image_uid(int(number) - 1, stack))
+        uids.append(image_uid(*image))
     files, file_index, _ = numbered_stacks(stacks, path)
     return files, file_index, slice_index, tuple(uids)
+
+
+def _image_of(name: str) -> tuple[int, str] | None:
+    """Slice (0-based) and stack of `000001@stack.mrcs`; None where it is no such name."""
+    number, at, stack = name.partition("@")
+    if not at:
+        # RELION 1's dialect: one image per file
+        number, stack = "1", name
+    stack = _FILE_FORMAT.sub("", stack)
+    # nine digits are an int; more would overflow the index
+    sound = number.isascii() and number.isdigit() and len(number) < 10 and stack
+    return (int(number) - 1, stack) if sound and int(number) > 0 else None
+
+
+def _original_names(names: list[str] | None) -> tuple[str, ...] | None:
+    if names is None:
+        return None
+    images = ((name, _image_of(name)) for name in names)
+    return tuple(name if image is None else image_uid(*image) for name, image in images)
+
+
+def image_name(slice_index: int, stack: str) -> str:
+    """`000001@stack.mrcs`; a stack that ends in .mrc, which RELION takes for a map, is marked."""
+    return image_uid(slice_index, stack + ":mrcs" * takes_for_map(stack))
+
+
+def takes_for_map(stack: str) -> bool:
+    """Whether RELION refuses to read images from a stack of this name."""
+    return stack.lower().endswith(".mrc")
 
 
 def write_particles(
@@ -166,14 +187,11 @@ def particles_with(
 ) -> StarFile:
     """The stack's rows of its original table, with poses and half-sets (1, 2) set.
 
-    Every other token stays as it was read. Rows are found by uid, so a stack that was
-    selected or sorted gets its own values. Origins are in the table's dialect.
+    Every other token stays as it was read. Rows are those of `stack.rows`, so a stack that
+    was selected or sorted gets its own values. Origins are in the table's dialect.
     """
     table: RelionTable = stack.table
-    rows = [table.row_of[uid] for uid in stack.uids]
-    columns = {
-        name: [tokens[row] for row in rows] for name, tokens in table.particles.table.items()
-    }
+    columns = columns_of_rows(stack)
     if poses is not None:
         dialect = ORIGINS_PIXEL if table.optics is None else ORIGINS_ANGSTROM
         # a table that holds both dialects must not contradict itself
@@ -184,6 +202,13 @@ def particles_with(
     if half_set is not None:
         columns[HALF_SET] = [str(int(number)) for number in half_set]
     return StarFile(dict(table.star.blocks) | {table.name: table.particles.with_table(columns)})
+
+
+def columns_of_rows(stack: ParticleStack) -> dict[str, list[str]]:
+    """The tokens of the stack's rows in its original table."""
+    rows = stack.rows.tolist()
+    columns = stack.table.particles.table
+    return {name: [tokens[row] for row in rows] for name, tokens in columns.items()}
 
 
 def write_new_particles(
@@ -240,7 +265,7 @@ def new_particles(
     """
     columns = {"rlnImageName": [quoted(name) for name in image_names]}
     if original_names is not None:
-        columns["rlnImageOriginalName"] = [quoted(name) for name in original_names]
+        columns[ORIGINAL_NAME] = [quoted(name) for name in original_names]
     if micrographs is not None:
         columns["rlnMicrographName"] = [quoted(name) for name in micrographs]
     if coordinates is not None:

@@ -16,6 +16,7 @@ import torch
 from cryospin.errors import BadDataError
 from cryospin.io.conventions import euler_to_rotation, shifts_from_relion_origins
 from cryospin.io.image_files import box_of_first_stack
+from cryospin.io.rows import doubled, rows_in_words, rows_of_keys
 from cryospin.io.star import StarBlock, unquoted
 from cryospin.types import CtfParameters, Poses, Unread
 
@@ -190,6 +191,16 @@ class RelionColumns:
             "rlnPixelSize" if "rlnPixelSize" in self.particles.table else "rlnImagePixelSize", fix
         )
 
+    def implied_pixel_sizes(self) -> np.ndarray | None:
+        """By the detector's pixels, which are in micrometres, and the magnification, (n,); NaN
+        where one of them is no number."""
+        found = map(self.values_of, ("rlnDetectorPixelSize", "rlnMagnification"))
+        detector, magnification = (None if each is None else each[0] for each in found)
+        if detector is None or magnification is None:
+            return None
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return detector * 1e4 / magnification
+
     def ctf(self) -> CtfParameters:
         """float32, which keeps a defocus to 0.01 Angstrom."""
         names = ("rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle")
@@ -280,10 +291,9 @@ class RelionColumns:
         wanted, error = found
         if error is not None:
             raise error
-        order = np.argsort(known)
-        place = np.searchsorted(known, wanted, sorter=order).clip(max=len(known) - 1)
-        rows = order[place] if len(known) else place
-        unknown = np.flatnonzero(known[rows] != wanted) if len(known) else np.arange(1)
+        self._refuse_two_groups_of_one_number(known)
+        rows = rows_of_keys(wanted, known)
+        unknown = np.flatnonzero(rows < 0)
         if len(unknown):
             raise BadDataError(
                 f"optics group {wanted[unknown[0]]:g} is not in data_optics",
@@ -293,6 +303,23 @@ class RelionColumns:
                 fix="add the group to data_optics or correct the number",
             )
         return rows
+
+    def _refuse_two_groups_of_one_number(self, numbers: np.ndarray) -> None:
+        """Rows of data_optics that agree in every value may stand there twice."""
+        assert self.optics is not None
+        columns = zip(*self.optics.table.values(), strict=True)
+        values = [tuple(map(unquoted, tokens)) for tokens in columns]
+        for number in np.unique(numbers[doubled(numbers)]):
+            rows = np.flatnonzero(numbers == number)
+            if len({values[row] for row in rows}) > 1:
+                problem = f"optics group {number:g} stands in {rows_in_words(rows)} of data_optics"
+                raise BadDataError(
+                    f"{problem}, with different values",
+                    file=self.path,
+                    row=int(rows[1]) + 1,
+                    column="rlnOpticsGroup",
+                    fix="give each group a number of its own, in both tables",
+                )
 
 
 def _parsed(tokens: list[str]) -> np.ndarray:

@@ -54,7 +54,7 @@ def in_relion_30(star: StarFile, name: str, columns: RelionColumns, box: int) ->
     # 3.0 asks the stacks for it; a table alone shall tell too
     table.setdefault("rlnImageSize", [str(box)] * len(sizes))
     table = _with_origins(columns, table, {v: k for k, v in _ORIGINS.items()}, 1.0 / sizes)
-    implied = _implied_pixel_size(columns)
+    implied = columns.implied_pixel_sizes()
     if implied is None or not np.allclose(implied, sizes, rtol=1e-4, atol=0):
         # micrometres of the detector, at a magnification that makes them Angstrom
         table[_DETECTOR] = [f"{size:.6f}" for size in sizes]
@@ -62,15 +62,6 @@ def in_relion_30(star: StarFile, name: str, columns: RelionColumns, box: int) ->
     others = {key: block for key, block in star.blocks.items() if key not in ("optics", name)}
     # the particles come first: RELION 3.0 reads the first block of a file
     return StarFile({name: columns.particles.with_table(table)} | others)
-
-
-def _implied_pixel_size(columns: RelionColumns) -> np.ndarray | None:
-    found = [columns.values_of(label) for label in (_DETECTOR, _MAGNIFICATION)]
-    detector, magnification = (None if f is None else f[0] for f in found)
-    if detector is None or magnification is None:
-        return None
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return detector * 1e4 / magnification
 
 
 def in_relion_31(star: StarFile, name: str, columns: RelionColumns, box: int) -> StarFile:

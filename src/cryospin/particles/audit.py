@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from cryospin.errors import BadDataError
-from cryospin.io.image_files import LOOKED_FOR
+from cryospin.io.image_files import LOOKED_FOR, same_image
 from cryospin.io.mrc_header import MrcHeader, check_complete, read_header
+from cryospin.io.rows import doubled
 from cryospin.particles.picks import close_pairs
 from cryospin.types import ParticleStack
 
@@ -61,7 +62,7 @@ def audit_table(stack: ParticleStack, min_particles: int = 100) -> None:
             file=stack.source,
             fix="extract or select more particles",
         )
-    _audit_uids(stack)
+    _audit_doubles(stack)
     _audit_tubes(stack)
     _audit_optics(stack)
     headers = [_audited_header(stack, number) for number in range(len(stack.files))]
@@ -124,23 +125,22 @@ def unread_in_words(stack: ParticleStack) -> list[str]:
 
 def row_of(stack: ParticleStack, particle: int) -> int:
     """The row of the original table, counted from 1."""
-    return int(stack.table.row_of[stack.uids[particle]]) + 1
+    return int(stack.rows[particle]) + 1
 
 
-def _audit_uids(stack: ParticleStack) -> None:
-    if len(set(stack.uids)) == len(stack):
-        return
-    seen: dict[str, int] = {}
-    for row, uid in enumerate(stack.uids, start=1):
-        first = seen.setdefault(uid, row)
-        if first != row:
-            raise BadDataError(
-                f"image {uid} is also in row {first}",
-                file=stack.source,
-                row=row,
-                column="rlnImageName",
-                fix="remove duplicate rows; they would make half-maps depend on each other",
-            )
+def _audit_doubles(stack: ParticleStack) -> None:
+    images = same_image(stack)
+    double = np.flatnonzero(doubled(images))
+    if len(double):
+        same = np.flatnonzero(images == images[double[0]])
+        raise BadDataError(
+            f"image {stack.uids[same[1]]} is also in row {row_of(stack, int(same[0]))}"
+            f" ({len(np.unique(images[double]))} such images in {len(double)} rows)",
+            file=stack.source,
+            row=row_of(stack, int(same[1])),
+            column="rlnImageName",
+            fix="remove duplicate rows; they would make half-maps depend on each other",
+        )
 
 
 def _audit_tubes(stack: ParticleStack) -> None:

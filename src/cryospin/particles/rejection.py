@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from cryospin.errors import BadDataError
-from cryospin.io.relion import RelionTable
+from cryospin.io.relion import RelionTable, columns_of_rows
 from cryospin.io.star import StarBlock, StarFile, quoted, write_star
 from cryospin.particles.audit import row_of
 from cryospin.particles.image_audit import DUPLICATE, REASONS, ImageAudit
@@ -75,10 +75,7 @@ def write_rejected(path: Path | str, stack: ParticleStack, audit: ImageAudit) ->
     reasons = [quoted(reason) for _, reason in bad]
     table = stack.table
     if isinstance(table, RelionTable):
-        rows = [table.row_of[stack.uids[particle]] for particle, _ in bad]
-        columns = {
-            name: [tokens[row] for row in rows] for name, tokens in table.particles.table.items()
-        }
+        columns = columns_of_rows(stack.select(np.array([particle for particle, _ in bad])))
         block = table.particles.with_table(columns | {REASON_COLUMN: reasons})
         write_star(path, StarFile(dict(table.star.blocks) | {table.name: block}))
     else:

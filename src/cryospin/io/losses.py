@@ -1,0 +1,106 @@
+"""What a table of another program, or in another folder, will not tell of the particles."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cryospin.io.cryosparc import CryosparcTable
+from cryospin.io.cryosparc_columns import CONFIDENCE as CRYOSPARC_CONFIDENCE
+from cryospin.io.cryosparc_columns import ORIGINAL_NAME as CRYOSPARC_ORIGINAL_NAME
+from cryospin.io.cryosparc_columns import REQUIRED
+from cryospin.io.image_files import misleading_name, names_for, out_of_reach
+from cryospin.io.relion import ORIGINAL_NAME, RelionTable, takes_for_map
+from cryospin.io.relion_columns import ANGLES, CONFIDENCE, ORIGINS_ANGSTROM, ORIGINS_PIXEL
+from cryospin.types import ParticleStack
+
+# what every program's table has a place for, as each names it
+_RELION_COMMON = {
+    "rlnImageName",
+    "rlnDefocusU",
+    "rlnDefocusV",
+    "rlnDefocusAngle",
+    "rlnPhaseShift",
+    "rlnVoltage",
+    "rlnSphericalAberration",
+    "rlnAmplitudeContrast",
+    "rlnImagePixelSize",
+    "rlnPixelSize",
+    "rlnDetectorPixelSize",
+    "rlnMagnification",
+    "rlnImageSize",
+    "rlnImageDimensionality",
+    "rlnOpticsGroup",
+    *ANGLES,
+    *ORIGINS_ANGSTROM,
+    *ORIGINS_PIXEL,
+}
+_CRYOSPARC_COMMON = {
+    *REQUIRED,
+    "blob/sign",
+    "ctf/phase_shift_rad",
+    "ctf/exp_group_id",
+    *(f"alignments3D/{name}" for name in ("pose", "shift", "psize_A")),
+}
+# what RELION and cryoSPARC can tell each other besides; cryoSPARC's places need the
+# micrographs' sizes, which RELION's table does not have
+_RELION_MORE = {"rlnRandomSubset", "rlnMicrographName", CONFIDENCE, ORIGINAL_NAME}
+_CRYOSPARC_MORE = {
+    "alignments3D/split",
+    "location/micrograph_path",
+    "location/center_x_frac",
+    "location/center_y_frac",
+    "location/micrograph_shape",
+    CRYOSPARC_CONFIDENCE,
+    CRYOSPARC_ORIGINAL_NAME,
+}
+
+
+def left_behind(stack: ParticleStack, *, bare: bool = False) -> list[str]:
+    """The columns of the stack's table that another program's new table has no place for.
+
+    A cryoSPARC column of zeros is not named.
+
+    Parameters
+    ----------
+    bare: that table is cryoDRGN's, which knows of CTF and pose alone.
+    """
+    if isinstance(stack.table, RelionTable):
+        names = [*stack.table.particles.table]
+        names += [] if stack.table.optics is None else stack.table.optics.table
+        known = _RELION_COMMON if bare else _RELION_COMMON | _RELION_MORE
+    elif isinstance(stack.table, CryosparcTable):
+        # what jobs fill in with zeros tells nothing
+        table = stack.table.rows
+        names = [name for name in table.dtype.names or () if table[name].any()]
+        known = _CRYOSPARC_COMMON if bare else _CRYOSPARC_COMMON | _CRYOSPARC_MORE
+    else:
+        return []
+    return [name for name in dict.fromkeys(names) if name not in known]
+
+
+def notes_on_names(stack: ParticleStack, out: Path, *, own: bool, relion: bool) -> list[str]:
+    """How the stacks are named in a table `out`, where that wants saying.
+
+    Parameters
+    ----------
+    own: the table is of the program whose table the particles came from.
+    relion: it is RELION's.
+    """
+    notes = []
+    if own and (lost := out_of_reach(stack, out)):
+        notes.append(f"paths are kept as they are, and {lost} is not found from {out.parent}")
+    if misleading := misleading_name(stack, out):
+        notes.append(
+            f"from {out.parent}, {misleading} would be another file: "
+            "such stacks are named by their absolute path"
+        )
+    if relion and not own and any(map(takes_for_map, {*names_for(stack, out)})):
+        notes.append(
+            "RELION takes a stack that ends in .mrc for a map: "
+            "such stacks are named stack.mrc:mrcs, which it reads as images"
+        )
+    if relion and own:
+        tokens = stack.table.particles.table["rlnImageName"]
+        if strange := next((name for name in tokens if "@" in name and takes_for_map(name)), None):
+            notes.append(f"RELION takes {strange} for a map: let it be {strange}:mrcs")
+    return notes

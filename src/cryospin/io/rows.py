@@ -1,0 +1,32 @@
+"""Rows of one table found in another by a key: what every join of two tables rests on."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Bool, Int, Shaped
+
+
+def doubled(keys: Shaped[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
+    """Where a key stands in more than one row."""
+    _, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)
+    return counts[inverse.reshape(-1)] > 1
+
+
+def rows_of_keys(
+    wanted: Shaped[np.ndarray, " n"], known: Shaped[np.ndarray, " m"]
+) -> Int[np.ndarray, " n"]:
+    """The first row of each wanted key in `known`, -1 where it has none."""
+    if not len(known):
+        return np.full(len(wanted), -1)
+    order = np.argsort(known, kind="stable")
+    place = np.searchsorted(known, wanted, sorter=order).clip(max=len(known) - 1)
+    rows = order[place]
+    return np.where(known[rows] == wanted, rows, -1)
+
+
+def rows_in_words(rows: Int[np.ndarray, " n"], most: int = 3) -> str:
+    """Rows (0-based) as a reader counts them: `row 7`, `rows 3, 7`, `rows 3, 7, 9, ...`."""
+    first = ", ".join(str(row + 1) for row in rows[:most].tolist())
+    if len(rows) == 1:
+        return f"row {first}"
+    return f"rows {first}" + (f", ... ({len(rows)} rows)" if len(rows) > most else "")
