@@ -13,16 +13,18 @@ from cryospin.cli.threads import configure_threads
 
 def downsample(
     particles: Annotated[Path, Argument(help="A .star, .cs or .txt of particles.")],
-    out: Annotated[Path, Option(help="Folder to write particles.mrcs and particles.star into.")],
+    out: Annotated[Path, Option(help="Folder to write a stack and particles.star into.")],
     box: Annotated[int, Option(help="Pixels, even, fewer than the images have.")],
     threads: Annotated[int | None, Option(help="Default: all cores available.")] = None,
 ) -> None:
     """Fourier-crop particle images: the same field on fewer, larger pixels.
 
-    Angles, shifts in Angstrom and CTFs stay as they are.
+    All columns of the table stay that hold on fewer pixels, and the images they were made from are
+    named.
     """
     configure_threads(threads)
     from cryospin.io.formats import read_particles_of_any_kind
+    from cryospin.io.smaller_box import dropped
     from cryospin.particles.audit import unread_in_words
     from cryospin.particles.downsample import downsample as write_downsampled
 
@@ -33,6 +35,8 @@ def downsample(
         table = write_downsampled(
             stack, box, out, lambda done, total: progress("downsample", done, total)
         )
+    if lost := dropped(stack):
+        print(f"note: {table.name} leaves out {', '.join(lost)}")
     pixel = stack.pixel_size_angstrom
     print(
         f"{table}: {len(stack)} particles, {stack.box} pixels of {pixel:.4g} Angstrom ->"

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from cryospin.errors import UsageError
 from cryospin.fourier.resize import resized
-from cryospin.io.image_files import image_uid
+from cryospin.io.cryosparc import CryosparcTable
+from cryospin.io.cryosparc_table import write_cs
 from cryospin.io.mrc import StackWriter, read_images
 from cryospin.io.outputs import Outputs, claimed
-from cryospin.io.relion import write_new_particles
+from cryospin.io.smaller_box import (
+    cs_with_smaller_box,
+    distinct_images,
+    new_stack_name,
+    star_with_smaller_box,
+)
+from cryospin.io.star import write_star
 from cryospin.parallel import in_image_blocks
 from cryospin.types import ParticleStack
-
-_OUTPUTS = Outputs(("particles.star", "particles.mrcs"))
 
 
 def downsample(
@@ -26,11 +30,12 @@ def downsample(
     directory: Path,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Path:
-    """Fourier-crop all images to `box` pixels: particles.mrcs and particles.star in `directory`.
+    """Fourier-crop all images to `box` pixels: a stack and particles.star in `directory`.
 
-    The table is RELION 3.1's, with CTF, poses and half-sets as they were (they do not depend on
-    the box), coordinates in pixels of the micrograph, and each image's origin in
-    rlnImageOriginalName. Protein is bright in what is written.
+    The table is RELION's: the input's own with all that holds on fewer pixels, or a new one of
+    what is known of particles from another program's; each image's origin is in
+    rlnImageOriginalName. Particles of a `.cs` get particles.cs beside it. An image that stands in
+    several rows is written once. Protein is bright in what is written.
 
     Raises
     ------
@@ -43,48 +48,32 @@ def downsample(
         raise UsageError(
             f"--box must be even, at least 16 and less than the images' {stack.box}, got {box}"
         )
-    with claimed(directory, _OUTPUTS, stack.inputs, needed_bytes=4 * box**2 * len(stack)):
-        return _written(stack, box, directory, progress)
+    first, image = distinct_images(stack)
+    path = directory / new_stack_name(stack, box)
+    star = star_with_smaller_box(stack, box, path.name, image)
+    table, cs = directory / "particles.star", directory / "particles.cs"
+    outputs = Outputs((table.name, cs.name, path.name))
+    with claimed(directory, outputs, stack.inputs, needed_bytes=4 * box**2 * len(first)):
+        # the tables of an earlier stack must not stand beside a new one
+        for old in (table, cs):
+            old.unlink(missing_ok=True)
+        _write_images(path, stack.select(first), box, progress)
+        write_star(table, star)
+        if isinstance(stack.table, CryosparcTable):
+            write_cs(cs, cs_with_smaller_box(stack, box, path.name, image))
+    return table
 
 
-def _written(
-    stack: ParticleStack, box: int, directory: Path, progress: Callable[[int, int], None]
-) -> Path:
-    table = directory / "particles.star"
-    # the table of an earlier stack must not stand beside a new one
-    table.unlink(missing_ok=True)
-    scale = stack.box / box
-
+def _write_images(
+    path: Path, stack: ParticleStack, box: int, progress: Callable[[int, int], None]
+) -> None:
     def cropped(rows: slice) -> np.ndarray:
         index = np.arange(rows.start, rows.stop)
         return resized(read_images(stack, index).numpy(), box, dimensions=2)
 
-    path, done = directory / "particles.mrcs", 0
-    with StackWriter(path, box, stack.pixel_size_angstrom * scale, len(stack)) as writer:
+    pixel_size, done = stack.pixel_size_angstrom * stack.box / box, 0
+    with StackWriter(path, box, pixel_size, len(stack)) as writer:
         for images in in_image_blocks(cropped, len(stack), stack.box):
             writer.append(images)
             done += len(images)
             progress(done, len(stack))
-    write_new_particles(
-        table,
-        [image_uid(number, path.name) for number in range(len(stack))],
-        tuple(
-            replace(
-                optics,
-                pixel_size_angstrom=optics.pixel_size_angstrom * scale,
-                # the coordinates count the pixels they did
-                micrograph_pixel_size_angstrom=optics.micrograph_pixel_size_angstrom
-                or optics.pixel_size_angstrom,
-            )
-            for optics in stack.optics
-        ),
-        box,
-        stack.optics_group,
-        stack.ctf,
-        stack.poses,
-        None if stack.micrographs is None else [str(name) for name in stack.micrographs],
-        stack.coordinates_pixel,
-        stack.half_set,
-        list(stack.uids),
-    )
-    return table
