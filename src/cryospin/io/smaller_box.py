@@ -18,6 +18,7 @@ from cryospin.io.image_files import image_uid, same_image, stack_of
 from cryospin.io.losses import left_behind
 from cryospin.io.relion import ORIGINAL_NAME, RelionTable, columns_of_rows, new_particles
 from cryospin.io.relion_columns import RelionColumns
+from cryospin.io.relion_optics import micrograph_pixel_sizes
 from cryospin.io.star import StarFile, quoted
 from cryospin.types import ParticleStack
 
@@ -134,7 +135,7 @@ def _relion(stack: ParticleStack, box: int, names: list[str]) -> StarFile:
         optics = RelionColumns(table.path, table.optics, None)
         changed = _rescaled(optics, scale, box)
         blocks["optics"] = table.optics.with_table(table.optics.table | changed)
-    if stack.coordinates_angstrom is not None and not whole.micrograph_pixel_sizes().any():
+    if stack.coordinates_angstrom is not None and not micrograph_pixel_sizes(whole).any():
         # coordinates count the pixels they did, which were taken for the images'
         last = "optics" if table.optics is not None else table.name
         size = f"{stack.pixel_size_angstrom:.6f}"
