@@ -145,6 +145,26 @@ def test_poses_and_maps_sharpen_each_other() -> None:
     assert (noise[0, 3:] - 1).abs().max() < 0.1
 
 
+@pytest.mark.parametrize("powers", [(1.0, 4.0), (4.0, 1.0), (2.0, 2.0)])
+def test_each_half_is_whitened_by_its_own_noise(powers: tuple[float, float]) -> None:
+    """Noise of the power told, thought to be 1. A spectrum taken of both halves would be off by
+    their difference."""
+    halves = []
+    for seed, power in enumerate(powers, 1):
+        half = planted(seed).half_set(off_degrees=2.0)
+        more = (power - 1) ** 0.5 * disk_coefficients(300, DISK, seed + 10)
+        images = half.particles.coefficients + more.to(torch.complex64)
+        halves.append(replace(half, particles=replace(half.particles, coefficients=images)))
+    method = replace(METHOD, most_rounds=3, noise_rounds=(1,))
+    found, _ = method.run((halves[0], halves[1]), IDENTITY, ASSIGNMENT, 1.0)
+    for half, power in zip(found, powers, strict=True):
+        assert (half.particles.noise_power[0, 3:] / power - 1).abs().max() < 0.12
+        # and the transfer function, in units of that noise
+        ctf = planted(1 if half is found[0] else 2).particles.ctf
+        ratio = (half.particles.ctf / ctf)[:, len(DISK) // 2 :].nanmedian()
+        assert ratio == pytest.approx(power**-0.5, rel=0.06)
+
+
 def test_unsure_particles_are_looked_for_again() -> None:
     """A fifth of each half starts at random poses and says so: it is found."""
     truths = planted(1), planted(2)

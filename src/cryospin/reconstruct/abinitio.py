@@ -1,7 +1,8 @@
 """From a particle stack to a result: explore each half alone, join, refine, judge.
 
-The gold standard from scratch: the half-sets start from their own random maps and share
-nothing but a frame and the FSC curve.
+The gold standard from scratch: the half-sets start from their own random maps, and no image of
+one is ever compared with a map of the other to find its pose. What does cross between them is
+told in docs/conventions.md, "What crosses between the half-sets".
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ class AlternatingRefinement:
     growth: the radius grows by at most this factor a round, and `headroom` shells beyond
         where the FSC says the halves agree.
     settled_degrees: stop when the median pose turns less than this at the final radius.
-    noise_rounds: rounds after which the noise spectrum is taken anew from residuals.
+    noise_rounds: rounds after which each half takes its noise spectrum anew, from its residuals.
     second_look: round after which particles of less than `sure` confidence, or of a loss more
         than `poor_deviations` above the median, are searched for anew, over everything, in
         their half's better map, within `second_look_radius`; and again after the next rounds,
@@ -140,11 +140,10 @@ class AlternatingRefinement:
                 halves = (looks[0][0], looks[1][0])
                 moving = sum(moved for _, moved in looks) / sum(len(h.particles) for h in halves)
             if number in self.noise_rounds:
-                factor = (
-                    residual_noise(halves[0], densities[0], outer)
-                    + residual_noise(halves[1], densities[1], outer)
-                ) / 2
-                halves = (rewhitened(halves[0], factor), rewhitened(halves[1], factor))
+                halves = (
+                    rewhitened(halves[0], residual_noise(halves[0], densities[0], outer)),
+                    rewhitened(halves[1], residual_noise(halves[1], densities[1], outer)),
+                )
                 whitened.append((halves[0].particles.noise_power, halves[1].particles.noise_power))
             reports.append(RoundReport(radius, limit, median_turn_degrees(before, halves)))
             report(number + 1, self.most_rounds, reports[-1])

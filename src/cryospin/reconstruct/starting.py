@@ -90,10 +90,15 @@ class _Run:
     ) -> tuple[Halves, dict[str, Any]]:
         with self.monitor.stage("assign"):
             lowpass = self.request.initial_lowpass_angstrom
-            volume = initial_volume(density, lowpass, prepared[0])
             first, second = (
-                self._assigned(p, volume, None, i, self.journal.part(f"half{i}"))
-                for i, p in enumerate(prepared, 1)
+                self._assigned(
+                    particles,
+                    initial_volume(density, lowpass, particles),
+                    None,
+                    number,
+                    self.journal.part(f"half{number}"),
+                )
+                for number, particles in enumerate(prepared, 1)
             )
         return (first, second), {"initial_map": True, "agreed": True}
 

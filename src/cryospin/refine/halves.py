@@ -1,7 +1,7 @@
 """One half-set's side of the alternation: its particles, its poses, its map.
 
-A half-set never sees the other's images or map. What crosses is the frame, and the shell
-curve of the FSC, which sets the Wiener prior and the resolution limit for both.
+Nothing here sees the other half. What crosses between the halves, and where, is told in
+docs/conventions.md, "What crosses between the half-sets".
 """
 
 from __future__ import annotations
