@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -43,5 +44,12 @@ def test_fewer_than_one_thread_is_a_usage_error() -> None:
         configure_threads(0)
 
 
-def test_available_cores() -> None:
-    assert available_cores() >= 1
+def test_available_cores_are_those_this_process_may_run_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Three of a machine of 64: what a container or a scheduler allows."""
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {1, 5, 6}, raising=False)
+    assert available_cores() == 3
+    monkeypatch.delattr(os, "sched_getaffinity")  # not on every system
+    assert available_cores() == 64

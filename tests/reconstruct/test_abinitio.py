@@ -42,10 +42,10 @@ BOX, PIXEL, COUNT = 32, 5.0, 600
 MAX_SHIFT = 1.0
 
 
-def method(**search: object) -> AbInitio:
+def method() -> AbInitio:
     """The default recipe with fewer starts, iterations and orientations."""
     full = find_recipe("exhaustive")
-    few = {"starts": 1, "fewest_iterations": 16, "final_iterations": 4, **search}
+    few = {"starts": 1, "fewest_iterations": 16, "most_iterations": 16, "final_iterations": 4}
     starts = IndependentStarts(
         search=replace(full.starts.search, **few),
         assignment=GlobalAssignment(OrientationGrid.of(3, 18), hypotheses=3),
@@ -173,17 +173,6 @@ def test_the_same_seed_gives_the_same_bits(simulation: Simulation, result: Resul
     assert again.verdict == result.verdict and again.explore == result.explore
 
 
-def test_another_attempt_does_not_trade_a_right_half_for_a_wrong_one(
-    simulation: Simulation,
-) -> None:
-    """One attempt does it here (see `result`); the second must not undo it."""
-    asked = Request(seed=0, max_shift_angstrom=MAX_SHIFT * PIXEL)
-    usual = method()
-    twice = replace(usual, starts=replace(usual.starts, attempts=2))
-    found = twice.run(simulation.stack, asked, Monitor())
-    assert found.verdict.converged
-
-
 def test_the_other_contrast_gives_the_same_map(simulation: Simulation, result: Result) -> None:
     """The model is linear: with dark protein every map is the negative, every pose the same."""
     dark = reconstructed(inverted(simulation.stack), either_contrast=True)
@@ -210,13 +199,11 @@ def noise_only(folder: Path, stack: ParticleStack, seed: int) -> ParticleStack:
     return replace(stack, files=(folder / "particles.mrcs",))
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, 2])
 def test_noise_does_not_converge(simulation: Simulation, tmp_path: Path, seed: int) -> None:
-    """Statistical, over three seeds: exhaustive alignment of noise makes maps of noise that
-    look like something, but not twice the same."""
-    stack = noise_only(tmp_path / "noise", simulation.stack, seed).select(np.arange(160))
-    few = method(fewest_iterations=8, most_iterations=8)
-    found = few.run(stack, Request(seed=seed), Monitor())
+    """As many images as of the particle, looked at as hard: those converge (see `result`).
+    Exhaustive alignment of noise makes maps that look like something, but not twice the same."""
+    found = reconstructed(noise_only(tmp_path / "noise", simulation.stack, seed))
     assert not found.verdict.converged
     assert found.verdict.reasons
 
@@ -242,13 +229,15 @@ def test_a_map_to_start_from_spares_the_search(simulation: Simulation) -> None:
 
 
 def test_a_particle_small_in_its_box(tmp_path: Path) -> None:
-    """Two fifths of the box wide: right, or at least not taken for right."""
+    """Two fifths of the box wide: found, if not by all images, and the verdict tells whether."""
     molecule = chain_molecule(1, domains=4, residues_per_domain=60)
     small = Simulation.of(molecule, tmp_path)
     diameter = 2 * molecule.radius_angstrom
     found = reconstructed(small.stack, particle_diameter_angstrom=diameter)
     aligned = align_rotations(found.poses.rotations, small.truth.rotations)
-    assert not found.verdict.converged or aligned.errors_degrees.median() < 10
+    errors = aligned.errors_degrees
+    assert errors.median() < 10
+    assert found.verdict.converged == bool((errors < 10).double().mean() > 0.75)
 
 
 @pytest.mark.skipif(shutil.which("relion_reconstruct") is None, reason="needs Debian's relion")

@@ -62,13 +62,16 @@ class Remembered:
         return Exploration(sums_of(found, RADIUS, IDENTITY), RADIUS, (score,), 50.0, hypotheses)
 
 
-def started(search: Remembered) -> tuple[dict[str, Any], list[Any]]:
+def started(
+    search: Remembered, misplaced: float = IndependentStarts.misplaced
+) -> tuple[dict[str, Any], list[Any]]:
     """How exploring went, and the log of comparisons."""
     polish = GaussNewton(steps=2)
     starts = IndependentStarts(
         search,
         GlobalAssignment(OrientationGrid.of(1, 6), polish=polish),
         PolishedHypotheses(keep=1, polish=polish),
+        misplaced=misplaced,
     )
     compared: list[Any] = []
     monitor = Monitor(
@@ -98,6 +101,22 @@ def test_a_half_with_a_third_of_its_images_misplaced_is_explored_again(half: int
     assert told["agreed"] and attempts(told) == ((2, 1) if half == 1 else (1, 2))
     assert compared[0]["gain_elsewhere"][half - 1] > 0.005
     assert max(compared[1]["gain_elsewhere"]) < 0
+
+
+def test_an_agreeing_pair_is_not_given_up_for_one_that_does_not_agree() -> None:
+    """Half 1 is worth exploring again, but every later attempt of it, of higher score, fails."""
+    worse = {(1, attempt): 1.0 for attempt in (1, 2, 3)}
+    told, _ = started(Remembered({(1, 0): 0.33} | worse))
+    assert attempts(told) == (4, 1)
+    assert told["agreed"] and told["agreement_radius"] >= 8.0
+
+
+@pytest.mark.parametrize(("misplaced", "again"), [(0.0, True), (1.0, False)])
+def test_how_much_better_the_other_map_must_be_is_told(misplaced: float, again: bool) -> None:
+    """A third misplaced is a gain of some per cent: beyond nothing, and far from all."""
+    told, compared = started(Remembered({(2, 0): 0.33}), misplaced)
+    assert 0.005 < compared[0]["gain_elsewhere"][1] < 1.0
+    assert attempts(told) == (1, 2 if again else 1)
 
 
 def test_maps_that_do_not_agree_are_told_after_the_last_attempt() -> None:

@@ -43,12 +43,16 @@ def test_directions_and_shifts_of_any_number(count: int) -> None:
     directions = generator.normal(size=(count, 3))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     assert "even spread" in drawing_of(figures.direction_chart(directions))
-    drawing_of(figures.shift_chart(generator.normal(size=(count, 2))))
-    drawing_of(figures.confidence_chart(generator.random(count)))
+    assert "shift x (Å)" in drawing_of(figures.shift_chart(generator.normal(size=(count, 2))))
+    weights = np.full(count, 0.25)
+    assert "median 0.25" in drawing_of(figures.confidence_chart(weights))
 
 
-def test_shifts_of_zero_are_drawn() -> None:
-    drawing_of(figures.shift_chart(np.zeros((10, 2))))
+@pytest.mark.parametrize(("largest", "shown"), [(0.0, "1.0"), (30.0, "30")])
+def test_the_axes_reach_as_far_as_the_shifts(largest: float, shown: str) -> None:
+    """One Angstrom where all are zero: axes of no length cannot be drawn."""
+    text = drawing_of(figures.shift_chart(np.full((10, 2), largest)))
+    assert f">{shown}<" in text or f"<!-- {shown} -->" in text
 
 
 def test_fsc_labels_its_crossings() -> None:
