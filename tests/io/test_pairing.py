@@ -140,6 +140,27 @@ def test_an_image_in_several_rows_is_refused(
     assert (refusal.value.file, refusal.value.row) == (tmp_path / file, 3)
 
 
+@pytest.mark.parametrize("here", [False, True])
+def test_images_of_two_jobs_that_are_numbered_on(tmp_path: Path, here: bool) -> None:
+    """No image name stands twice, and yet half of them are of another stack."""
+    names = images("job1/a.mrcs", [1, 2]) + images("job2/a.mrcs", [3, 4])
+    both = stack_of(tmp_path / "both.star", names)
+    if here:
+        for job in ("job1", "job2"):
+            (tmp_path / job).mkdir()
+            with StackWriter(tmp_path / job / "a.mrcs", BOX, 2.0, 4) as writer:
+                writer.append(np.zeros((4, BOX, BOX)))
+    both = read_particles(both.source)
+    one = stack_of(tmp_path / "job1" / "one.star", images("a.mrcs", [1, 2, 3, 4]))
+    if here:
+        # the files tell, as far as they go
+        assert [rows.tolist() for rows in pair_particles(one, both)] == [[0, 1], [0, 1]]
+        return
+    for first, second in ((one, both), (both, one)):
+        with pytest.raises(BadDataError, match="job1/a.mrcs and job2/a.mrcs are not told apart"):
+            pair_particles(first, second)
+
+
 def test_two_jobs_that_the_names_do_not_tell_apart(tmp_path: Path) -> None:
     names = images("job1/a.mrcs", [1]) + images("job2/a.mrcs", [1])
     both = stack_of(tmp_path / "both.star", names)

@@ -29,11 +29,13 @@ class _Key:
     """What the particles of two tables may have in common: equal where they are the same.
 
     by_name: the images' own names say so, which may be so by accident.
+    alike: stacks of one table that are one to the key, and in the other table.
     """
 
     ours: Shaped[np.ndarray, " n"]
     theirs: Shaped[np.ndarray, " m"]
     by_name: bool = True
+    alike: tuple[str, ...] = ()
 
     def common(self) -> tuple[Bool[np.ndarray, " n"], Bool[np.ndarray, " m"]]:
         return np.isin(self.ours, self.theirs), np.isin(self.theirs, self.ours)
@@ -81,7 +83,14 @@ def pair_particles(
         if not in_ours.any():
             continue
         found = _doubles(ours, key.ours, in_ours) or _doubles(theirs, key.theirs, in_theirs)
-        if found is None:
+        if found is None and key.alike:
+            found = BadDataError(
+                f"{' and '.join(key.alike[:2])} are not told apart by the names",
+                file=ours.source,
+                column="rlnImageName",
+                fix="give two tables that name the same paths of stacks",
+            )
+        elif found is None:
             rows = np.flatnonzero(in_ours)
             pairs = rows, rows_of_keys(key.ours[rows], key.theirs)
             found = _contradiction(ours, theirs, *pairs) if key.by_name else None
@@ -92,9 +101,11 @@ def pair_particles(
         if len(best[0]) == len(ours):
             break
     if not len(best[0]):
+        problem = f"none of its images is in {theirs.source}: not {ours.uids[0]}"
         raise refusal or BadDataError(
-            f"none of its images is in {ours.source} (e.g. {theirs.uids[0]})",
-            file=theirs.source,
+            f"{problem} (there: {theirs.uids[0]})",
+            file=ours.source,
+            row=int(ours.rows[0]) + 1,
             column="rlnImageName",
             fix="give the table of the same particles",
         )
@@ -151,11 +162,24 @@ def _files(ours: ParticleStack, theirs: ParticleStack) -> tuple[np.ndarray, np.n
 
 def _named(ours: _Names, theirs: _Names, fold: Callable[[str], str], by_name: bool) -> _Key:
     codes: dict[str, int] = {}
-    keys = []
-    for names in (ours, theirs):
-        code = [codes.setdefault(fold(stack), len(codes)) for stack in names.stacks]
-        keys.append(np.array(code, dtype=np.int64)[names.stack] << 32 | names.number)
-    return _Key(keys[0], keys[1], by_name)
+    left, right = (
+        [codes.setdefault(fold(stack), len(codes)) for stack in names.stacks]
+        for names in (ours, theirs)
+    )
+    keys = [
+        np.array(code, dtype=np.int64)[names.stack] << 32 | names.number
+        for code, names in ((left, ours), (right, theirs))
+    ]
+    alike = _alike(ours.stacks, left, {*right}) or _alike(theirs.stacks, right, {*left})
+    return _Key(keys[0], keys[1], by_name, alike)
+
+
+def _alike(stacks: tuple[str, ...], codes: list[int], others: set[int]) -> tuple[str, ...]:
+    """Stacks of one code that the other table has, too; none where each has its own."""
+    held: dict[int, list[str]] = {}
+    for stack, code in zip(stacks, codes, strict=True):
+        held.setdefault(code, []).append(stack)
+    return next((tuple(s) for code, s in held.items() if len(s) > 1 and code in others), ())
 
 
 def _end_of(parts: int) -> Callable[[str], str]:

@@ -29,4 +29,4 @@ def rows_in_words(rows: Int[np.ndarray, " n"], most: int = 3) -> str:
     first = ", ".join(str(row + 1) for row in rows[:most].tolist())
     if len(rows) == 1:
         return f"row {first}"
-    return f"rows {first}" + (f", ... ({len(rows)} rows)" if len(rows) > most else "")
+    return f"rows {first}" + ", ..." * (len(rows) > most)
