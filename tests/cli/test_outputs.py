@@ -200,7 +200,7 @@ IN_THE_WAY = [
     *((DEMO, f"run/{name}") for name in ("map.mrc", "particles.star", "evaluation.json")),
     *((DEMO, f"data/{name}") for name in ("truth.star", "particles.mrcs")),
     *((SIMULATE, name) for name in ("particles.star", "truth.star", "particles.mrcs", "truth.mrc")),
-    *((DOWNSAMPLE, name) for name in ("particles.star", "particles.mrcs")),
+    *((DOWNSAMPLE, name) for name in ("particles.star", "particles.cs", "particles_16.mrcs")),
     *((POSTPROCESS, name) for name in ("postprocessed.mrc", "mask.mrc", "fsc.star", "fsc.xml")),
     *((FLIP, name) for name in ("map.mrc", "particles.star", "result.json", "report.html")),
     *((command, name) for name, command in BENCHES.items()),
@@ -295,7 +295,7 @@ def test_a_selection_made_in_cryodrgn_stays(
 
 AGAIN = [
     (SIMULATE, "out/truth.mrc"),
-    (DOWNSAMPLE, "out/particles.mrcs"),
+    (DOWNSAMPLE, "out/particles_16.mrcs"),
     (POSTPROCESS, "out/mask.mrc"),
     (FLIP, "out/half1.mrc"),
     ("convert truth.star out/p.txt", "out/p.poses.pkl"),
