@@ -7,10 +7,11 @@ that are spent inside what is shared among threads: blocks of particles (`in_blo
 compiled kernels and the transforms of volumes. All else is serial. Counted, not timed by the
 clock: other work on the machine does not matter, nor the number of its cores.
 
-Each stage's serial and shared seconds are taken to be linear in the number of particles, from
-a smallest to a largest size, and told for the number asked for. Maps are of the box: the size
-of the images matters, so use images of the size that the answer is for. Compile everything
-first, by a run before: compiling is serial.
+Each stage's serial and shared seconds are taken to grow from the smaller to the larger size, and
+at the same rate beyond; where they fell, they are taken to stay. Maps are of the box: use images
+of the size that the answer is for. Compile everything first, by a run before: compiling is
+serial, too. What is shared is not shared among any number of cores: six placements of a map
+occupy six.
 """
 
 from __future__ import annotations
@@ -84,9 +85,7 @@ class Account:
             def submit(self, fn: Any, /, *args: Any, **keywords: Any) -> Future[Any]:
                 # `together` has two jobs or three, and what these share out counts by itself
                 few = "together" in getattr(fn, "__qualname__", "")
-                return super().submit(
-                    fn if few else account.shared_work(fn), *args, **keywords
-                )
+                return super().submit(fn if few else account.shared_work(fn), *args, **keywords)
 
         parallel.ThreadPoolExecutor = CountingPool  # type: ignore[misc]
         for name in ("slice_loop", "insert_loop", "normal_equations_loop", "losses_loop"):
@@ -164,7 +163,7 @@ def main() -> None:
             else runs[n]["total"][stage] - runs[n]["shared"].get(stage, 0.0)
             for n in (small, large)
         )
-        return max(0.0, low + (high - low) * (size - small) / (large - small))
+        return high + max(0.0, high - low) * (size - large) / (large - small)
 
     stages = [name for name in runs[large]["total"] if name in runs[small]["total"]]
     print(f"| stage | shared, s at {large:,} | serial | shared, s at {options.asked:,} | serial |")

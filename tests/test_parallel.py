@@ -58,3 +58,9 @@ def test_images_in_work_are_bounded_by_their_bytes(
 def test_blocks_of_images_have_no_more_than_asked() -> None:
     sizes = list(in_image_blocks(lambda rows: rows.stop - rows.start, 250, 16, most=100))
     assert sizes == [100, 100, 50]
+
+
+def test_work_in_blocks_has_one_thread() -> None:
+    """What it calls asks numba how many: transforms of volumes would start as many again."""
+    assert list(in_blocks(lambda rows: numba.get_num_threads(), 4, 1)) == [1] * 4
+    assert [*together([numba.get_num_threads])] == [numba.get_num_threads()]

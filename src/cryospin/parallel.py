@@ -48,7 +48,8 @@ def in_blocks(
     threads = numba.get_num_threads() if threads is None else threads
     waiting = 2 * threads if waiting is None else min(waiting, 2 * threads)
     pending: deque[Future[_Result]] = deque()
-    with ThreadPoolExecutor(threads) as pool:
+    # what `work` calls may look up how many threads it has: this one
+    with ThreadPoolExecutor(threads, initializer=numba.set_num_threads, initargs=(1,)) as pool:
         for start in range(0, count, block):
             pending.append(pool.submit(work, slice(start, min(start + block, count))))
             if len(pending) >= waiting:
@@ -86,14 +87,11 @@ def together(jobs: Sequence[Callable[[], _Result]]) -> list[_Result]:
     if threads > 1 and not _numba_takes_several():
         threads = 1
 
+    each = max(1, numba.get_num_threads() // threads)
+
     def alone(rows: slice) -> _Result:
-        before = numba.get_num_threads()
-        # numba keeps this number per thread of Python's
-        numba.set_num_threads(max(1, before // threads))
-        try:
-            return jobs[rows.start]()
-        finally:
-            numba.set_num_threads(before)
+        numba.set_num_threads(each)  # kept per thread of Python's
+        return jobs[rows.start]()
 
     return list(in_blocks(alone, len(jobs), 1, threads))
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numba
 import pytest
 import torch
 
 from cryospin.fourier.disk import FourierDisk
-from cryospin.kernels import insert_slices, margin_for, slice_volume
+from cryospin.kernels import insert_portions, insert_slices, margin_for, slice_volume
 from phantoms import disk_coefficients, random_turns
 
 BOX = 24
@@ -109,6 +111,20 @@ def test_batches_add_up() -> None:
     ]
     for together, first, second in zip(whole, *parts, strict=True):
         torch.testing.assert_close(together, first + second, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("precision", [single, lambda *tensors: tensors], ids=["cpu", "reference"])
+def test_portions_are_one_volume(precision: Callable[..., tuple[torch.Tensor, ...]]) -> None:
+    disk = DISKS[0]
+    arguments = precision(*inputs(disk, 30))
+    margin = margin_for(disk.radius)
+    rows = (slice(0, 7), slice(7, 8), slice(8, 30))
+    found = insert_portions((tuple(t[r] for t in arguments) for r in rows), disk, margin)
+    for ours, whole in zip(found, insert_slices(*arguments, disk, margin), strict=True):
+        # compiled: the same terms in the same order
+        if ours.dtype in (torch.complex64, torch.float32):
+            assert torch.equal(ours, whole)
+        torch.testing.assert_close(ours, whole, rtol=0, atol=1e-12)
 
 
 @pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="numba found one core")

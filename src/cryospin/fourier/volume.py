@@ -1,11 +1,13 @@
 """Transforms of real volumes whose rounding does not depend on the number of threads.
 
 torch's transforms in three dimensions split their work by threads in a way that changes the
-last bits, and a run from a random start turns last bits into other poses.
+last bits, and a run from a random start turns last bits into other poses. scipy's give each
+thread whole lines. They run on all of numba's threads, also where torch is held to one.
 """
 
 from __future__ import annotations
 
+import numba
 import scipy.fft
 import torch
 from jaxtyping import Complex, Float
@@ -17,7 +19,7 @@ _AXES = (-3, -2, -1)
 def volume_spectrum(values: Float[Tensor, "*b d e f"]) -> Complex[Tensor, "*b d e g"]:
     """`rfftn`: unnormalised, the last axis halved."""
     return torch.from_numpy(
-        scipy.fft.rfftn(values.numpy(), axes=_AXES, workers=torch.get_num_threads())
+        scipy.fft.rfftn(values.numpy(), axes=_AXES, workers=numba.get_num_threads())
     )
 
 
@@ -25,6 +27,6 @@ def volume_of_spectrum(
     spectrum: Complex[Tensor, "*b d e g"], shape: tuple[int, int, int]
 ) -> Float[Tensor, "*b d e f"]:
     """`irfftn`: the inverse of `volume_spectrum`, for a volume of `shape`."""
-    threads = torch.get_num_threads()
+    threads = numba.get_num_threads()
     values = scipy.fft.irfftn(spectrum.numpy(), s=shape, axes=_AXES, workers=threads)
     return torch.from_numpy(values)

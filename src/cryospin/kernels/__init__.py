@@ -17,12 +17,18 @@ box's. Frequencies with x < 0 are the conjugates of their Friedel mates.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import chain
+
 import numpy as np
 from jaxtyping import Complex, Float, Int
 from torch import Tensor
 
 from cryospin.fourier.disk import FourierDisk
 from cryospin.kernels import cpu, reference
+
+Portion = tuple[Complex[Tensor, "n k"], Float[Tensor, "n k"], Float[Tensor, "n 3 3"]]
+"""Slices' values, their weights and rotations."""
 
 OVERSAMPLING = 2
 """Grid refinement of Fourier volumes: 2 keeps trilinear interpolation accurate."""
@@ -76,9 +82,19 @@ def insert_slices(
     it leaves the plane x = 0 one-sided; `volumes.gridded` completes it by Friedel's law.
     On the CPU the order of sums is that of the particles, whatever the number of threads.
     """
+    return insert_portions([(values, weights, rotations)], disk, margin, oversampling)
+
+
+def insert_portions(
+    portions: Iterable[Portion], disk: FourierDisk, margin: int, oversampling: int = OVERSAMPLING
+) -> tuple[Complex[Tensor, "z y x"], Float[Tensor, "z y x"]]:
+    """`insert_slices` of all portions (at least one), into one volume, each made when its turn
+    comes: what a portion takes beside it is not a volume of its own."""
     _check(margin, disk, oversampling)
-    twin = cpu if _compiled(values, weights, rotations) else reference
-    return twin.insert_slices(values, weights, rotations, disk, margin, oversampling)
+    portions = iter(portions)
+    first = next(portions)
+    twin = cpu if _compiled(*first) else reference
+    return twin.insert_portions(chain([first], portions), disk, margin, oversampling)
 
 
 def pose_normal_equations(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numba
 import numpy as np
 import torch
@@ -27,10 +29,8 @@ def slice_volume(volume: Tensor, rotations: Tensor, disk: FourierDisk, oversampl
     return out
 
 
-def insert_slices(
-    values: Tensor,
-    weights: Tensor,
-    rotations: Tensor,
+def insert_portions(
+    portions: Iterable[tuple[Tensor, Tensor, Tensor]],
     disk: FourierDisk,
     margin: int,
     oversampling: int,
@@ -42,14 +42,15 @@ def insert_slices(
     reach = oversampling * disk.radius
     edges = np.linspace(-reach, reach, threads + 1).round().astype(np.int64)
     edges[0], edges[-1] = -margin, margin + 1
-    loops.insert_loop(
-        _floats(values),
-        weights.contiguous().numpy(),
-        (rotations * oversampling).contiguous().numpy(),
-        *_frequencies(disk),
-        edges,
-        sums.numpy(),
-    )
+    for values, weights, rotations in portions:
+        loops.insert_loop(
+            _floats(values),
+            weights.contiguous().numpy(),
+            (rotations * oversampling).contiguous().numpy(),
+            *_frequencies(disk),
+            edges,
+            sums.numpy(),
+        )
     parts = sums.unflatten(2, (margin + 1, 3))
     return torch.view_as_complex(parts[..., :2].contiguous()), parts[..., 2].contiguous()
 

@@ -5,6 +5,8 @@ Written to be read and to be right; the speed is elsewhere.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 
@@ -45,6 +47,17 @@ def slice_volume(volume: Tensor, rotations: Tensor, disk: FourierDisk, oversampl
     indices, weights, flipped = _corners(rotations, disk, volume.shape[-1] - 1, oversampling)
     values = (volume.reshape(-1)[indices] * weights).sum(dim=0)
     return torch.where(flipped, values.conj(), values)
+
+
+def insert_portions(
+    portions: Iterable[tuple[Tensor, Tensor, Tensor]],
+    disk: FourierDisk,
+    margin: int,
+    oversampling: int,
+) -> tuple[Tensor, Tensor]:
+    parts = [insert_slices(*portion, disk, margin, oversampling) for portion in portions]
+    numerators, denominators = zip(*parts, strict=True)
+    return sum(numerators[1:], numerators[0]), sum(denominators[1:], denominators[0])
 
 
 def insert_slices(

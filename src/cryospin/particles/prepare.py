@@ -18,7 +18,7 @@ from torch import Tensor
 
 from cryospin.fourier.disk import FourierDisk, images_to_coefficients
 from cryospin.io.mrc import read_images
-from cryospin.parallel import in_image_blocks
+from cryospin.parallel import in_blocks, in_image_blocks
 from cryospin.particles.draws import particle_keys
 from cryospin.particles.lens import Lenses
 from cryospin.types import ParticleStack
@@ -127,14 +127,14 @@ def rewhiten(particles: PreparedParticles, noise_power: Float[Tensor, "g s"]) ->
     """The same images under a better noise spectrum; works in place on the big tensors."""
     shell = torch.as_tensor(particles.disk.shell, dtype=torch.long)
     ratio = (particles.noise_power / noise_power).sqrt()[:, shell]
-    for g in range(len(noise_power)):
-        rows = particles.optics_group == g
-        if bool(rows.all()):
-            particles.coefficients.mul_(ratio[g])
-            particles.ctf.mul_(ratio[g])
-        else:
-            particles.coefficients[rows] *= ratio[g]
-            particles.ctf[rows] *= ratio[g]
+
+    def scale(rows: slice) -> None:
+        factor = ratio[particles.optics_group[rows]]
+        particles.coefficients[rows].mul_(factor)
+        particles.ctf[rows].mul_(factor)
+
+    for _ in in_blocks(scale, len(particles), _BLOCK):
+        pass
     return replace(particles, noise_power=noise_power)
 
 

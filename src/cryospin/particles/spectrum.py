@@ -6,12 +6,16 @@ on the shell: orientations and shifts drop out.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from cryospin.parallel import in_blocks
 from cryospin.particles.prepare import PreparedParticles
 
+_BLOCK = 100
 _LEAST_EXCESS = 1e-3  # of the noise: what is left of it when noise is known to a per mille
 
 
@@ -19,8 +23,9 @@ def signal_power(particles: PreparedParticles) -> Float[Tensor, " s"]:
     """Mean |P|^2 of projections per shell of the box: power above the noise over mean CTF^2."""
     shell = torch.as_tensor(particles.disk.shell, dtype=torch.long)
     population = torch.bincount(shell)
-    transfer = _per_shell(particles.ctf.square().double().mean(dim=0), shell, population)
-    excess = _per_shell(_excess(particles).double(), shell, population)
+    squares = _mean(particles, lambda rows: particles.ctf[rows].square())
+    transfer = _per_shell(squares, shell, population)
+    excess = _per_shell(_excess(particles), shell, population)
     return (excess.clamp_min(_LEAST_EXCESS) / transfer.clamp_min(1e-6)).float()
 
 
@@ -31,7 +36,17 @@ def information_per_image(particles: PreparedParticles, radius: float) -> float:
 
 def _excess(particles: PreparedParticles) -> Float[Tensor, " k"]:
     """Mean power of each coefficient above that of the noise, which is 1."""
-    return particles.coefficients.abs().square().mean(dim=0) - 1.0
+    return _mean(particles, lambda rows: particles.coefficients[rows].abs().square()) - 1.0
+
+
+def _mean(
+    particles: PreparedParticles, values: Callable[[slice], Float[Tensor, "b k"]]
+) -> Float[Tensor, " k"]:
+    """Over all particles, float64."""
+    total = torch.zeros(len(particles.disk), dtype=torch.float64)
+    for part in in_blocks(lambda rows: values(rows).double().sum(0), len(particles), _BLOCK):
+        total += part
+    return total / len(particles)
 
 
 def _per_shell(

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from cryospin.ctf import electron_wavelength_angstrom
+from cryospin.parallel import in_blocks
 from cryospin.particles.ring_sums import RingSums
 from cryospin.particles.ring_transfer import ring_squares, ring_transfers
 from cryospin.types import CtfParameters, ParticleStack
@@ -79,8 +80,11 @@ def compare_thon_rings(stack: ParticleStack, rings: RingSums) -> ThonRings:
     weights = rings.count.numpy()[groups, None] * rings.population.numpy()[shells]
     weights = 1.0 / (1.0 / weights + _MODEL_ERROR**2)
     field = stack.box * stack.pixel_size_angstrom
-    squares = (ring_squares(ctf, shells / field, 1.0 / field, _FACTORS) for ctf in members)
-    models = np.stack(list(squares), axis=1)
+
+    def squares(one: slice) -> np.ndarray:
+        return ring_squares(members[one.start], shells / field, 1.0 / field, _FACTORS)
+
+    models = np.stack(list(in_blocks(squares, len(members), 1)), axis=1)
     here = int(np.abs(np.log(_FACTORS)).argmin())
     among = _differ(models[here])
     power = _normalised_power(rings, groups, shells)

@@ -6,6 +6,8 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from cryospin.explore.exploration import Exploration
 from cryospin.fourier.fsc import fourier_shell_correlation
@@ -34,7 +36,10 @@ def starts_told(
     if len(exploration.starts) < 2:
         return told
     radius = exploration.starts_radius
-    maps = [_density(sums, radius, particles, support_radius) for sums in exploration.starts]
+    precision = 1.0 / signal_power(particles)
+    maps = [
+        _density(sums, radius, particles, precision, support_radius) for sums in exploration.starts
+    ]
     best = maps[exploration.scores.index(exploration.score)]
     as_good = exploration.score - _AS_GOOD_SIGMAS * exploration.uncertainty
     for start, density in zip(told, maps, strict=True):
@@ -50,9 +55,13 @@ def starts_told(
 
 
 def _density(
-    sums: SliceSums, radius: float, particles: PreparedParticles, support_radius: float
+    sums: SliceSums,
+    radius: float,
+    particles: PreparedParticles,
+    precision: Float[Tensor, " s"],
+    support_radius: float,
 ) -> DensityMap:
     box = particles.disk.box
     support = support_sphere(box, radius, support_radius)
-    values = map_of(sums, 1.0 / signal_power(particles), radius, box, support)
+    values = map_of(sums, precision, radius, box, support)
     return DensityMap(values, particles.pixel_size_angstrom * box / len(support))

@@ -14,11 +14,13 @@ from torch import Tensor
 
 from cryospin.fourier.disk import moved
 from cryospin.kernels import margin_for, slice_volume
+from cryospin.parallel import in_blocks
 from cryospin.particles.prepare import PreparedParticles, rewhiten
 from cryospin.refine.gauss_newton import GaussNewton, RefinedPoses
 from cryospin.volumes.gridded import SliceSums, map_to_volume, volume_to_map, wiener_volume
 
-_CHUNK = 1000
+_CHUNK = 1000  # images whose predictions are in memory at once
+_BLOCK = 50  # and those one thread compares at once
 
 
 @dataclass(frozen=True)
@@ -106,17 +108,21 @@ def residual_noise(
     volume: Complex[Tensor, "z y x"] = map_to_volume(density, inner.box, inner.radius)
     groups, shells = particles.noise_power.shape
     shell = torch.as_tensor(particles.disk.shell, dtype=torch.long)
-    total = torch.zeros(groups, shells, dtype=torch.float64)
+    total = torch.zeros(groups, len(shell), dtype=torch.float64)
     for first in range(0, len(particles), _CHUNK):
-        rows = slice(first, first + _CHUNK)
-        residual = particles.coefficients[rows].clone()
-        predicted = slice_volume(volume, half.rotations[rows], inner)
-        predicted = moved(predicted, half.shifts_pixel[rows], inner)
-        residual[:, : len(inner)] -= particles.ctf[rows, : len(inner)] * predicted
-        power = residual.abs().square().double()
-        for group in range(groups):
-            members = particles.optics_group[rows] == group
-            total[group].index_add_(0, shell, power[members].sum(dim=0))
+        slices = slice_volume(volume, half.rotations[first : first + _CHUNK], inner)
+
+        def power(part: slice, first: int = first, slices: Tensor = slices) -> Tensor:
+            rows = slice(first + part.start, first + part.stop)
+            residual = particles.coefficients[rows].clone()
+            predicted = moved(slices[part], half.shifts_pixel[rows], inner)
+            residual[:, : len(inner)] -= particles.ctf[rows, : len(inner)] * predicted
+            member = torch.nn.functional.one_hot(particles.optics_group[rows], groups)
+            return member.T.double() @ residual.abs().square().double()
+
+        for part in in_blocks(power, len(slices), _BLOCK):
+            total += part
+    total = total.new_zeros(groups, shells).index_add_(1, shell, total)
     population = torch.bincount(shell, minlength=shells)
     counts = torch.bincount(particles.optics_group, minlength=groups)
     return total / (counts[:, None] * population).clamp_min(1)

@@ -11,6 +11,7 @@ from jaxtyping import Complex, Float
 from torch import Tensor
 
 from cryospin.fourier.volume import volume_of_spectrum
+from cryospin.parallel import in_blocks, single_threaded_torch
 from cryospin.rotations.align import MIRROR
 from cryospin.rotations.grid import VIEW_HALF_TURNS, OrientationGrid
 from cryospin.volumes.spectrum_pair import (
@@ -39,15 +40,20 @@ def search(
     pair: SpectrumPair, largest_radius: int, hands: tuple[bool, ...] = BOTH_HANDS
 ) -> Placement:
     """The best placement over all of SO(3), the hands given, and shifts up to a quarter box."""
+    with single_threaded_torch():
+        return _searched(pair, largest_radius, hands)
+
+
+def _searched(pair: SpectrumPair, largest_radius: int, hands: tuple[bool, ...]) -> Placement:
     radius = min(COARSE_RADIUS, largest_radius)
     shells = pair.within(radius)
-    placements = [_refined(shells, p, steps=4) for p in coarse_placements(shells, hands)]
+    placements = _all_refined(shells, coarse_placements(shells, hands), steps=4)
     kept = 6
     while radius < largest_radius:
         inner, radius = radius, min(int(_RADIUS_GROWTH * radius) + 1, largest_radius)
         shells = pair.within(radius)
         best = _best_distinct(placements)[:kept]
-        placements = [_refined(shells, p, steps=6) for p in best]
+        placements = _all_refined(shells, best, steps=6)
         kept = max(1, kept // 2)
         moved = shells.moved(_best_distinct(placements)[0])
         curve = shell_correlations(shells.reference, moved, shells.shells)
@@ -66,11 +72,11 @@ def coarse_placements(pair: SpectrumPair, hands: tuple[bool, ...] = BOTH_HANDS) 
     found = []
     for flipped in hands:
         matrices = MIRROR @ rotations.mT if flipped else rotations.mT
-        scores, shifts = [], []
-        for chunk in matrices.split(_CHUNK):
-            score, shift = _best_shifts(pair, chunk)
-            scores.append(score)
-            shifts.append(shift)
+
+        def best(rows: slice, matrices: Tensor = matrices) -> tuple[Tensor, Tensor]:
+            return _best_shifts(pair, matrices[rows])
+
+        scores, shifts = zip(*in_blocks(best, len(matrices), _CHUNK), strict=True)
         order = _distinct(rotations, torch.cat(scores), _KEPT_PER_HAND)
         shift = torch.cat(shifts)
         found += [Placement(rotations[i], shift[i], flipped) for i in order]
@@ -124,6 +130,11 @@ def _best_distinct(placements: list[Placement]) -> list[Placement]:
         if not any(twins):
             kept.append(placement)
     return kept
+
+
+def _all_refined(pair: SpectrumPair, starts: list[Placement], steps: int) -> list[Placement]:
+    """Each on a thread of its own."""
+    return list(in_blocks(lambda one: _refined(pair, starts[one.start], steps), len(starts), 1))
 
 
 def _refined(pair: SpectrumPair, start: Placement, steps: int) -> Placement:

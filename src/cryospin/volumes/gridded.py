@@ -7,6 +7,7 @@ Trilinear interpolation in Fourier space multiplies the map by sinc^2; both dire
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -17,9 +18,12 @@ from torch import Tensor
 
 from cryospin.fourier.disk import FourierDisk, moved
 from cryospin.fourier.volume import volume_of_spectrum, volume_spectrum
-from cryospin.kernels import OVERSAMPLING, insert_slices, margin_for
+from cryospin.kernels import OVERSAMPLING, Portion, insert_portions, margin_for
+from cryospin.parallel import in_blocks
 
-_PORTION = 1000
+_PORTION = 1000  # images whose weighted copies are in memory at once
+_BLOCK = 50  # and those one thread makes at once
+_PLANES = 16  # of a volume that one thread works on
 
 
 @lru_cache(maxsize=8)
@@ -50,13 +54,21 @@ def wiener_volume(
     `prior_precision` is the inverse variance 1/tau^2 of the map's coefficients per shell of
     the box, interpolated between shells (Scheres 2012, eq. 8, on whitened data).
     """
-    margin = numerator.shape[-1] - 1
-    shells = shells_of_volume(margin)
-    low = shells.floor().long().clamp_max(len(prior_precision) - 1)
-    high = (low + 1).clamp_max(len(prior_precision) - 1)
-    precision = torch.lerp(prior_precision[low], prior_precision[high], shells - shells.floor())
-    volume = numerator / (denominator + precision).clamp_min(1e-12)
-    return torch.where(shells <= radius, volume, torch.zeros_like(volume))
+    shells = shells_of_volume(numerator.shape[-1] - 1)
+    last = len(prior_precision) - 1
+    volume = torch.empty_like(numerator)
+
+    def divide(planes: slice) -> None:
+        shell = shells[planes]
+        low = shell.floor().long().clamp_max(last)
+        high = (low + 1).clamp_max(last)
+        precision = torch.lerp(prior_precision[low], prior_precision[high], shell - shell.floor())
+        values = numerator[planes] / (denominator[planes] + precision).clamp_min(1e-12)
+        volume[planes] = torch.where(shell <= radius, values, torch.zeros_like(values))
+
+    for _ in in_blocks(divide, len(volume), _PLANES):
+        pass
+    return volume
 
 
 def volume_to_map(
@@ -73,9 +85,10 @@ def volume_to_map(
     inner = volume[margin - keep : margin + keep + 1, margin - keep : margin + keep + 1, : keep + 1]
     rows = torch.arange(-keep, keep + 1) % size
     spectrum[rows[:, None], rows[None, :], : keep + 1] = inner * _centring_signs(keep)
-    padded = volume_of_spectrum(spectrum, (size, size, size)) * (size / oversampling) ** 3
+    padded = volume_of_spectrum(spectrum, (size, size, size))
     start = size // 2 - grid // 2
     inside = padded[start : start + grid, start : start + grid, start : start + grid]
+    inside = inside * (size / oversampling) ** 3
     return inside / _interpolation_window(grid, oversampling) / _units(box)
 
 
@@ -132,8 +145,10 @@ def _centring_signs(keep: int) -> Tensor:
     return 1.0 - 2.0 * parity
 
 
+@lru_cache(maxsize=8)
 def _interpolation_window(grid: int, oversampling: int) -> Tensor:
-    """sinc^2 along each axis: what trilinear interpolation multiplies the map by."""
+    """sinc^2 along each axis: what trilinear interpolation multiplies the map by; not to be
+    written to."""
     axis = (np.arange(grid) - grid // 2) / (grid * oversampling)
     window = torch.as_tensor(np.sinc(axis) ** 2, dtype=torch.float32)
     return window[:, None, None] * window[None, :, None] * window[None, None, :]
@@ -177,13 +192,22 @@ class SliceSums:
         operators: Float[Tensor, "g 3 3"],
     ) -> SliceSums:
         """Insert slices at every symmetry-equivalent orientation R S, completed by Friedel."""
-        numerator, denominator = insert_slices(
-            values, weights, rotations @ operators[0], disk, margin
+        return cls._of_portions([(values, weights, rotations)], disk, margin, operators)
+
+    @classmethod
+    def _of_portions(
+        cls,
+        portions: Iterable[Portion],
+        disk: FourierDisk,
+        margin: int,
+        operators: Float[Tensor, "g 3 3"],
+    ) -> SliceSums:
+        turned = (
+            (values, weights, rotations @ operator)
+            for values, weights, rotations in portions
+            for operator in operators
         )
-        for operator in operators[1:]:
-            more = insert_slices(values, weights, rotations @ operator, disk, margin)
-            numerator += more[0]
-            denominator += more[1]
+        numerator, denominator = insert_portions(turned, disk, margin)
         return cls(complete_friedel(numerator), complete_friedel(denominator))
 
     @classmethod
@@ -202,18 +226,27 @@ class SliceSums:
 
         In portions, whose weighted copies are what memory there is to save.
         """
-        total: SliceSums | None = None
-        for first in range(0, len(images), _PORTION):
-            rows = slice(first, first + _PORTION)
-            part_ctf = ctf[rows, : len(disk)]
-            weighted = part_ctf if weight is None else weight[rows, None] * part_ctf
-            centred = moved(images[rows, : len(disk)] * weighted, -shifts_pixel[rows], disk)
-            part = cls.inserted(
-                centred, weighted * part_ctf, rotations[rows], disk, margin, operators
-            )
-            total = part if total is None else total + part
-        assert total is not None, "a map of no images"
-        return total
+
+        def portion(first: int) -> Portion:
+            count = min(_PORTION, len(images) - first)
+            values = torch.empty(count, len(disk), dtype=images.dtype)
+            weights = torch.empty(count, len(disk), dtype=ctf.dtype)
+
+            def weigh(part: slice) -> None:
+                rows = slice(first + part.start, first + part.stop)
+                own = ctf[rows, : len(disk)]
+                weighted = own if weight is None else weight[rows, None] * own
+                values[part] = moved(
+                    images[rows, : len(disk)] * weighted, -shifts_pixel[rows], disk
+                )
+                weights[part] = weighted * own
+
+            for _ in in_blocks(weigh, count, _BLOCK):
+                pass
+            return values, weights, rotations[first : first + count]
+
+        portions = (portion(first) for first in range(0, len(images), _PORTION))
+        return cls._of_portions(portions, disk, margin, operators)
 
     def __add__(self, other: SliceSums) -> SliceSums:
         return SliceSums(self.numerator + other.numerator, self.denominator + other.denominator)
