@@ -24,9 +24,9 @@ from cryospin.errors import UsageError
 from cryospin.explore.snapshot import Snapshot
 from cryospin.io.outputs import check_output_file
 from cryospin.io.relion import read_particles
+from cryospin.particles.diameter import particle_size
 from cryospin.particles.prepare import PreparedParticles, prepare_particles
 from cryospin.recipes import find_recipe
-from cryospin.reconstruct.request import Request
 from cryospin.types import PoseHypotheses
 
 
@@ -134,9 +134,10 @@ def watch_stack(
         raise UsageError(f"recipe {recipe} does not train in epochs: there is nothing to watch")
     stack = read_particles(star)
     check_output_file(out, stack.inputs)
+    size = particle_size(stack, seed, shift_range_pixel)
     return watch_explorer(
-        find_recipe(recipe).sized(stack, Request(seed=seed)).starts.search,
-        prepare_particles(stack, seed=seed),
+        find_recipe(recipe).sized(stack, size).starts.search,
+        prepare_particles(stack, mask_diameter_angstrom=size.mask_diameter_angstrom, seed=seed),
         shift_range_pixel=shift_range_pixel,
         seed=seed,
         most_epochs=most_epochs,

@@ -141,12 +141,14 @@ def image_rows(found: dict[str, Any]) -> dict[str, str]:
     bad, fit, contrast = found["bad_images"], found["ctf_fit"], found["contrast"]
     by_reason = (f"{count} {reason}" for reason, count in bad["by_reason"].items() if count)
     mean, deviation = found["background_mean"], found["background_deviation"]
+    diameter = found["particle_diameter_angstrom"]
     flipped = {None: "", False: ", not phase-flipped", True: ", phase-flipped"}
     return {
         "bad images": "; ".join(by_reason) or "none",
         "background": f"mean {mean['median'] or 0:.3g}, deviation {deviation['median'] or 0:.3g}",
         "CTF": f"{fit['verdict']} by the Thon rings (correlation {fit['correlation']:.2f}"
         f" to {fit['finest_angstrom']:.0f} Å){flipped[fit['phase_flipped']]}",
+        "particle": "of unknown size" if diameter is None else f"about {diameter:.0f} Å across",
         "protein": f"{contrast['protein']} (discs of the mean image at "
         + ", ".join(f"{sigma:.0f}" for sigma in contrast["sigmas"])
         + " standard errors)",

@@ -120,6 +120,8 @@ class Stages:
         self._resolution_angstrom = line.get("resolution_angstrom", self._resolution_angstrom)
         if line.get("event") == "begin":
             self.open.append(line["stage"])
+        if line.get("event") == "particle size":
+            return size_in_words(line)
         if line.get("event") != "stage":
             return None
         if line["stage"] in self.open:
@@ -130,6 +132,18 @@ class Stages:
         if self._resolution_angstrom is None:
             return []
         return [f"{self._resolution_angstrom:.1f} Angstrom so far"]
+
+
+def size_in_words(size: dict[str, Any]) -> str:
+    """`particle: 264 Angstrom across (found), images masked to 315`."""
+    if size["diameter_angstrom"] is None:
+        return "particle: the images do not tell its diameter, the whole box is used"
+    how = "given" if size["given"] else "found"
+    mask = size["mask_diameter_angstrom"]
+    return (
+        f"particle: {size['diameter_angstrom']:.0f} Angstrom across ({how}),"
+        f" images masked to {mask:.0f}"
+    )
 
 
 def in_words(seconds: float) -> str:

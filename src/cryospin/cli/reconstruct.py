@@ -36,7 +36,7 @@ def reconstruct(
     seed: Annotated[int, Option(help="Same seed, same result.")] = 0,
     symmetry: Annotated[str, Option(help="Point group to impose: C1, C3, D7, T, O, I ...")] = "C1",
     particle_diameter: Annotated[
-        float | None, Option(min=1.0, help="Angstrom; default: most of the box.")
+        float | None, Option(min=1.0, help="Angstrom; default: found from the images.")
     ] = None,
     max_resolution: Annotated[
         float | None, Option(min=0.5, help="Angstrom; finer detail is not used.")

@@ -204,7 +204,7 @@ def _image(
     prepared = prepare_particles(
         stack.select(rows),
         max_resolution_angstrom=settings.get("max_resolution_angstrom"),
-        particle_diameter_angstrom=settings.get("particle_diameter_angstrom"),
+        mask_diameter_angstrom=result.get("particle", {}).get("mask_diameter_angstrom"),
     ).select(np.array([0]))
     disk = prepared.disk.prefix(radius)
     volume = map_to_volume(density.values, stack.box, disk.radius)

@@ -13,6 +13,7 @@ import numpy as np
 
 from cryospin.particles.audit import particles_too_close, row_of, stack_files, unread_in_words
 from cryospin.particles.contrast import DARK, DISCS, UNCERTAIN, contrast_sign
+from cryospin.particles.diameter import particle_size
 from cryospin.particles.image_audit import ImageAudit, audit_images
 from cryospin.particles.plan import reconstruction_plan
 from cryospin.particles.rejection import reasons_of
@@ -98,6 +99,8 @@ def image_findings(
     rings = compare_thon_rings(stack, audit.rings)
     contrast = contrast_sign(audit.rings)
     bad = reasons_of(stack, audit)
+    sound = stack.select(np.setdiff1d(np.arange(len(stack)), audit.rejected))
+    size = particle_size(sound, seed=0, max_shift_pixel=0.0) if len(sound) else None
     deviation = _spread(audit.background_deviation)
     found = {
         "bad_images": {
@@ -111,6 +114,7 @@ def image_findings(
         "background_mean": _spread(audit.background_mean),
         "background_deviation": deviation,
         "ctf_fit": asdict(rings),
+        "particle_diameter_angstrom": size and size.diameter_angstrom,
         "contrast": asdict(contrast) | {"disc_radii": list(DISCS)},
     }
     warnings = ring_warnings(rings) + _contrast_warnings(contrast.protein)

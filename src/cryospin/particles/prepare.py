@@ -71,7 +71,7 @@ def prepare_particles(
     stack: ParticleStack,
     *,
     max_resolution_angstrom: float | None = None,
-    particle_diameter_angstrom: float | None = None,
+    mask_diameter_angstrom: float | None = None,
     seed: int = 0,
     batch_size: int = 500,
     masked: bool = True,
@@ -81,10 +81,11 @@ def prepare_particles(
     """Read, normalise, mask, transform and whiten a stack.
 
     The disk reaches `max_resolution_angstrom` (default: Nyquist); keeping fewer coefficients
-    is the Fourier crop. The mask's diameter defaults to the box. Poses are found on masked
-    images, maps are made from unmasked ones (`masked=False`), whose CTF-spread signal is whole.
-    `noise_power` is measured where it is not given. About `batch_size` images are in work at
-    once, and no more than 64 MB of them; it changes nothing else.
+    is the Fourier crop. What lies outside the mask (default: as wide as the box) is background.
+    Poses are found on masked images, maps are made from unmasked ones (`masked=False`), whose
+    CTF-spread signal is whole. `noise_power` is measured where it is not given. About
+    `batch_size` images are in work at once, and no more than 64 MB of them; it changes nothing
+    else.
     """
     box, pixel_size = stack.box, stack.pixel_size_angstrom
     radius = None
@@ -92,8 +93,8 @@ def prepare_particles(
         radius = box * pixel_size / max_resolution_angstrom
     disk = FourierDisk.of(box, radius)
     mask_radius = 0.5 * box - _MASK_EDGE_PIXEL
-    if particle_diameter_angstrom is not None:
-        mask_radius = min(0.5 * particle_diameter_angstrom / pixel_size, mask_radius)
+    if mask_diameter_angstrom is not None:
+        mask_radius = min(0.5 * mask_diameter_angstrom / pixel_size, mask_radius)
     mask = soft_circle(box, mask_radius, _MASK_EDGE_PIXEL)
     background = radius_grid(box) > mask_radius
     if noise_power is None:

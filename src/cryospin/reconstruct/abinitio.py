@@ -19,7 +19,7 @@ from torch import Tensor
 
 from cryospin.journal.journal import UNRECORDED, Journal
 from cryospin.parallel import single_threaded_torch
-from cryospin.particles.extent import particle_radius_pixel
+from cryospin.particles.diameter import ParticleSize, particle_size
 from cryospin.particles.half_sets import split_half_sets
 from cryospin.particles.prepare import PreparedParticles, prepare_particles
 from cryospin.reconstruct.judgement import judge
@@ -70,12 +70,15 @@ class AbInitio:
         self, stack: ParticleStack, request: Request, monitor: Monitor, journal: Journal
     ) -> Result:
         operators = torch.as_tensor(symmetry_group(request.symmetry), dtype=torch.float32)
-        with monitor.stage("read"):
-            prepared, half_set = self._prepare(stack, request, monitor)
         shift_range = 0.05 * stack.box
         if request.max_shift_angstrom is not None:
             shift_range = request.max_shift_angstrom / stack.pixel_size_angstrom
-        sized = self.sized(stack, request)
+        with monitor.stage("read"):
+            given = request.particle_diameter_angstrom
+            size = particle_size(stack, request.seed, shift_range, given)
+            monitor.log(event="particle size", **size.summary())
+            prepared, half_set = self._prepare(stack, size, request, monitor)
+        sized = self.sized(stack, size)
         reports: list[RoundReport] = []
         with journal.patience():
             halves, told = sized.starts.run(
@@ -93,17 +96,16 @@ class AbInitio:
                     )
         with monitor.stage("postprocess"):
             return sized._finish(
-                stack, halves, half_set, operators, shift_range, request, reports, told
+                stack, size, halves, half_set, operators, shift_range, request, reports, told
             )
 
-    def sized(self, stack: ParticleStack, request: Request) -> AbInitio:
+    def sized(self, stack: ParticleStack, size: ParticleSize) -> AbInitio:
         """The method with its support sphere fitted to the particle's size."""
-        if request.particle_diameter_angstrom is not None:
-            radius = 0.55 * request.particle_diameter_angstrom / stack.pixel_size_angstrom
-        else:
-            radius = particle_radius_pixel(stack, request.seed)
         search = self.starts.search
-        fraction = min(radius / stack.box, search.support_radius)
+        fraction = search.support_radius
+        if size.mask_diameter_angstrom is not None:
+            field = stack.box * stack.pixel_size_angstrom
+            fraction = min(0.55 * size.mask_diameter_angstrom / field, fraction)
         search = replace(search, support_radius=fraction)
         return replace(
             self,
@@ -112,10 +114,10 @@ class AbInitio:
         )
 
     def _prepare(
-        self, stack: ParticleStack, request: Request, monitor: Monitor
+        self, stack: ParticleStack, size: ParticleSize, request: Request, monitor: Monitor
     ) -> tuple[tuple[PreparedParticles, PreparedParticles], np.ndarray]:
-        diameter = request.particle_diameter_angstrom
-        distance = 0.5 * (diameter or 0.6 * stack.box * stack.pixel_size_angstrom)
+        field = stack.box * stack.pixel_size_angstrom
+        distance = 0.5 * (size.diameter_angstrom or 0.6 * field)
         half_set = split_half_sets(stack, request.seed, distance)
         prepared = []
         for half in (1, 2):
@@ -123,7 +125,7 @@ class AbInitio:
                 prepare_particles(
                     stack.select(np.flatnonzero(half_set == half)),
                     max_resolution_angstrom=request.max_resolution_angstrom,
-                    particle_diameter_angstrom=diameter,
+                    mask_diameter_angstrom=size.mask_diameter_angstrom,
                     seed=request.seed,
                     batch_size=request.batch_size,
                     progress=partial(monitor.progress, f"read half-set {half}"),
@@ -134,6 +136,7 @@ class AbInitio:
     def _finish(
         self,
         stack: ParticleStack,
+        size: ParticleSize,
         halves: Halves,
         half_set: np.ndarray,
         operators: Tensor,
@@ -145,8 +148,8 @@ class AbInitio:
         box, pixel = stack.box, stack.pixel_size_angstrom
         largest = halves[0].particles.disk.radius
         sums = (
-            self._unmasked_sums(stack, halves[0], half_set == 1, operators, request),
-            self._unmasked_sums(stack, halves[1], half_set == 2, operators, request),
+            self._unmasked_sums(stack, size, halves[0], half_set == 1, operators, request),
+            self._unmasked_sums(stack, size, halves[1], half_set == 2, operators, request),
         )
         support = spherical_support(box, self.refinement.support_radius * box, 0.07 * box)
         curve = half_set_fsc(sums, largest, box, support)
@@ -190,11 +193,13 @@ class AbInitio:
             told,
             [vars(report) for report in reports],
             turned,
+            size,
         )
 
     def _unmasked_sums(
         self,
         stack: ParticleStack,
+        size: ParticleSize,
         half: HalfSet,
         members: np.ndarray,
         operators: Tensor,
@@ -204,7 +209,7 @@ class AbInitio:
         particles = prepare_particles(
             stack.select(np.flatnonzero(members)),
             max_resolution_angstrom=request.max_resolution_angstrom,
-            particle_diameter_angstrom=request.particle_diameter_angstrom,
+            mask_diameter_angstrom=size.mask_diameter_angstrom,
             batch_size=request.batch_size,
             masked=False,
             noise_power=half.particles.noise_power,

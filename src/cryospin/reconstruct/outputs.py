@@ -18,7 +18,7 @@ from cryospin.io.outputs import Outputs
 from cryospin.io.run_folder import CHECKPOINTS, LOG, NOT_CONVERGED
 from cryospin.io.star import StarBlock, StarFile, write_star
 from cryospin.reconstruct.result import Result
-from cryospin.reconstruct.samples import REJECTED_SAMPLES, SAMPLES
+from cryospin.reconstruct.samples import REJECTED_SAMPLES, SAMPLES, SIZE, write_size
 from cryospin.reconstruct.screening import REJECTED
 from cryospin.types import ParticleStack
 from cryospin.version import checked_out_commit, code_digest, installed_version
@@ -26,7 +26,7 @@ from cryospin.volumes.resolution import HalfMapResolution
 
 _MAPS = ("map.mrc", "half1.mrc", "half2.mrc", "mask.mrc")
 _TABLES = ("particles.star", "particles.cs", "fsc.star")
-_OF_THE_RUN = ("result.json", "report.html", SAMPLES, REJECTED, REJECTED_SAMPLES)
+_OF_THE_RUN = ("result.json", "report.html", SAMPLES, REJECTED, REJECTED_SAMPLES, SIZE)
 _FILES = (*_OF_THE_RUN, *_MAPS, *_TABLES)
 
 RUN = Outputs(
@@ -68,6 +68,8 @@ def write_result(
     for name in ("map", "half1", "half2", "mask"):
         write_map(place / f"{name}.mrc", getattr(result, name))
     write_beside(place, stack, result.poses, result.half_set)
+    if result.size is not None:
+        write_size(directory / SIZE, result.size, stack.pixel_size_angstrom)
     write_fsc(place / "fsc.star", result.resolution)
     with atomic_path(directory / "result.json") as temporary:
         temporary.write_text(json.dumps(summary(result, stack, seconds, settings), indent=1))
@@ -100,6 +102,7 @@ def summary(
         "particles": len(stack),
         "box": stack.box,
         "pixel_size_angstrom": stack.pixel_size_angstrom,
+        "particle": None if result.size is None else result.size.summary(),
         "symmetry": settings.get("symmetry", "C1"),
         "seconds": {name: round(value, 2) for name, value in seconds.items()},
         "seconds_total": round(sum(seconds.values()), 2),

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from cryospin.particles.diameter import ParticleSize
 from cryospin.types import DensityMap, Poses
 from cryospin.volumes.resolution import HalfMapResolution
 
@@ -64,3 +65,4 @@ class Result:
     explore: dict[str, Any] = field(default_factory=dict)
     refine: list[dict[str, float]] = field(default_factory=list)
     turned: bool = False
+    size: ParticleSize | None = None

@@ -18,12 +18,13 @@ from cryospin.fourier.resize import resized
 from cryospin.imaging import predict
 from cryospin.io.atomic import atomic_path
 from cryospin.io.mrc import read_images
+from cryospin.particles.diameter import ParticleSize
 from cryospin.particles.lens import Lenses
 from cryospin.particles.prepare import normalise_background, radius_grid
 from cryospin.types import DensityMap, ParticleStack, Poses
 from cryospin.volumes.gridded import map_to_volume
 
-SAMPLES, REJECTED_SAMPLES = "samples.npz", "rejected.npz"
+SAMPLES, REJECTED_SAMPLES, SIZE = "samples.npz", "rejected.npz", "particle.npz"
 PIXELS = 96
 """Width of each picture."""
 
@@ -119,6 +120,20 @@ def write_rejected_samples(path: Path, stack: ParticleStack, bad: dict[str, np.n
             image=binned(images).numpy(),
             name=np.array([stack.uids[i] for i, _ in found]),
             reason=np.array([why for _, why in found]),
+        )
+
+
+def write_size(path: Path, size: ParticleSize, pixel_size_angstrom: float) -> None:
+    """What the particle's size was told from: mean_image (pixels, pixels), box_angstrom, and the
+    variance (p,) of pixels on rings of radius_angstrom (p,)."""
+    box = size.mean_image.shape[-1]
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        np.savez_compressed(
+            file,
+            mean_image=binned(size.mean_image[None])[0].numpy(),
+            box_angstrom=np.array(box * pixel_size_angstrom),
+            variance=size.variance.numpy().astype(np.float32),
+            radius_angstrom=np.arange(len(size.variance)) * pixel_size_angstrom,
         )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import io
+from typing import Any
 
 import numpy as np
 from matplotlib import rc_context
@@ -15,6 +16,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.image import imsave
+from matplotlib.patches import Circle
 
 from cryospin.report.inputs import FscTable
 from cryospin.report.surface import even_directions
@@ -251,6 +253,38 @@ def confidence_chart(confidence: np.ndarray) -> str:
     axes.set_ylabel("particles")
     axes.grid(axis="x", visible=False)
     return svg(axes)
+
+
+@rc_context(STYLE)
+def size_chart(evidence: dict[str, np.ndarray], particle: dict[str, Any]) -> str:
+    """The mean image with the circles of particle and mask, and how much pixels vary by radius.
+
+    evidence: the arrays of particle.npz. particle: the diameters of result.json.
+    """
+    circles: list[tuple[str, float | None, dict[str, Any]]] = [
+        ("particle", particle.get("diameter_angstrom"), {"color": ORANGE}),
+        ("mask", particle.get("mask_diameter_angstrom"), {"color": BLUE, "linestyle": "dashed"}),
+    ]
+    figure = Figure(figsize=(WIDTH_INCHES, 2.7))
+    picture = figure.add_axes((0.0, 0.19, 0.41, 0.77))
+    half = float(evidence["box_angstrom"]) / 2
+    grey = grey_levels(evidence["mean_image"])
+    picture.imshow(grey, cmap="gray", origin="lower", extent=(-half, half, -half, half))
+    rings = figure.add_axes((0.52, 0.19, 0.42, 0.77))
+    rings.plot(evidence["radius_angstrom"], evidence["variance"], color=GREEN, linewidth=1.8)
+    rings.axhline(0, color=GREY, linewidth=0.8)
+    for name, diameter, look in circles:
+        if diameter is not None:
+            picture.add_patch(Circle((0, 0), diameter / 2, fill=False, linewidth=1.8, **look))
+            rings.axvline(diameter / 2, label=f"{name}, {diameter:.0f} Å across", **look)
+    picture.set_xlim(-half, half)
+    picture.set_ylim(-half, half)
+    picture.set_axis_off()
+    rings.set_xlim(0, half)
+    rings.set_xlabel("radius (Å)")
+    rings.set_ylabel("variance above background")
+    rings.legend(loc="upper right", frameon=False)
+    return svg(rings)
 
 
 @rc_context(STYLE)

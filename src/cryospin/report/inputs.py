@@ -54,8 +54,8 @@ class RunFiles:
     """A run directory. Maps are (d, d, d) arrays [z, y, x]; None stands for an absent file.
 
     place: where in the directory the maps and tables are, "" or "not_converged/".
-    samples, rejected: arrays of pictures and what is known of them, as reconstruct.samples
-        keeps them.
+    samples, rejected, size: arrays of pictures and what is known of them, as
+        reconstruct.samples keeps them.
     problems: one sentence per file that is absent or unreadable.
     """
 
@@ -70,6 +70,7 @@ class RunFiles:
     evaluation: dict[str, Any] | None
     samples: dict[str, np.ndarray] | None
     rejected: dict[str, np.ndarray] | None
+    size: dict[str, np.ndarray] | None
     problems: tuple[str, ...]
 
 
@@ -116,6 +117,7 @@ def read_run(directory: Path) -> RunFiles:
         evaluation=extra("evaluation.json", read_json),
         samples=extra("samples.npz", read_arrays),
         rejected=extra("rejected.npz", read_arrays),
+        size=extra("particle.npz", read_arrays),
         problems=tuple(problems),
     )
 

@@ -30,6 +30,7 @@ from cryospin.report.words import (
     number_tiles,
     screening_in_words,
     seconds_in_words,
+    size_in_words,
     verdict_in_words,
 )
 from cryospin.version import installed_version
@@ -146,6 +147,14 @@ def charts(run: RunFiles) -> Iterator[dict[str, Any]]:
             "title": "Shifts from the box centre",
             "note": "A cloud cut off at a border asks for a larger search range.",
             "uris": [figures.shift_chart(run.poses.shifts_angstrom)],
+        }
+    particle = run.result.get("particle")
+    if run.size is not None and particle:
+        yield {
+            "id": "size",
+            "title": "How large the particle is",
+            "note": size_in_words(particle),
+            "uris": [figures.size_chart(run.size, particle)],
         }
     if search := list(search_charts(run.result)):
         yield {

@@ -62,6 +62,9 @@ def collect(line: dict[str, Any], told: dict[str, Any]) -> None:
     elif event == "screened":
         fields = ("rejected", "rejected_by_reason", "protein_looks", "contrast_inverted")
         told["settings"]["screening"] = {name: line[name] for name in fields if name in line}
+    elif event == "particle size":
+        names = ("diameter_angstrom", "mask_diameter_angstrom", "given")
+        told["particle"] = {name: line[name] for name in names}
     elif event == "explored":
         starts = told["explore"].setdefault(f"half{line['half']}", [])
         starts += [{"score": score} for score in line["scores"]]

@@ -95,6 +95,19 @@ def not_modelled_in_words(found: list[dict[str, Any]]) -> list[str]:
     ]
 
 
+def size_in_words(particle: dict[str, Any]) -> str:
+    """The particle's diameter, where it is from, and the mask's."""
+    diameter, mask = particle.get("diameter_angstrom"), particle.get("mask_diameter_angstrom")
+    if diameter is None:
+        return "The images do not tell; they were masked with the whole box."
+    if particle.get("given"):
+        return f"Said to be {diameter:.0f} Å across; images are masked with that circle."
+    return (
+        f"{diameter:.0f} Å across, found from the mean of images (each times its CTF); images are "
+        f"masked with a circle of {mask:.0f} Å, to leave room for shifts."
+    )
+
+
 def number_tiles(result: dict[str, Any]) -> list[dict[str, str]]:
     """The few numbers one looks for first."""
     resolution = result.get("resolution_angstrom", {})
@@ -113,6 +126,7 @@ def number_tiles(result: dict[str, Any]) -> list[dict[str, str]]:
         *found,
         ("particles", f"{result['particles']:,}" if "particles" in result else None),
         (f"box, {pixel:.4g} Å per pixel" if pixel else "box", f"{box} px" if box else None),
+        ("particle diameter", _diameter(result.get("particle"))),
         ("symmetry", result.get("symmetry")),
         (
             "in all",
@@ -126,6 +140,11 @@ def number_tiles(result: dict[str, Any]) -> list[dict[str, str]]:
         ),
     ]
     return [{"label": label, "value": str(value)} for label, value in tiles if value is not None]
+
+
+def _diameter(particle: dict[str, Any] | None) -> str | None:
+    diameter = (particle or {}).get("diameter_angstrom")
+    return None if diameter is None else f"{diameter:.0f} Å"
 
 
 def angstrom(value: float | None) -> str:
