@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 from rich.progress import Progress
 
-from cryospin.cli.progress import Display, LiveBars, in_words, progress_display
+from cryospin.cli.progress import Display, LiveBars, in_words, progress_display, size_in_words
 from cryospin.reconstruct.monitor import Monitor
 
 
@@ -22,6 +22,16 @@ def run(display: Display) -> None:
         for done, limit in enumerate((8.0, 16.0), 1):
             monitor.progress("refine", done, 2)
             monitor.log(event="round", limit=limit)
+
+
+def test_the_size_is_said_with_where_it_is_from() -> None:
+    told = {"diameter_angstrom": 263.5, "mask_diameter_angstrom": 315.0, "given": False}
+    assert size_in_words(told) == (
+        "particle: 264 Angstrom across (found), images masked to 315 Angstrom"
+    )
+    assert "given" in size_in_words(told | {"given": True})
+    unknown = {"diameter_angstrom": None, "mask_diameter_angstrom": None, "given": False}
+    assert "whole box" in size_in_words(unknown)
 
 
 def test_a_line_per_step_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:

@@ -164,7 +164,7 @@ def test_a_resolution_limit_is_a_prefix(noisy: ParticleStack) -> None:
 
 def test_the_mask_takes_the_surroundings_away(noisy: ParticleStack) -> None:
     wide = prepare_particles(noisy)
-    narrow = prepare_particles(noisy, particle_diameter_angstrom=12 * PIXEL)
+    narrow = prepare_particles(noisy, mask_diameter_angstrom=12 * PIXEL)
     # noise power is that of the masked image: proportional to the area, for white noise
     ratio = (narrow.noise_power[0, 4:] / wide.noise_power[0, 4:]).mean()
     area = [soft_circle(BOX, radius, 4.0).square().mean() for radius in (6.0, 12.0)]

@@ -46,6 +46,7 @@ def result() -> dict[str, Any]:
         "particles": PARTICLES,
         "box": BOX,
         "pixel_size_angstrom": PIXEL,
+        "particle": {"diameter_angstrom": 64.0, "mask_diameter_angstrom": 80.0, "given": False},
         "symmetry": "C1",
         "seconds": {"read": 1.0, "explore": 20.0, "refine": 9.0},
         "seconds_total": 30.0,
@@ -155,6 +156,13 @@ def write_pictures(folder: Path) -> None:
     )
     bad = pictures[2, :2]
     bad[0, 3, 4], bad[1] = np.nan, np.nan
+    np.savez(
+        folder / "particle.npz",
+        mean_image=pictures[3, 0],
+        box_angstrom=np.array(BOX * PIXEL),
+        variance=np.linspace(1, 0, BOX // 2),
+        radius_angstrom=np.arange(BOX // 2) * PIXEL,
+    )
     reason = np.array(["NaN or infinite pixels"] * 2)
     np.savez(folder / "rejected.npz", image=bad, name=names[:2], reason=reason)
 

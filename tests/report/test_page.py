@@ -15,7 +15,7 @@ from cryospin.report.page import write_report
 
 PANELS = {"verdict", "warnings", "numbers", "map", "evidence", "fsc", "halves", "directions"}
 PANELS |= {"confidence", "shifts", "search", "time", "settings", "evidence-table", "viewer"}
-PANELS |= {"sphere", "views", "slices", "projections", "samples", "rejected"}
+PANELS |= {"sphere", "views", "slices", "projections", "samples", "rejected", "size"}
 
 
 class Page(HTMLParser):
@@ -52,11 +52,12 @@ def test_a_whole_run_shows_every_panel(text: str) -> None:
     assert not page.open
     assert "Converged" in text
     assert "12.3 Å" in text
-    surfaces, slices, projections, halves, charts, samples, rejected = 3, 3, 3, 2, 6, 6, 2
+    surfaces, slices, projections, halves, charts, samples, rejected = 3, 3, 3, 2, 7, 6, 2
     pictures = surfaces + slices + projections + halves + charts + samples + rejected
     assert text.count("<img") == pictures
     assert "confidence 0.10, correlation 0.05" in text
     assert "2 of 152 images were set aside" in text
+    assert "64 Å across, found from the mean" in text and "a circle of 80 Å" in text
 
 
 def test_the_page_needs_no_network_and_is_small(text: str) -> None:

@@ -135,14 +135,14 @@ class Stages:
 
 
 def size_in_words(size: dict[str, Any]) -> str:
-    """`particle: 264 Angstrom across (found), images masked to 315`."""
+    """`particle: 264 Angstrom across (found), images masked to 315 Angstrom`."""
     if size["diameter_angstrom"] is None:
         return "particle: the images do not tell its diameter, the whole box is used"
     how = "given" if size["given"] else "found"
     mask = size["mask_diameter_angstrom"]
     return (
         f"particle: {size['diameter_angstrom']:.0f} Angstrom across ({how}),"
-        f" images masked to {mask:.0f}"
+        f" images masked to {mask:.0f} Angstrom"
     )
 
 

@@ -19,16 +19,15 @@ from jaxtyping import Float
 from scipy.optimize import nnls
 from torch import Tensor
 
-from cryospin.ctf import contrast_transfer
-from cryospin.fourier.disk import FourierDisk, coefficients_to_images, images_to_coefficients
+from cryospin.fourier.disk import FourierDisk, coefficients_to_images
 from cryospin.io.mrc import read_images
-from cryospin.parallel import in_blocks
+from cryospin.parallel import in_image_blocks
 from cryospin.particles.draws import particle_keys
+from cryospin.particles.lens import Lenses
 from cryospin.particles.prepare import normalise_background, radius_grid
 from cryospin.types import ParticleStack
 
 _SAMPLE, _SAMPLE_BYTES, _FEWEST = 2000, 2**30, 200
-_BLOCK_BYTES = 2**23
 _RIM_PIXEL = 4
 _SHELLS = 40  # detail finer than a fortieth of the box says nothing of the size
 _RADII = 64  # per half box
@@ -124,14 +123,14 @@ class _Sums:
         population = torch.bincount(shell).double()
         distance = radius_grid(box)
         background = distance > box // 2 - _RIM_PIXEL
+        lenses = Lenses.of(stack, disk)
         ring = distance.round().long().flatten()
 
         def block_sums(rows: slice) -> tuple[Tensor, ...]:
             index = chosen[rows]
             images = normalise_background(read_images(stack, index), background)
-            parameters = stack.ctf.select(torch.as_tensor(index))
-            ctf = contrast_transfer(parameters, disk, stack.pixel_size_angstrom).float()
-            matched = images_to_coefficients(images, disk) * ctf
+            ctf = lenses.transfer(index)
+            matched = lenses.coefficients(images, index) * ctf
             on_shells = torch.zeros(len(index), len(population), dtype=torch.float64)
             on_shells.index_add_(1, shell, matched.real.double()).div_(population)
             return (
@@ -142,9 +141,8 @@ class _Sums:
                 images.square().sum(0).double(),
             )
 
-        block = max(1, _BLOCK_BYTES // (4 * box**2))
         totals: tuple[Tensor, ...] | None = None
-        for part in in_blocks(block_sums, len(chosen), block):
+        for part in in_image_blocks(block_sums, len(chosen), box):
             totals = part if totals is None else tuple(map(torch.add, totals, part))
         assert totals is not None, "a stack of no images"
         matched, transfer, mean, square, power = (total / len(chosen) for total in totals)
