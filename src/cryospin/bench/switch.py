@@ -26,7 +26,7 @@ from cryospin.explore.winner_search import EncoderState
 from cryospin.io.outputs import Outputs, claimed
 from cryospin.io.relion import read_particles
 from cryospin.parallel import single_threaded_torch, together
-from cryospin.particles.extent import particle_radius_pixel
+from cryospin.particles.diameter import particle_size
 from cryospin.particles.prepare import prepare_particles
 from cryospin.recipes import cryospin
 from cryospin.reconstruct.semi_amortised import SemiAmortised
@@ -115,11 +115,16 @@ def of_recipe() -> SemiAmortised:
 def branched(dataset: Dataset, plan: SwitchPlan, method: SemiAmortised) -> Row:
     """One training, left to run to the last fixed step, with a direct stage at each moment."""
     stack = read_particles(dataset.particles)
-    particles = prepare_particles(stack.select(np.arange(0, len(stack), 2)), seed=plan.seed)
-    support = particle_radius_pixel(stack, plan.seed) / stack.box
-    method = replace(method, support_radius=min(support, method.support_radius))
-    truth = Truth.of(dataset, particles.uids)
     shift_range = dataset.setting.max_shift_pixel
+    size = particle_size(stack, plan.seed, shift_range)
+    particles = prepare_particles(
+        stack.select(np.arange(0, len(stack), 2)),
+        mask_diameter_angstrom=size.mask_diameter_angstrom,
+        seed=plan.seed,
+    )
+    field = stack.box * stack.pixel_size_angstrom
+    method = replace(method, support_radius=size.support_radius(field, method.support_radius))
+    truth = Truth.of(dataset, particles.uids)
     state, unseen = method.begun(particles, torch.eye(3)[None], shift_range, plan.seed, plan.seed)
     moments, automatic, checks = [], None, list[Check]()
     before = None

@@ -28,7 +28,7 @@ def check(
     cores = configure_threads(threads)
     from cryospin.io.formats import read_particles_of_any_kind
     from cryospin.particles.audit import audit_table
-    from cryospin.particles.findings import image_findings, table_findings
+    from cryospin.particles.findings import image_findings, picks_warnings, table_findings
     from cryospin.particles.rejection import sound_particles
 
     found: dict[str, Any] = {}
@@ -42,6 +42,8 @@ def check(
                     stack, lambda done, total: progress("read images", done, total)
                 )
             found = found | seen | {"warnings": found["warnings"] + seen["warnings"]}
+        found["warnings"] += picks_warnings(found)
+        if images:
             sound_particles(stack, audit)
     except BadDataError as error:
         if as_json:

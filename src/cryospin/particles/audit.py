@@ -105,10 +105,15 @@ def stack_files(stack: ParticleStack) -> list[StackFile]:
     return files
 
 
-def particles_too_close(stack: ParticleStack) -> tuple[int, float] | None:
-    """How many particles have another on their micrograph within a fifth of the box, and that
-    distance in Angstrom: the same molecule picked twice. None: no coordinates in the table."""
+def particles_too_close(
+    stack: ParticleStack, diameter_angstrom: float | None = None
+) -> tuple[int, float] | None:
+    """How many particles have another on their micrograph within half a diameter (a fifth of the
+    box where that is not known), and that distance in Angstrom: the same molecule picked twice.
+    None: no coordinates in the table."""
     distance = _TOO_CLOSE * stack.box * stack.pixel_size_angstrom
+    if diameter_angstrom is not None:
+        distance = 0.5 * diameter_angstrom
     pairs = close_pairs(stack, distance)
     return None if pairs is None else (len(np.unique(pairs)), distance)
 

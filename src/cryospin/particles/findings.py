@@ -35,7 +35,6 @@ def table_findings(stack: ParticleStack, cores: int) -> dict[str, Any]:
     """What table and headers say; the table has passed `audit_table`."""
     ctf = stack.ctf
     defocus = 0.5 * (ctf.defocus_u_angstrom + ctf.defocus_v_angstrom)
-    close = particles_too_close(stack)
     found = {
         "particles": len(stack),
         "box": stack.box,
@@ -63,9 +62,7 @@ def table_findings(stack: ParticleStack, cores: int) -> dict[str, Any]:
             (ctf.defocus_u_angstrom - ctf.defocus_v_angstrom).abs().double().numpy()
         ),
         "coordinates": _coordinates(stack),
-        "too_close": None
-        if close is None
-        else {"particles": close[0], "within_angstrom": close[1]},
+        "too_close": _picks_too_close(stack),
         "has_poses": stack.poses is not None,
         "has_half_sets": stack.half_set is not None,
         "helical_tubes": None
@@ -101,6 +98,7 @@ def image_findings(
     bad = reasons_of(stack, audit)
     sound = stack.select(np.setdiff1d(np.arange(len(stack)), audit.rejected))
     size = particle_size(sound, seed=0, max_shift_pixel=0.0) if len(sound) else None
+    diameter = None if size is None else size.diameter_angstrom
     deviation = _spread(audit.background_deviation)
     found = {
         "bad_images": {
@@ -114,7 +112,8 @@ def image_findings(
         "background_mean": _spread(audit.background_mean),
         "background_deviation": deviation,
         "ctf_fit": asdict(rings),
-        "particle_diameter_angstrom": size and size.diameter_angstrom,
+        "particle_diameter_angstrom": diameter,
+        "too_close": _picks_too_close(stack, diameter),
         "contrast": asdict(contrast) | {"disc_radii": list(DISCS)},
     }
     warnings = ring_warnings(rings) + _contrast_warnings(contrast.protein)
@@ -175,7 +174,7 @@ def _table_warnings(found: dict[str, Any]) -> list[str]:
             f"{wrong[0]['path']} says {wrong[0]['voxel_size_angstrom']:.4g} Angstrom per pixel,"
             f" the table {pixel:.4g} ({len(wrong)} such files)"
         )
-    places, close = found["coordinates"], found["too_close"]
+    places = found["coordinates"]
     if places is not None and places["pixel_size_assumed"]:
         warnings.append(
             "the table does not tell the micrographs' pixel size, which coordinates are counted in:"
@@ -183,12 +182,25 @@ def _table_warnings(found: dict[str, Any]) -> list[str]:
             " one molecule pass for two (add rlnMicrographPixelSize to the optics table;"
             " .cs: location/micrograph_psize_A)"
         )
-    if close is not None and close["particles"]:
-        warnings.append(
-            f"{close['particles']} particles lie within {close['within_angstrom']:.0f} Angstrom of"
-            " another on their micrograph: one molecule picked twice"
-        )
     return warnings
+
+
+def _picks_too_close(
+    stack: ParticleStack, diameter_angstrom: float | None = None
+) -> dict[str, Any] | None:
+    close = particles_too_close(stack, diameter_angstrom)
+    return None if close is None else {"particles": close[0], "within_angstrom": close[1]}
+
+
+def picks_warnings(found: dict[str, Any]) -> list[str]:
+    """Of both findings together, for images tell how close two particles can be."""
+    close = found["too_close"]
+    if close is None or not close["particles"]:
+        return []
+    return [
+        f"{close['particles']} particles lie within {close['within_angstrom']:.0f} Angstrom of"
+        " another on their micrograph: one molecule picked twice"
+    ]
 
 
 def ring_warnings(rings: ThonRings) -> list[str]:

@@ -102,10 +102,8 @@ class AbInitio:
     def sized(self, stack: ParticleStack, size: ParticleSize) -> AbInitio:
         """The method with its support sphere fitted to the particle's size."""
         search = self.starts.search
-        fraction = search.support_radius
-        if size.mask_diameter_angstrom is not None:
-            field = stack.box * stack.pixel_size_angstrom
-            fraction = min(0.55 * size.mask_diameter_angstrom / field, fraction)
+        field = stack.box * stack.pixel_size_angstrom
+        fraction = size.support_radius(field, search.support_radius)
         search = replace(search, support_radius=fraction)
         return replace(
             self,

@@ -276,14 +276,14 @@ def size_chart(evidence: dict[str, np.ndarray], particle: dict[str, Any]) -> str
     for name, diameter, look in circles:
         if diameter is not None:
             picture.add_patch(Circle((0, 0), diameter / 2, fill=False, linewidth=1.8, **look))
-            rings.axvline(diameter / 2, label=f"{name}, {diameter:.0f} Å across", **look)
+            rings.axvline(diameter / 2, label=name, **look)
     picture.set_xlim(-half, half)
     picture.set_ylim(-half, half)
     picture.set_axis_off()
     rings.set_xlim(0, half)
     rings.set_xlabel("radius (Å)")
     rings.set_ylabel("variance above background")
-    rings.legend(loc="upper right", frameon=False)
+    rings.legend(loc="best", frameon=False)
     return svg(rings)
 
 
