@@ -345,3 +345,15 @@ def test_what_is_left_behind_is_listed(tmp_path: Path, capsys: pytest.CaptureFix
     convert(tmp_path / "x.cs", tmp_path / "x.txt")
     printed = capsys.readouterr().out
     assert "alignments3D/split" in printed and "ctf/df1_A" not in printed
+
+
+def test_what_cannot_be_read_is_listed_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = table(tmp_path)
+    star = read_star(home)
+    star.blocks["particles"].columns["rlnCoordinateX"] = ["nan"] * COUNT
+    star.blocks["particles"].columns["rlnCoordinateY"] = ["1"] * COUNT
+    write_star(home, star)
+    convert(home, tmp_path / "x.cs")
+    assert capsys.readouterr().out.count("rlnCoordinateX") == 1

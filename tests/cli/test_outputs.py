@@ -338,6 +338,9 @@ def test_a_folder_of_our_own_is_used_again(
         (BENCHES["pairs.jsonl"], "out"),
         (BENCHES["switch.jsonl"], "out"),
         ("bench verdicts --models . --out out", "out"),
+        ("convert particles.star out/particles.star", "out"),
+        ("convert particles.star out/particles.txt", "out"),
+        ("lowpass truth.mrc 20 --out out/map.mrc", "out"),
     ],
 )
 def test_a_folder_in_use_is_refused(

@@ -29,6 +29,8 @@ SOME = {"rlnOriginXAngst": ["0", "0"]}
         ({}, {"rlnCtfScalefactor": ["0.5", "1.5"]}, "scale", "0.5 to 1.5 times"),
         ({}, {"rlnCtfScalefactor": ["0.5", "0.5"]}, "scale", "0.5 times"),
         ({}, {"rlnHelicalTubeID": ["1", "2"]}, "helical", "without helical symmetry"),
+        ({}, {"rlnAnglePsiPrior": ["10", "nan"]}, "priors", "searched without"),
+        ({}, {"rlnOriginXPriorAngst": ["0", "2"]}, "priors", "searched without"),
         ({}, {"rlnIsFlip": ["0", "1"]}, "mirroring", "1 images"),
         ({}, {"rlnCtfImage": ["c.mrc", "c.mrc"]}, "CTF from a file", "computed from defocus"),
         ({}, {"rlnCoordinateZ": ["12", "0"]}, "subtomograms", "single particles"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -317,3 +318,27 @@ def test_an_earlier_table_does_not_stand_beside(table: Path, tmp_path: Path) -> 
     downsample(read_particles(table), 16, tmp_path / "s")
     assert not (tmp_path / "s" / "particles.cs").exists()
     assert read_particles(tmp_path / "s" / "particles.star").box == 16
+
+
+def _cut_off(stack: Path) -> None:
+    stack.write_bytes(stack.read_bytes()[:-1])
+
+
+def _of_too_few(stack: Path) -> None:
+    with StackWriter(stack, BOX, PIXEL, COUNT - 1) as writer:
+        writer.append(np.zeros((COUNT - 1, BOX, BOX)))
+
+
+@pytest.mark.parametrize("harm", [Path.unlink, _cut_off, _of_too_few])
+def test_a_stack_that_cannot_be_read_is_refused_before_anything_is_written(
+    table: Path, tmp_path: Path, harm: Callable[[Path], None]
+) -> None:
+    stack = read_particles(table)
+    downsample(stack, SMALL, tmp_path / "s")
+    before = {file: file.read_bytes() for file in (tmp_path / "s").iterdir()}
+    harm(tmp_path / "a.mrcs")
+    for folder in ("s", "new"):
+        with pytest.raises(BadDataError):
+            downsample(stack, SMALL, tmp_path / folder)
+    assert {file: file.read_bytes() for file in (tmp_path / "s").iterdir()} == before
+    assert not (tmp_path / "new").exists()

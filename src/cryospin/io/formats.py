@@ -295,6 +295,7 @@ def losses(stack: ParticleStack, kind: str, out: Path) -> list[str]:
         ]
     told = {column for each in stack.not_modelled for column in each.columns}
     told |= {column for columns in _corrected(stack).values() for column in columns}
+    told |= {error.column for error in stack.unread.values() if error.column is not None}
     lost = [name for name in left_behind(stack, bare=kind == CRYODRGN) if name not in told]
     if lost and not own:
         note = "the other format has no place for these columns, which are left behind: "

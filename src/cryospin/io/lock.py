@@ -49,6 +49,18 @@ def sole_use(what: Path, lock: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def refuse_in_use(what: Path, lock: Path) -> None:
+    """Raise UsageError where a process holds the file `lock`; for a look, nothing is written."""
+    try:
+        descriptor = os.open(lock, os.O_RDWR | os.O_NOFOLLOW)
+    except OSError:
+        return
+    try:
+        _lock(descriptor, False, what, lock)
+    finally:
+        os.close(descriptor)
+
+
 def _taken(what: Path, lock: Path) -> int:
     """The descriptor of the lock file, which is ours."""
     while True:
@@ -133,7 +145,7 @@ def _in_use(what: Path, holder: dict[str, Any], lock: Path | None = None) -> Usa
         who += ": process {process} on {host}, since {since}".format_map(
             {"process": "?", "host": "?", "since": "?"} | holder
         )
-    fix = "wait until it has ended, or give another --out"
+    fix = "wait until it has ended, or give another output"
     if lock is not None:
         fix += f"; if it was killed, remove {lock}"
     return UsageError(f"{what} is in use {who}\n  fix: {fix}")

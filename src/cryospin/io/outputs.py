@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cryospin.errors import UsageError
 from cryospin.io.atomic import check_output_directory, resource_error
-from cryospin.io.lock import LOCK, sole_use
+from cryospin.io.lock import LOCK, refuse_in_use, sole_use
 from cryospin.io.record import begin_record, is_ours
 
 
@@ -66,7 +66,7 @@ def check_output_file(path: Path | str, inputs: Iterable[Path] = ()) -> None:
 
     Raises
     ------
-    UsageError: it is an input, by whatever name or link.
+    UsageError: it is an input, by whatever name or link; another process is writing to its folder.
     ResourceError: it is a folder, or in a folder that does not exist.
     """
     path = Path(path)
@@ -82,6 +82,7 @@ def check_output_file(path: Path | str, inputs: Iterable[Path] = ()) -> None:
     ):
         if wrong:
             raise resource_error(OSError(number, os.strerror(number)), path)
+    refuse_in_use(path.parent, path.parent / LOCK)
 
 
 def refuse_inputs(folder: Path, outputs: Outputs, inputs: Iterable[Path]) -> None:

@@ -23,6 +23,13 @@ _HELICAL = (
     "rlnAnglePsiPrior",
     "rlnAnglePsiFlipRatio",
 )
+# of particles of no tube: what an earlier search was held to
+_PRIORS = (
+    "rlnAngleRotPrior",
+    "rlnAngleTiltPrior",
+    "rlnAnglePsiPrior",
+    *(f"rlnOrigin{axis}Prior{unit}" for axis in "XY" for unit in ("", "Angst")),
+)
 _SUBTOMOGRAM = (
     "rlnCoordinateZ",
     "rlnOriginZ",
@@ -55,6 +62,9 @@ def _found(columns: RelionColumns, nyquist: float) -> Iterator[NotModelled]:
         yield NotModelled(("rlnCtfScalefactor",), "scale of the particles", costs.of_scale(scale))
     if _values(columns, _HELICAL[:1], (0.0,)) is not None:
         yield NotModelled(_there(columns, _HELICAL), "helical geometry", costs.OF_HELICES)
+    elif names := tuple(name for name in _PRIORS if _says_something(columns, name)):
+        cost = "orientations and origins are searched without them"
+        yield NotModelled(names, "priors of the poses", cost)
     if (mirrored := _values(columns, ("rlnIsFlip",), (0.0,))) is not None:
         cost = f"{int(mirrored.any(axis=1).sum())} images are taken as they are in the file"
         yield NotModelled(("rlnIsFlip",), "mirroring of images", cost)

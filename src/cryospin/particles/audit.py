@@ -65,14 +65,24 @@ def audit_table(stack: ParticleStack, min_particles: int = 100) -> None:
     _audit_doubles(stack)
     _audit_tubes(stack)
     _audit_optics(stack)
-    headers = [_audited_header(stack, number) for number in range(len(stack.files))]
-    _audit_indices(stack, headers)
+    audit_stacks(stack)
     if stack.box % 2 or stack.box < 16:
         raise BadDataError(
             f"a box of {stack.box} pixels; it must be even and at least 16",
             file=stack.source,
             fix="extract the particles again with an even box",
         )
+
+
+def audit_stacks(stack: ParticleStack) -> None:
+    """Whether the images can be read, from their files' headers.
+
+    Raises
+    ------
+    BadDataError: a stack that is missing, truncated or of another box, an index beyond it.
+    """
+    headers = [_audited_header(stack, number) for number in range(len(stack.files))]
+    _audit_indices(stack, headers)
 
 
 @dataclass(frozen=True)

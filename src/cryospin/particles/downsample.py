@@ -21,6 +21,7 @@ from cryospin.io.smaller_box import (
 )
 from cryospin.io.star import write_star
 from cryospin.parallel import in_image_blocks
+from cryospin.particles.audit import audit_stacks
 from cryospin.types import ParticleStack
 
 
@@ -41,13 +42,14 @@ def downsample(
     ------
     UsageError: an odd box, or one that is not smaller than the images'; a folder that holds the
         table, its images, or another program's files of these names.
-    BadDataError: a stack that cannot be read.
+    BadDataError: a stack that cannot be read; nothing is written then, and nothing removed.
     ResourceError: the disk does not take it.
     """
     if box % 2 or not 16 <= box < stack.box:
         raise UsageError(
             f"--box must be even, at least 16 and less than the images' {stack.box}, got {box}"
         )
+    audit_stacks(stack)
     first, image = distinct_images(stack)
     path = directory / new_stack_name(stack, box)
     star = star_with_smaller_box(stack, box, path.name, image)
