@@ -1,4 +1,5 @@
-"""What all tests share: the options of the suite, run-time shape checks, the count guard."""
+"""What all tests share: the options of the suite, run-time shape checks, and the guard against
+tests that are skipped without anybody noticing."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 SOURCE = Path(__file__).parents[1] / "src"
 MINIMUM = "minimum_executed_tests"
+ALLOWED_SKIPS = "allowed_skips"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -24,7 +26,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--enough-tests",
         action="store_true",
-        help=f"fail when fewer than {MINIMUM} (pyproject.toml) tests execute",
+        help=f"fail when fewer than {MINIMUM} (pyproject.toml) tests execute, or when one is "
+        f"skipped for a reason that is not in {ALLOWED_SKIPS}",
     )
     parser.addoption(
         "--data",
@@ -33,6 +36,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="folder of public data for the optional tests (default: $CRYOSPIN_DATA)",
     )
     parser.addini(MINIMUM, "number of tests that must execute under --enough-tests", default="1")
+    parser.addini(ALLOWED_SKIPS, "reasons to skip a test under --enough-tests", type="linelist")
 
 
 def modules_to_check() -> list[str]:
@@ -56,29 +60,51 @@ def executed_count(config: pytest.Config) -> int:
     return sum(len(reporter.stats.get(verdict, [])) for verdict in verdicts)
 
 
-def missing_tests(config: pytest.Config) -> int:
-    """How many tests short of the minimum this run is; 0 unless --enough-tests was said."""
+def is_guarded(config: pytest.Config) -> bool:
+    """Only the process that hears of every test can count them, and only when asked to."""
     is_worker = hasattr(config, "workerinput")
-    if is_worker or not config.getoption("--enough-tests"):
-        return 0
+    return not is_worker and config.getoption("--enough-tests")
+
+
+def missing_tests(config: pytest.Config) -> int:
+    """How many tests short of the minimum this run is."""
     return max(0, int(config.getini(MINIMUM)) - executed_count(config))
+
+
+def unlisted_skips(config: pytest.Config) -> list[str]:
+    """Skipped tests with their reasons, as far as nobody allowed these."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    skipped = [
+        (report.nodeid, report.longrepr[2].removeprefix("Skipped: "))
+        for report in reporter.stats.get("skipped", [])
+    ]
+    allowed = config.getini(ALLOWED_SKIPS)
+    return [f"{test}: {reason}" for test, reason in skipped if reason not in allowed]
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    if missing_tests(session.config):
+    config = session.config
+    if is_guarded(config) and (missing_tests(config) or unlisted_skips(config)):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
+    if not is_guarded(config):
+        return
     if short := missing_tests(config):
         terminalreporter.section("too few tests executed", red=True)
         terminalreporter.line(
             f"{executed_count(config)} tests executed, {short} fewer than {MINIMUM} in "
             "pyproject.toml; the reasons for skipping stand above."
         )
+    if unlisted := unlisted_skips(config):
+        terminalreporter.section("skipped for a reason that is not allowed", red=True)
+        for line in unlisted:
+            terminalreporter.line(line)
+        terminalreporter.line(f"Mend them, or add the reason to {ALLOWED_SKIPS} in pyproject.toml.")
 
 
 @pytest.fixture(scope="session")

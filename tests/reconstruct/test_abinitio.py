@@ -243,7 +243,10 @@ def test_a_particle_small_in_its_box(tmp_path: Path) -> None:
     assert found.verdict.converged == bool((errors < 10).double().mean() > 0.75)
 
 
-@pytest.mark.skipif(shutil.which("relion_reconstruct") is None, reason="needs Debian's relion")
+@pytest.mark.skipif(
+    shutil.which("relion_reconstruct") is None,
+    reason="needs RELION on the PATH (Debian package relion)",
+)
 def test_relion_makes_our_map_of_our_poses(simulation: Simulation, result: Result) -> None:
     """Both weigh the same data by the CTF. In the last fifth before Nyquist 600 particles leave
     gaps, which RELION fills by iterated gridding and we by one division."""

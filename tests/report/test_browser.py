@@ -17,7 +17,9 @@ from matplotlib.image import imread
 from report.browser import BINARY, PATIENCE_SECONDS, Browser, browser
 from report.test_page import PANELS
 
-pytestmark = pytest.mark.skipif(BINARY is None, reason="no Chromium here")
+pytestmark = pytest.mark.skipif(
+    BINARY is None, reason="needs Chromium on the PATH (Debian package chromium)"
+)
 
 MOST_SECONDS, MOST_BYTES = 2.0, 15_000_000
 READY = "document.documentElement.dataset.ready"

@@ -31,7 +31,9 @@ def test_is_a_group_of_rotations(name):
     assert contains(group, group.mT).all()
 
 
-@pytest.mark.skipif(shutil.which("relion_refine") is None, reason="needs RELION (relion_refine)")
+@pytest.mark.skipif(
+    shutil.which("relion_refine") is None, reason="needs RELION on the PATH (Debian package relion)"
+)
 @pytest.mark.parametrize("name", ["C1", "C5", "D2", "D3", "T", "O", "I", "I1", "I2", "I3", "I4"])
 def test_agrees_with_relion(name):
     run = subprocess.run(
