@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint clean
+.PHONY: help install demo test lint wheel clean
 
 python := .venv/bin/python
 # workers are the parallelism of the tests; each worker's BLAS gets one thread, and threads
@@ -16,7 +16,8 @@ help:
 	@echo "make demo      simulate, reconstruct, score against the truth: demo-run/report.html"
 	@echo "make test      ruff, mypy and the tests"
 	@echo "make lint      ruff and mypy only"
-	@echo "make clean     remove .venv, caches and demo-run"
+	@echo "make wheel     dist/*.whl, installed and tried outside of the checkout's source"
+	@echo "make clean     remove .venv, caches, dist and demo-run"
 
 install: .venv/installed
 
@@ -47,5 +48,21 @@ lint: install
 test: lint
 	$(test_threads) $(python) -m pytest -n $(workers) --jaxtyping --enough-tests
 
+# Tried in an environment that has the wheel and, by a path, the packages of .venv: a path in a
+# .pth file does not lead to .venv's editable cryospin. These tests check tables and images,
+# write reports and load the weights: a file that the wheel lacks makes one fail.
+wheel: install
+	rm -rf dist
+	$(python) -m pip wheel --quiet --no-deps --wheel-dir dist .
+	$(python) -m venv dist/venv
+	dist/venv/bin/python -m pip install --quiet --no-deps dist/*.whl
+	site='import sysconfig; print(sysconfig.get_path("purelib"))'; \
+	    $(python) -c "$$site" > "$$(dist/venv/bin/python -c "$$site")/packages_of_the_checkout.pth"
+	dist/venv/bin/python -c 'import sys, cryospin; assert cryospin.__file__.startswith(sys.prefix)'
+	dist/venv/bin/cryospin --version
+	$(test_threads) dist/venv/bin/python -m pytest -q -o pythonpath=tests -p no:cacheprovider \
+	    tests/cli/test_check.py tests/report/test_page.py tests/pairs/test_shipped_weights.py \
+	    -k 'not noisy_images'
+
 clean:
-	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .hypothesis demo-run
+	rm -rf dist .venv .pytest_cache .ruff_cache .mypy_cache .hypothesis demo-run

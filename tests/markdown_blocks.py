@@ -1,4 +1,4 @@
-"""The code blocks of README.md and docs/, and how a test runs them.
+"""The code blocks of README.md, CONTRIBUTING.md and docs/, and how a test runs them.
 
 A block stands between fences with its language: `sh`, `python`, or `text` for what is no code.
 A block that a test cannot run says why in a comment before it, which readers do not see:
@@ -19,7 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+# not the changelog: what it names may be gone
+FRONT = [ROOT / name for name in ("README.md", "CONTRIBUTING.md")]
+PAGES = [*FRONT, *sorted((ROOT / "docs").glob("*.md"))]
 LANGUAGES = ("sh", "python", "text")
 REASONS = ("installs", "needs another program", "hours of work")
 # what simulates does it at toy size, whatever the page says

@@ -25,6 +25,8 @@ FLAGS = (
     "--no-first-run",
     "--disable-background-networking",
     "--disable-component-update",
+    # a container's /dev/shm is too small for a page
+    "--disable-dev-shm-usage",
     # WebGL in software, where there is no graphics card
     "--enable-unsafe-swiftshader",
     "--use-angle=swiftshader",
