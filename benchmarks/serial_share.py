@@ -105,7 +105,7 @@ class Account:
 def run_one(arguments: list[str]) -> None:
     """In a process of its own: run the command line and print the account."""
     from cryospin.cli.main import main
-    from cryospin.cli.threads import configure_threads
+    from cryospin.threads import configure_threads
 
     configure_threads(1)
     account = Account()

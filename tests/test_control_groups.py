@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from cryospin import control_groups
-from cryospin.cli.threads import available_cores
 from cryospin.control_groups import cpu_quota
+from cryospin.threads import available_cores
 
 SECOND = "35 24 0:30 {mounted} /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw"
 FIRST = "33 31 0:30 {mounted} /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu,cpuacct"

@@ -20,9 +20,12 @@ import pytest
 from cryospin import recipes, report
 from cryospin.cli import main as command_line
 from cryospin.explore import amortised
+from cryospin.explore.snapshot import NonFiniteLossError
 from cryospin.io.atomic import atomic_path
 from cryospin.io.lock import LOCK
 from cryospin.io.record import RECORD
+from cryospin.reconstruct.abinitio import AbInitio
+from cryospin.run.reconstruct import reconstruct
 from cryospin.simulate.dataset import Microscope, simulate
 from cryospin.simulate.molecule import chain_molecule
 from cryospin.simulate.poses import draw_poses
@@ -127,6 +130,69 @@ def test_terminated_and_resumed(
     assert run(particles, out, "--resume", "--symmetry", "C2") == 2
     # without --resume it starts over
     assert run(particles, out) == code and contents(out) == contents(plain)
+
+
+@pytest.mark.parametrize(
+    ("words", "options"),
+    [
+        ((), {}),
+        (
+            ("--symmetry", "C2", "--seed", 3, "--max-shift", 12, "--invert-contrast", "yes"),
+            {"symmetry": "C2", "seed": 3, "max_shift_angstrom": 12.0, "invert_contrast": "yes"},
+        ),
+    ],
+)
+def test_from_python_it_is_the_same_run(
+    particles: Path,
+    tmp_path: Path,
+    words: tuple[object, ...],
+    options: dict[str, Any],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    by_command, out = tmp_path / "command", tmp_path / "function"
+    code = run(particles, by_command, *words)
+    printed = capsys.readouterr().out
+    told, events, steps = list[str](), list[dict[str, Any]](), set[str]()
+    found = reconstruct(
+        particles,
+        str(out),
+        checkpoint_seconds=0,
+        progress=lambda step, done, total: steps.add(step),
+        listeners=(events.append,),
+        tell=told.append,
+        **options,
+    )
+    assert contents(out) == contents(by_command)
+    assert capsys.readouterr() == ("", "")
+    assert all(sentence in printed for sentence in told)
+    assert bool(told) == ("--invert-contrast" in words) and "check images" in steps
+    lines = (out / "log.jsonl").read_text().splitlines()
+    assert json.loads(json.dumps(events)) == [json.loads(line) for line in lines]
+    assert (found.folder, found.report) == (out, out / "report.html")
+    assert found.converged == (code == 0) and found.verdict == found.result.verdict.word
+    assert len(found.result.poses.rotations) == 120
+    # and it is the command's to go on with, or the function's
+    before = contents(out)
+    again = reconstruct(particles, out, resume=True, **options)
+    assert (again.verdict, again.report, again.result) == (found.verdict, found.report, None)
+    assert run(particles, out, "--resume", *words) == code and contents(out) == before
+
+
+def test_a_loss_that_is_no_number_says_what_is_left(
+    particles: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fails(*arguments: object) -> None:
+        raise NonFiniteLossError("encoder", 3, None)
+
+    monkeypatch.setattr(AbInitio, "run", fails)
+    assert run(particles, tmp_path / "out") == 4
+    said = capsys.readouterr().err
+    assert "non-finite" in said and f"checkpoint stays in {tmp_path / 'out/checkpoints'}" in said
+    with pytest.raises(NonFiniteLossError, match="non-finite"):
+        reconstruct(particles, tmp_path / "out")
 
 
 def test_a_folder_is_one_runs_alone_and_only_its_files_are_replaced(

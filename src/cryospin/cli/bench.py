@@ -12,7 +12,7 @@ from typer import Argument, Option
 
 from cryospin.cli.bench_pairs import pairs
 from cryospin.cli.reconstruct import Device
-from cryospin.cli.threads import configure_threads
+from cryospin.threads import configure_threads
 
 Number = TypeVar("Number", int, float)
 

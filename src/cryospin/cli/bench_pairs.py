@@ -7,8 +7,8 @@ from typing import Annotated
 
 from typer import Option
 
-from cryospin.cli.threads import configure_threads
 from cryospin.errors import UsageError
+from cryospin.threads import configure_threads
 
 
 def pairs(

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 from typer import Argument, Option
 
 from cryospin.cli.progress import progress_display
-from cryospin.cli.threads import configure_threads
 from cryospin.errors import BadDataError
+from cryospin.threads import configure_threads
 
 
 def check(

@@ -9,7 +9,7 @@ from typing import Annotated
 from typer import Option
 
 from cryospin.cli.progress import progress_display
-from cryospin.cli.threads import configure_threads
+from cryospin.threads import configure_threads
 
 BOX, PIXEL_SIZE_ANGSTROM, SNR, MAX_SHIFT_PIXEL = 64, 3.5, 0.1, 3.0
 

@@ -8,7 +8,7 @@ from typing import Annotated
 from typer import Argument, Option
 
 from cryospin.cli.progress import progress_display
-from cryospin.cli.threads import configure_threads
+from cryospin.threads import configure_threads
 
 
 def downsample(

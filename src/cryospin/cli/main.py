@@ -123,6 +123,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         build_app()(args=arguments, prog_name="cryospin")
     except CryospinError as error:
         complain(f"{error}" if isinstance(error, InterruptedRunError) else f"error: {error}")
+        for note in getattr(error, "__notes__", ()):
+            complain(f"  {note}")
         sys.exit(error.exit_code)
     except SystemExit as stop:
         if stop.code == InterruptedRunError.exit_code:

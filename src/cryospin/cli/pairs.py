@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 from typer import Option
 
-from cryospin.cli.threads import configure_threads
 from cryospin.errors import UsageError
+from cryospin.threads import configure_threads
 
 pairs = typer.Typer(
     no_args_is_help=True,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Argument, Option
 
 from cryospin.cli.progress import progress_display
-from cryospin.cli.threads import configure_threads
+from cryospin.threads import configure_threads
 
 if TYPE_CHECKING:
     from cryospin.types import CtfParameters

@@ -8,13 +8,13 @@ import sys
 
 import pytest
 
-from cryospin.cli.threads import available_cores, configure_threads
 from cryospin.errors import UsageError
+from cryospin.threads import available_cores, configure_threads
 
 
 def test_all_libraries_get_the_same_number() -> None:
     program = (
-        "import os; from cryospin.cli.threads import configure_threads; "
+        "import os; from cryospin.threads import configure_threads; "
         "n = configure_threads(1); import numba, torch; "
         "print(n, numba.get_num_threads(), torch.get_num_threads(), os.environ['OMP_NUM_THREADS'])"
     )
@@ -26,7 +26,7 @@ def test_all_libraries_get_the_same_number() -> None:
 
 def test_a_launched_pool_can_be_used_in_part_and_again_in_full() -> None:
     program = (
-        "from cryospin.cli.threads import configure_threads; "
+        "from cryospin.threads import configure_threads; "
         "configure_threads(2); import numba; "
         "numba.njit(parallel=True)(lambda n: n + 1)(1); "
         "counts = [];"

@@ -1,0 +1,161 @@
+"""A job done: what is read, looked at, solved and written, in this order."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import asdict, replace
+from time import perf_counter
+from typing import Any
+
+from cryospin import recipes, report
+from cryospin.explore.snapshot import NonFiniteLossError
+from cryospin.io.formats import read_particles_of_any_kind
+from cryospin.io.mrc import read_map
+from cryospin.io.outputs import claimed
+from cryospin.io.run_folder import CHECKPOINTS, LOG
+from cryospin.journal.checkpoints import Checkpoints, remove_checkpoints
+from cryospin.journal.identity import identity
+from cryospin.journal.journal import Journal
+from cryospin.journal.signals import Signals
+from cryospin.particles.audit import audit_table, unread_in_words
+from cryospin.particles.contrast import inverted
+from cryospin.particles.plan import output_bytes
+from cryospin.reconstruct.abinitio import AbInitio
+from cryospin.reconstruct.monitor import Monitor
+from cryospin.reconstruct.outputs import RUN, clear_finished, write_result
+from cryospin.reconstruct.request import Request
+from cryospin.reconstruct.samples import SAMPLES, write_samples
+from cryospin.reconstruct.screening import REJECTED, screened
+from cryospin.reconstruct.tensorboard import tensorboard_listener
+from cryospin.report.unfinished import read_lines
+from cryospin.rotations.symmetry import symmetry_group
+from cryospin.run.finished import Run, ended_before, has_ended
+from cryospin.run.job import Job, Options
+from cryospin.types import ParticleStack
+
+
+def solve(job: Job, began: float) -> Run:
+    """The run, with its folder written. began: when it was asked for (`time.perf_counter`).
+
+    Raises
+    ------
+    As `cryospin.run.reconstruct`.
+    """
+    method = recipes.find_recipe(job.options.recipe)
+    symmetry_group(job.options.symmetry)  # complain before anything is touched
+    request = asked(job.options)
+    with Signals() as signals, ExitStack() as exits:
+        stack = read_particles_of_any_kind(job.particles)
+        audit_table(stack)
+        for note in unread_in_words(stack):
+            job.tell(f"note: {note}")
+        initial_map = job.options.initial_map
+        inputs = (*stack.inputs, *(() if initial_map is None else (initial_map,)))
+        exits.enter_context(claimed(job.out, RUN, inputs, output_bytes(len(stack), stack.box)))
+        if job.resume and has_ended(job.out):
+            # by a process that had the folder until now
+            return ended_before(job.out, job.settings())
+        monitor = monitor_of(job)
+        checkpoints = checkpoints_of(job, identity(stack, job.settings()), monitor)
+        journal = Journal(checkpoints, signals, every_seconds=job.checkpoint_seconds)
+        clear_finished(job.out, keep_log=job.resume)
+        monitor.begin(
+            stack.box,
+            stack.pixel_size_angstrom,
+            particles=len(stack),
+            settings=job.settings(),
+            resumed=job.resume,
+            not_modelled=[asdict(each) for each in stack.not_modelled],
+        )
+        for each in stack.not_modelled:
+            job.tell(f"warning: {each}")
+        monitor.seconds["start"] = perf_counter() - began
+        return solve_claimed(job, method, request, stack, monitor, journal)
+
+
+def solve_claimed(
+    job: Job,
+    method: AbInitio,
+    request: Request,
+    stack: ParticleStack,
+    monitor: Monitor,
+    journal: Journal,
+) -> Run:
+    """The run of a stack that has been read, in a folder that is ours."""
+    out = job.out
+    with monitor.stage("audit"):
+        stack, screening = screened_and_told(job, stack, monitor)
+    request = replace(request, doubts=tuple(screening["doubts"]))
+    try:
+        result = method.run(stack, request, monitor, journal)
+    except NonFiniteLossError as error:
+        error.add_note(f"the last good checkpoint stays in {out / CHECKPOINTS}")
+        raise
+    if result.turned:
+        stack = inverted(stack)
+        turned_back = not screening["contrast_inverted"]
+        screening = screening | {"contrast_inverted": turned_back}
+    with monitor.stage("write"):
+        trusted = result.resolution.resolution_05_angstrom
+        write_samples(out / SAMPLES, stack, result.map, result.poses, trusted)
+        settings = job.settings() | {"screening": screening}
+        write_result(result, stack, out, monitor.seconds, settings)
+        remove_checkpoints(out / CHECKPOINTS)
+    return Run(out, result.verdict.word, report.write_report(out), result)
+
+
+def asked(options: Options) -> Request:
+    """What the recipe is asked for; the initial map is read."""
+    initial = options.initial_map
+    return Request(
+        seed=options.seed,
+        symmetry=options.symmetry,
+        particle_diameter_angstrom=options.particle_diameter_angstrom,
+        max_resolution_angstrom=options.max_resolution_angstrom,
+        max_shift_angstrom=options.max_shift_angstrom,
+        initial_map=None if initial is None else read_map(initial, pad_to_cube=True),
+        initial_lowpass_angstrom=options.initial_lowpass_angstrom,
+        batch_size=options.batch_size,
+        either_contrast=options.invert_contrast == "auto",
+    )
+
+
+def monitor_of(job: Job) -> Monitor:
+    """Who is told of the run's events: the log, and the job's listeners."""
+    log = job.out / LOG
+    listeners = job.listeners
+    if job.tensorboard:
+        earlier = read_lines(log) if job.resume and log.exists() else []
+        listeners = (*listeners, tensorboard_listener(job.out / "tensorboard", earlier))
+    return Monitor(job.progress, log, listeners)
+
+
+def checkpoints_of(job: Job, run: dict[str, Any], monitor: Monitor) -> Checkpoints:
+    """Those of the run to be resumed, or an empty folder."""
+
+    def warn(problem: str) -> None:
+        monitor.log(event="checkpoint", problem=problem)
+        job.tell(f"warning: {problem}")
+
+    begin = Checkpoints.resumed if job.resume else Checkpoints.begun
+    return begin(job.out / CHECKPOINTS, run, warn)
+
+
+def screened_and_told(
+    job: Job, stack: ParticleStack, monitor: Monitor
+) -> tuple[ParticleStack, dict[str, Any]]:
+    """The sound particles in their sign, and what was decided."""
+    stack, found = screened(
+        stack,
+        job.out,
+        job.options.invert_contrast,
+        job.options.allow_bad,
+        lambda done, total: job.progress("check images", done, total),
+    )
+    monitor.log(event="screened", **found)
+    if found["rejected"]:
+        job.tell(f"{found['rejected']} bad particles set aside: {job.out / REJECTED}")
+    if found["contrast_inverted"]:
+        looks = found["protein_looks"]
+        job.tell(f"the images' contrast is inverted (protein looks {looks})")
+    return stack, found
