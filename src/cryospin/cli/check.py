@@ -26,44 +26,22 @@ def check(
     Exit code 0: reconstruct would take them, with the warnings that are printed.
     """
     cores = configure_threads(threads)
-    from cryospin.io.formats import read_particles_of_any_kind
-    from cryospin.particles.audit import audit_table
-    from cryospin.particles.findings import image_findings, picks_warnings, table_findings
-    from cryospin.particles.rejection import sound_particles
+    from cryospin.particles.check import check as findings_of
 
-    found: dict[str, Any] = {}
-    try:
-        stack = read_particles_of_any_kind(particles)
-        audit_table(stack)
-        found = table_findings(stack, cores)
-        if images:
-            with progress_display() as progress:
-                seen, audit = image_findings(
-                    stack, lambda done, total: progress("read images", done, total)
-                )
-            found = found | seen | {"warnings": found["warnings"] + seen["warnings"]}
-        found["warnings"] += picks_warnings(found)
-        if images:
-            sound_particles(stack, audit)
-    except BadDataError as error:
-        if as_json:
-            print(json.dumps(refusal(error) | found, indent=2))
-        raise
+    with progress_display() as progress:
+        found = findings_of(
+            particles,
+            images=images,
+            cores=cores,
+            progress=lambda done, total: progress("read images", done, total),
+        )
     if as_json:
-        print(json.dumps({"ok": True, "images_read": images, **found}, indent=2))
-    else:
+        print(json.dumps(found, indent=2))
+    if not found["ok"]:
+        why = {name: found[name] for name in ("problem", "file", "row", "column", "fix")}
+        raise BadDataError(**why)
+    if not as_json:
         print_findings(particles, found, images)
-
-
-def refusal(error: BadDataError) -> dict[str, Any]:
-    return {
-        "ok": False,
-        "problem": error.problem,
-        "file": None if error.file is None else str(error.file),
-        "row": error.row,
-        "column": error.column,
-        "fix": error.fix,
-    }
 
 
 def print_findings(path: Path, found: dict[str, Any], images: bool) -> None:

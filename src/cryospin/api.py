@@ -1,0 +1,73 @@
+"""Everything that is meant to be called from Python, under one name each.
+
+    from cryospin import api
+
+    run = api.reconstruct("particles.star", "run", tell=print)
+
+Verbs are functions, nouns frozen dataclasses of tensors; docs/python-api.md shows them at work.
+What is not here may be imported from where it is, but may change.
+
+The names are not in `cryospin` itself: `cryospin.reconstruct`, `.simulate` and `.evaluate` are
+its packages, and a name that is a function until somebody imports the package of that name would
+be a trap. So `import cryospin` is quick, and this module is where torch is imported.
+"""
+
+from cryospin.errors import (
+    BadDataError,
+    CryospinError,
+    InterruptedRunError,
+    ResourceError,
+    UsageError,
+)
+from cryospin.evaluate.run import evaluate_run as evaluate
+from cryospin.fourier.fsc import fourier_shell_correlation, resolution_at
+from cryospin.io.formats import read_particles_of_any_kind as read_particles
+from cryospin.io.mrc import read_images, read_map, write_map
+from cryospin.kernels import insert_slices, pose_normal_equations, slice_volume
+from cryospin.particles.check import check
+from cryospin.reconstruct.result import Evidence, Result, Verdict
+from cryospin.run.finished import Run
+from cryospin.run.reconstruct import reconstruct
+from cryospin.simulate.dataset import Microscope, simulate
+from cryospin.simulate.models import read_model
+from cryospin.simulate.molecule import chain_molecule
+from cryospin.simulate.poses import draw_poses
+from cryospin.simulate.transfer import draw_ctf
+from cryospin.types import CtfParameters, DensityMap, Optics, ParticleStack, Poses
+from cryospin.volumes.map_fsc import fsc
+
+__all__ = [
+    "BadDataError",
+    "CryospinError",
+    "CtfParameters",
+    "DensityMap",
+    "Evidence",
+    "InterruptedRunError",
+    "Microscope",
+    "Optics",
+    "ParticleStack",
+    "Poses",
+    "ResourceError",
+    "Result",
+    "Run",
+    "UsageError",
+    "Verdict",
+    "chain_molecule",
+    "check",
+    "draw_ctf",
+    "draw_poses",
+    "evaluate",
+    "fourier_shell_correlation",
+    "fsc",
+    "insert_slices",
+    "pose_normal_equations",
+    "read_images",
+    "read_map",
+    "read_model",
+    "read_particles",
+    "reconstruct",
+    "resolution_at",
+    "simulate",
+    "slice_volume",
+    "write_map",
+]
