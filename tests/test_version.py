@@ -108,8 +108,8 @@ def test_without_git_there_is_no_commit(package: Path, monkeypatch: pytest.Monke
 
 def test_code_that_was_never_installed_has_a_version_too(package: Path) -> None:
     """Run as `PYTHONPATH=src python -m cryospin...` by a Python that has no such package."""
-    shutil.copy(version.__file__, package / "version.py")
-    shutil.copy(Path(version.__file__).parent / "__init__.py", package / "__init__.py")
+    for name in ("__init__.py", "caches.py", "version.py"):
+        shutil.copy(Path(version.__file__).parent / name, package / name)
     program = "import cryospin; print(cryospin.__version__)"
     # without site-packages
     command = [sys.executable, "-S", "-c", program]
