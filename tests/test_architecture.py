@@ -18,7 +18,7 @@ PACKAGE = ROOT / "src" / "cryospin"
 # each layer imports only from those above it, and nothing of its own row but itself
 LAYERS = (
     ("errors", "parallel", "version", "caches", "control_groups"),
-    ("threads",),
+    ("threads", "devices"),
     ("types",),
     ("fourier",),
     ("rotations",),
@@ -39,6 +39,7 @@ LAYERS = (
     ("run",),
     ("api", "bench"),
     ("cli",),
+    ("__main__",),
 )
 DEPTH = {name: depth for depth, names in enumerate(LAYERS) for name in names}
 # too heavy to import before the command line knows what it was asked for

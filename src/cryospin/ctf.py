@@ -51,8 +51,7 @@ def contrast_transfer(
     axis = torch.deg2rad(per_particle(parameters.defocus_angle_degrees))
     contrast = per_particle(parameters.amplitude_contrast)
     phase = torch.deg2rad(per_particle(parameters.phase_shift_degrees))
-    kx = torch.as_tensor(disk.kx, dtype=torch.float64)
-    ky = torch.as_tensor(disk.ky, dtype=torch.float64)
+    kx, ky = disk.frequencies(wavelength.device, torch.float64)
     scale = 1.0 / (disk.box * pixel_size_angstrom)
     # per particle the phase is a quadratic form in (kx^2, ky^2, kx ky), plus the Cs term
     # in |k|^4: two small matrix products instead of k angles per particle

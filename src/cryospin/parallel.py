@@ -17,7 +17,10 @@ from typing import TypeVar
 import numba
 import torch
 
+CPU = torch.device("cpu")
+
 _Result = TypeVar("_Result")
+_LARGER_ON_A_CARD = 100  # a block for a card than one for a thread
 _BLOCK_BYTES = 2**22  # of images in a block
 _IMAGE_BYTES = 2**26  # of images in all blocks at once; working on them takes up to 8 times this
 
@@ -58,22 +61,38 @@ def in_blocks(
             yield pending.popleft().result()
 
 
+def in_blocks_on(
+    device: torch.device, work: Callable[[slice], _Result], count: int, block: int
+) -> Iterator[_Result]:
+    """`in_blocks` of work on tensors of a device: a card has threads of its own, so there the
+    blocks are large and come one after the other."""
+    if device.type == "cpu":
+        yield from in_blocks(work, count, block)
+        return
+    step = block * _LARGER_ON_A_CARD
+    for start in range(0, count, step):
+        yield work(slice(start, min(start + step, count)))
+
+
 def in_image_blocks(
     work: Callable[[slice], _Result],
     count: int,
     box: int,
     most: int | None = None,
     at_once: int | None = None,
+    larger: int = 1,
 ) -> Iterator[_Result]:
     """`in_blocks` over images of `box` pixels, sized by their bytes: 4 MB, 64 MB in work at once.
 
     So a pass over large images takes no more memory than one over small ones, nor one on 64
     threads more than one on 16. A block has at most `most` images, all blocks about `at_once`.
+    `larger`: times, all of these, for a card.
     """
     image_bytes = 4 * box**2
-    block = max(1, _BLOCK_BYTES // image_bytes)
-    block = block if most is None else min(block, most)
-    waiting = _IMAGE_BYTES // (block * image_bytes)
+    block = max(1, _BLOCK_BYTES * larger // image_bytes)
+    block = block if most is None else min(block, most * larger)
+    at_once = at_once if at_once is None else at_once * larger
+    waiting = _IMAGE_BYTES * larger // (block * image_bytes)
     waiting = waiting if at_once is None else min(waiting, at_once // block)
     return in_blocks(work, count, block, waiting=max(1, waiting))
 

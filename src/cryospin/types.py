@@ -74,6 +74,9 @@ class CtfParameters:
     def select(self, index: Int[Tensor, " b"] | slice) -> CtfParameters:
         return CtfParameters(*(getattr(self, field.name)[index] for field in fields(self)))
 
+    def to(self, device: torch.device) -> CtfParameters:
+        return CtfParameters(*(getattr(self, field.name).to(device) for field in fields(self)))
+
 
 @dataclass(frozen=True)
 class Poses:

@@ -6,6 +6,8 @@ weights to a relative 1e-4.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import pytest
@@ -15,7 +17,7 @@ from torch import Tensor
 from cryospin.explore.posterior import GridPosterior, best_hypotheses, grid_posterior
 from cryospin.fourier.disk import FourierDisk, shift_phases
 from cryospin.fourier.parity import ParityFold
-from cryospin.kernels import insert_slices, margin_for, slice_volume
+from cryospin.kernels import insert_slices, margin_for, reference_only, slice_volume
 from cryospin.rotations.grid import VIEW_HALF_TURNS, OrientationGrid
 from cryospin.volumes.gridded import complete_friedel
 from phantoms import Blobs, angles_degrees, disk_coefficients, random_turns
@@ -52,7 +54,6 @@ class Problem:
             self.ctf.float(),
             SHIFTS,
             DISK,
-            FOLD,
         )
 
     def log_likelihoods(self) -> Tensor:
@@ -73,6 +74,16 @@ class Problem:
 
 def strength(signal: float) -> Problem:
     return Problem.of(5, seed=3, signal=signal)
+
+
+@pytest.fixture(params=["compiled", "reference"])
+def backend(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Every test is passed by the compiled kernels and by their plain twins."""
+    with reference_only() if request.param == "reference" else nullcontext():
+        yield
+
+
+pytestmark = pytest.mark.usefixtures("backend")
 
 
 @pytest.fixture(scope="module", params=[2.0, 20.0], ids=["weak", "strong"])

@@ -11,7 +11,6 @@ import typer
 from typer import Argument, Option
 
 from cryospin.cli.bench_pairs import pairs
-from cryospin.cli.reconstruct import Device
 from cryospin.threads import configure_threads
 
 Number = TypeVar("Number", int, float)
@@ -40,7 +39,7 @@ def paper(
         Scale,
         Option(
             help="small: 5,000 images of 64x64, for a CPU. paper: 50,000 of 128x128, meant for a "
-            "GPU (not run on one so far)."
+            "GPU."
         ),
     ] = Scale.small,
     recipes: Annotated[str | None, Option(help="a,b,...; default: all there are.")] = None,
@@ -61,7 +60,9 @@ def paper(
     epochs: Annotated[
         int | None, Option(min=1, help="At most so many of each explorer that is watched.")
     ] = None,
-    device: Annotated[Device, Option(help="Where the methods compute.")] = Device.cpu,
+    device: Annotated[
+        str, Option(help="Where the methods compute: auto, cpu, cuda, cuda:N.")
+    ] = "cpu",
     threads: Annotated[int | None, Option(help="Default: all cores available.")] = None,
 ) -> None:
     """The paper's tables and figures: errors, costs, FSC curves, error against time and epochs.
@@ -94,10 +95,10 @@ def paper(
         _listed(parts) or PARTS,
         max_minutes,
         epochs,
-        device.value,
+        device,
         threads,
     )
-    if scale is Scale.paper and device is Device.cpu:
+    if scale is Scale.paper and device == "cpu":
         _say("the paper's scale on a CPU takes days; it is meant for --device cuda")
     for path in compare(plan, models, out, _command(), _say):
         print(path)

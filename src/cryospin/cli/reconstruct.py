@@ -11,15 +11,10 @@ import typer
 from typer import Argument, Option
 
 from cryospin.cli.progress import progress_display
-from cryospin.errors import NOT_CONVERGED_CODE, UsageError
+from cryospin.errors import NOT_CONVERGED_CODE
 
 if TYPE_CHECKING:
     from cryospin.run.finished import Run
-
-
-class Device(StrEnum):
-    cpu = "cpu"
-    cuda = "cuda"
 
 
 class Invert(StrEnum):
@@ -51,7 +46,9 @@ def reconstruct(
     initial_lowpass: Annotated[
         float, Option(min=1.0, help="Angstrom; the initial map is filtered to it.")
     ] = 30.0,
-    device: Annotated[Device, Option(help="Where to compute.")] = Device.cpu,
+    device: Annotated[
+        str, Option(help="auto, cpu, cuda or cuda:N; auto: a card if there is one that can.")
+    ] = "auto",
     threads: Annotated[int | None, Option(help="Default: all cores available.")] = None,
     resume: Annotated[
         bool, Option("--resume", help="Go on with a run that was cut off, as if it never was.")
@@ -78,8 +75,6 @@ def reconstruct(
     did not come to agree.
     """
     began = time.perf_counter()
-    if device is Device.cuda:
-        raise UsageError("this recipe computes on the CPU\n  fix: leave out --device cuda")
     from cryospin.run.reconstruct import reconstruct as run_reconstruction
 
     with progress_display() as progress:
@@ -94,6 +89,7 @@ def reconstruct(
             max_shift_angstrom=max_shift,
             initial_map=initial_map,
             initial_lowpass_angstrom=initial_lowpass,
+            device=device,
             threads=threads,
             batch_size=batch_size,
             invert_contrast=invert_contrast.value,

@@ -19,7 +19,6 @@ from torch import Tensor
 from cryospin.explore.exploration import Exploration, ExplorerProgress
 from cryospin.explore.posterior import GridPosterior, grid_posterior
 from cryospin.explore.running_map import RunningMap
-from cryospin.fourier.parity import ParityFold
 from cryospin.journal.journal import UNRECORDED, Journal
 from cryospin.kernels import slice_volume
 from cryospin.particles.draws import generator_for, held_out_split
@@ -117,7 +116,9 @@ class _Setting:
     ):
         self.search, self.particles, self.operators, self.seed = search, particles, operators, seed
         self.held_out, self.racing = held_out_split(held_out_seed, particles.uids, search.held_out)
-        self.coarse, self.fine = OrientationGrid.of(3, 18), OrientationGrid.of(4, 24)
+        self.device = particles.device
+        self.coarse = OrientationGrid.of(3, 18).to(self.device)
+        self.fine = OrientationGrid.of(4, 24).to(self.device)
         self.shift_range_pixel = shift_range_pixel
         self.map = RunningMap.of(particles, search.last_radius, search.support_radius)
         nats = max(information_per_image(particles, search.first_radius), 1e-3)
@@ -155,11 +156,11 @@ class _Setting:
     def random_start(self, start: int) -> SliceSums:
         """The sums of one batch at random orientations."""
         rng = generator_for(self.seed, "random start", start)
-        rows = torch.as_tensor(rng.choice(self.racing, min(self.batch, len(self.racing)), False))
+        rows = self.rows(rng.choice(self.racing, min(self.batch, len(self.racing)), False))
         disk = self.particles.disk.prefix(self.search.first_radius)
-        images = self.particles.coefficients[rows][:, : len(disk)]
-        ctf = self.particles.ctf[rows][:, : len(disk)]
-        rotations = random_rotations(len(rows), rng)
+        images = self.particles.coefficients[rows, : len(disk)]
+        ctf = self.particles.ctf[rows, : len(disk)]
+        rotations = random_rotations(len(rows), rng).to(self.device)
         return SliceSums.inserted(
             images * ctf, ctf.square(), rotations, disk, self.map.margin, self.operators
         )
@@ -193,7 +194,7 @@ class _Setting:
         """One batch: E-step on a freshly turned grid, M-step into the running sums."""
         radius, temperature, forgetting = self.schedule(iteration)
         rng = generator_for(self.seed, "iteration", start, iteration)
-        rows = torch.as_tensor(rng.choice(members, min(self.batch, len(members)), replace=False))
+        rows = self.rows(rng.choice(members, min(self.batch, len(members)), replace=False))
         grid = self.turned_grid(radius, rng)
         offset = torch.as_tensor(rng.uniform(-0.25, 0.25, 2), dtype=torch.float32)
         posterior = self.posterior(sums, grid, rows, radius, temperature, offset)
@@ -211,7 +212,12 @@ class _Setting:
     def turned_grid(self, radius: float, rng: np.random.Generator) -> OrientationGrid:
         """A random turn each time: no orientation is favoured by where the grid's points lie."""
         grid = self.coarse if radius < self.search.race_radius else self.fine
-        return grid.turned(random_rotations(1, rng)[0]).asymmetric_unit(self.operators)
+        turn = random_rotations(1, rng)[0].to(self.device)
+        return grid.turned(turn).asymmetric_unit(self.operators)
+
+    def rows(self, index: np.ndarray) -> Tensor:
+        """Of particles, where the particles are."""
+        return torch.as_tensor(index).to(self.device)
 
     def posterior(
         self,
@@ -226,21 +232,20 @@ class _Setting:
         count = self.search.shifts_per_axis
         step = 2 * self.shift_range_pixel / count
         axis = (torch.arange(count) - (count - 1) / 2) * step
-        shifts = torch.cartesian_prod(axis, axis) + offset * step
+        shifts = (torch.cartesian_prod(axis, axis) + offset * step).to(self.device)
         return grid_posterior(
             slice_volume(self.map.volume(sums, radius), grid.base, disk),
-            self.particles.coefficients[rows][:, : len(disk)],
-            self.particles.ctf[rows][:, : len(disk)],
+            self.particles.coefficients[rows, : len(disk)],
+            self.particles.ctf[rows, : len(disk)],
             shifts,
             disk,
-            ParityFold.of(disk),
             temperature,
         )
 
     def score(self, sums: SliceSums) -> tuple[float, float]:
         """Mean log evidence per held-out image at the race's last radius, and its error."""
         radius = self.search.race_radius
-        rows = torch.as_tensor(self.held_out)
+        rows = self.rows(self.held_out)
         posterior = self.posterior(
             sums, self.fine.asymmetric_unit(self.operators), rows, radius, 1.0, torch.zeros(2)
         )

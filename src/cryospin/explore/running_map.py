@@ -37,7 +37,7 @@ class RunningMap:
         """support_radius: of the sphere the particle lies in, in boxes."""
         # real-space grid: twice what the radius needs, so that the support mask is smooth
         grid = 4 * int(np.ceil(radius / 2 + 2))
-        support = spherical_support(grid, support_radius * grid, 0.08 * grid)
+        support = spherical_support(grid, support_radius * grid, 0.08 * grid, particles.device)
         return cls(particles.disk.box, radius, 1.0 / signal_power(particles), support)
 
     @property

@@ -6,12 +6,14 @@ vector. What is stored on the layout (images, CTFs, projections) lives elsewhere
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Complex, Float
+from jaxtyping import Complex, Float, Int
 from torch import Tensor
 
 
@@ -28,6 +30,7 @@ class FourierDisk:
     radius: float
     kx: np.ndarray
     ky: np.ndarray
+    _made: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
     def of(cls, box: int, radius: float | None = None) -> FourierDisk:
@@ -71,10 +74,43 @@ class FourierDisk:
 
     def prefix(self, radius: float) -> FourierDisk:
         """The disk of a smaller radius: its vectors are prefixes of this one's."""
-        length = self.length_within(radius)
-        return FourierDisk(
-            self.box, min(float(radius), self.radius), self.kx[:length], self.ky[:length]
-        )
+        radius = min(float(radius), self.radius)
+        if radius == self.radius:
+            return self
+
+        def make() -> FourierDisk:
+            length = self.length_within(radius)
+            return FourierDisk(self.box, radius, self.kx[:length], self.ky[:length])
+
+        made: FourierDisk = self.once(radius, make)
+        return made
+
+    def frequencies(
+        self, device: torch.device, dtype: torch.dtype = torch.float32
+    ) -> Float[Tensor, "2 k"]:
+        """kx and ky on a device: made once, not to be written to."""
+        return self.tensor("frequencies", np.stack([self.kx, self.ky]), device, dtype)
+
+    def shells(self, device: torch.device) -> Int[Tensor, " k"]:
+        """`shell` on a device: made once, not to be written to."""
+        return self.tensor("shells", self.shell, device, torch.long)
+
+    def tensor(
+        self, name: str, values: np.ndarray, device: torch.device, dtype: torch.dtype
+    ) -> Tensor:
+        """An array of the disk's on a device: copied once, not to be written to."""
+
+        def make() -> Tensor:
+            return torch.as_tensor(values).to(device, dtype)
+
+        made: Tensor = self.once((name, device, dtype), make)
+        return made
+
+    def once(self, key: Any, make: Callable[[], Any]) -> Any:
+        """What `make` returns, made when it is first asked for: tables that belong to a disk."""
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
 
 
 def images_to_coefficients(
@@ -87,8 +123,8 @@ def images_to_coefficients(
     if images.shape[-1] != disk.box:
         raise ValueError(f"images of {images.shape[-1]} pixels on the disk of a box of {disk.box}")
     spectrum = torch.fft.rfft2(images, norm="ortho").flatten(-2)
-    places = torch.as_tensor(disk.places, device=images.device)
-    sign = torch.as_tensor(disk.centring).to(images)
+    places = disk.tensor("places", disk.places, images.device, torch.long)
+    sign = disk.tensor("centring", disk.centring, images.device, images.dtype)
     return spectrum[..., places] * sign
 
 
@@ -104,7 +140,7 @@ def coefficients_to_images(
     spectrum = coefficients.new_zeros((*coefficients.shape[:-1], size, size // 2 + 1))
     rows = torch.as_tensor(disk.ky % size, dtype=torch.long, device=coefficients.device)
     columns = torch.as_tensor(disk.kx, dtype=torch.long, device=coefficients.device)
-    sign = torch.as_tensor(1.0 - 2.0 * ((disk.kx + disk.ky) % 2)).to(coefficients)
+    sign = torch.as_tensor(disk.centring).to(coefficients)
     values = coefficients * sign * (size / disk.box)
     spectrum[..., rows, columns] = values
     on_axis = columns == 0
@@ -131,6 +167,6 @@ def shift_phases(
     shifts_pixel: Float[Tensor, "*batch 2"], disk: FourierDisk
 ) -> Complex[Tensor, "*batch k"]:
     """exp(-2 pi i k.t / d): multiply a projection's coefficients by it to move it by +t."""
-    frequencies = torch.as_tensor(np.stack([disk.kx, disk.ky])).to(shifts_pixel)
+    frequencies = disk.frequencies(shifts_pixel.device, shifts_pixel.dtype)
     angle = shifts_pixel @ frequencies * (-2.0 * np.pi / disk.box)
     return torch.polar(torch.ones_like(angle), angle)

@@ -13,11 +13,14 @@ from jaxtyping import Complex, Float, Int
 from torch import Tensor
 
 from cryospin.fourier.volume import volume_spectrum
+from cryospin.parallel import CPU
 
 
 @lru_cache(maxsize=2)
-def shells_of_spectrum(box: int) -> Int[Tensor, "z y x"]:
+def shells_of_spectrum(box: int, device: torch.device = CPU) -> Int[Tensor, "z y x"]:
     """round(|k|) of each coefficient of `rfftn` of a map, (d, d, d // 2 + 1)."""
+    if device.type != "cpu":
+        return shells_of_spectrum(box).to(device)
     full = torch.fft.fftfreq(box, 1.0 / box)
     half = torch.arange(box // 2 + 1, dtype=full.dtype)
     square = full[:, None, None] ** 2 + full[None, :, None] ** 2 + half[None, None, :] ** 2
@@ -30,8 +33,9 @@ def shell_sums(values: Float[Tensor, "z y x"]) -> Float[Tensor, " s"]:
     Coefficients whose Friedel mate the half-spectrum lacks count twice.
     """
     box = values.shape[0]
-    shells = shells_of_spectrum(box)
-    total = torch.zeros(int(shells.max()) + 1, dtype=torch.float64)
+    shells = shells_of_spectrum(box, values.device)
+    corners = int((3**0.5) * (box // 2)) + 2
+    total = torch.zeros(corners, dtype=torch.float64, device=values.device)
     both = values.to(torch.float64) * 2.0
     both[..., 0] /= 2.0
     if box % 2 == 0:

@@ -7,7 +7,7 @@ quarter as long: an exhaustive search at a quarter of the multiplications, exact
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -44,6 +44,15 @@ class ParityFold:
             np.flatnonzero((disk.kx == 0) & (disk.ky == 0)),
         )
         return cls(*(torch.as_tensor(table, dtype=torch.long) for table in tables))
+
+    @classmethod
+    def on(cls, disk: FourierDisk, device: torch.device) -> ParityFold:
+        """The disk's tables on a device: made once."""
+        made: ParityFold = disk.once(("fold", device), lambda: cls.of(disk).to(device))
+        return made
+
+    def to(self, device: torch.device) -> ParityFold:
+        return ParityFold(*(getattr(self, each.name).to(device) for each in fields(self)))
 
     def fold(self, values: Complex[Tensor, "*b k"]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Blocks (ee, oo, oe, eo), each (*b, about k/2)."""

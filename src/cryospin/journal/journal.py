@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from cryospin.journal.checkpoints import Checkpoints
 from cryospin.journal.signals import Signals
-from cryospin.journal.tree import Tree, is_finite
+from cryospin.journal.tree import Tree, is_finite, on_device
 
 _Value = TypeVar("_Value")
 # a state is written again after at least so many times what writing it took
@@ -26,7 +26,7 @@ class Journal:
     """One part of a run, by name; without `checkpoints` it forgets everything.
 
     Parts may be worked on by several threads, each its own. every_seconds: between the states
-    of a part.
+    of a part. device: where the tensors of what is recalled are.
     """
 
     def __init__(
@@ -36,7 +36,9 @@ class Journal:
         *,
         every_seconds: float = 30.0,
         name: str = "",
+        device: str = "cpu",
     ):
+        self._device = device
         self._checkpoints, self._signals = checkpoints, signals or Signals()
         self._every, self._name = every_seconds, name
         self._wait, self._last = every_seconds, time.monotonic()
@@ -44,7 +46,13 @@ class Journal:
     def part(self, name: str) -> Journal:
         """A part of this part."""
         name = f"{self._name}/{name}" if self._name else name
-        return Journal(self._checkpoints, self._signals, every_seconds=self._every, name=name)
+        return Journal(
+            self._checkpoints,
+            self._signals,
+            every_seconds=self._every,
+            name=name,
+            device=self._device,
+        )
 
     def patience(self) -> AbstractContextManager[None]:
         """Inside, SIGTERM waits for the next `keep`."""
@@ -52,7 +60,9 @@ class Journal:
 
     def recalled(self) -> tuple[Tree, ...] | None:
         """What was given to `keep` last; None: begin at the beginning."""
-        return None if self._checkpoints is None else self._checkpoints.newest(self._name)
+        if self._checkpoints is None:
+            return None
+        return on_device(self._checkpoints.newest(self._name), self._device)
 
     def keep(self, *state: Tree | Callable[[], Tree]) -> None:
         """Offer a state; it is written if it is time to, or if a signal asked for it.

@@ -13,7 +13,15 @@ from cryospin.errors import UsageError
 # how a run is computed, and where its input was found, change no result; what screening
 # decides follows from the input
 # `version` is for people: `code` tells what it stands for, also where it is out of date
-_WITHOUT_EFFECT = {"version", "particles", "threads", "batch_size", "allow_bad", "screening"}
+_WITHOUT_EFFECT = {
+    "version",
+    "particles",
+    "threads",
+    "device",
+    "batch_size",
+    "allow_bad",
+    "screening",
+}
 START_OVER = "leave out --resume, which starts over"
 FILES = {"initial_map"}
 """Settings that name a file."""

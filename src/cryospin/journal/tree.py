@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from importlib import import_module
 from typing import Any
 
@@ -59,6 +59,21 @@ def is_finite(tree: Tree) -> bool:
     if is_dataclass(tree):
         return all(is_finite(getattr(tree, field.name)) for field in fields(tree))
     return True
+
+
+def on_device(tree: Tree, device: str) -> Tree:
+    """The tree with its tensors on a device; the arrays of numpy stay."""
+    if isinstance(tree, Tensor):
+        return tree.to(device)
+    if isinstance(tree, dict):
+        return {key: on_device(value, device) for key, value in tree.items()}
+    if isinstance(tree, tuple | list):
+        return type(tree)(on_device(item, device) for item in tree)
+    if is_dataclass(tree) and not isinstance(tree, type):
+        return replace(
+            tree, **{f.name: on_device(getattr(tree, f.name), device) for f in fields(tree)}
+        )
+    return tree
 
 
 def _described(tree: Tree, arrays: dict[str, np.ndarray]) -> Any:

@@ -1,14 +1,17 @@
-"""The three kernels everything else is built on, and the choice of who computes them.
+"""The five kernels everything else is built on, and the choice of who computes them.
 
 | kernel | does |
 |---|---|
 | `slice_volume` | central slices of an oversampled Fourier volume |
 | `insert_slices` | its exact adjoint, with weights: numerator and denominator |
 | `pose_normal_equations` | loss, gradient and Gauss-Newton matrix of each pose |
+| `grid_weights` | the E-step over a grid of poses, and the sums its M-step needs |
+| `grid_peaks` | the best poses of a grid |
 
 `reference` is the plain torch twin (any device, any precision, differentiable); `cpu` is
-numba. Tests hold them together. Tensors choose: float32 on the CPU without a gradient goes
-to numba, everything else to the twin.
+numba, `cuda` Triton. Tests hold them together. Tensors choose: float32 without a gradient goes
+to the twin of its device, everything else to `reference`. A new backend is a module with these
+functions and a line in `_TWINS`.
 
 A Fourier volume is a complex array (2m+1, 2m+1, m+1) over (z, y, x >= 0), frequency 0 at
 [m, m, 0], holding the map's centred transform on a grid `oversampling` times finer than the
@@ -17,15 +20,19 @@ box's. Frequencies with x < 0 are the conjugates of their Friedel mates.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from importlib import import_module
 from itertools import chain
+from typing import Any
 
 import numpy as np
 from jaxtyping import Complex, Float, Int
 from torch import Tensor
 
 from cryospin.fourier.disk import FourierDisk
-from cryospin.kernels import cpu, reference
+from cryospin.kernels import reference
 
 Portion = tuple[Complex[Tensor, "n k"], Float[Tensor, "n k"], Float[Tensor, "n 3 3"]]
 """Slices' values, their weights and rotations."""
@@ -47,13 +54,35 @@ def _check(volume_margin: int, disk: FourierDisk, oversampling: int) -> None:
         )
 
 
-def _compiled(*tensors: Tensor) -> bool:
-    return all(
-        tensor.device.type == "cpu"
-        and not tensor.requires_grad
-        and tensor.dtype.itemsize == (8 if tensor.dtype.is_complex else 4)
+# of a device's type
+_TWINS = {"cpu": "cryospin.kernels.cpu", "cuda": "cryospin.kernels.cuda"}
+_only_reference = False
+
+
+@contextmanager
+def reference_only() -> Iterator[None]:
+    """Inside, the plain torch twins compute everything: slow, and for tests."""
+    global _only_reference
+    before, _only_reference = _only_reference, True
+    try:
+        yield
+    finally:
+        _only_reference = before
+
+
+def _twin(*tensors: Tensor) -> Any:
+    """The module that computes on such tensors."""
+    plain = not _only_reference and all(
+        not tensor.requires_grad and tensor.dtype.itemsize == (8 if tensor.dtype.is_complex else 4)
         for tensor in tensors
     )
+    return _compiled(tensors[0].device.type) if plain else reference
+
+
+@lru_cache
+def _compiled(device_type: str) -> Any:
+    """Imported when first needed: each brings a compiler."""
+    return import_module(_TWINS[device_type]) if device_type in _TWINS else reference
 
 
 def slice_volume(
@@ -64,7 +93,7 @@ def slice_volume(
 ) -> Complex[Tensor, "n k"]:
     """Trilinear central slices: the coefficient at R^T (kx, ky, 0) for each rotation R."""
     _check(volume.shape[-1] - 1, disk, oversampling)
-    twin = cpu if _compiled(volume, rotations) else reference
+    twin = _twin(volume, rotations)
     return twin.slice_volume(volume, rotations, disk, oversampling)
 
 
@@ -93,7 +122,7 @@ def insert_portions(
     _check(margin, disk, oversampling)
     portions = iter(portions)
     first = next(portions)
-    twin = cpu if _compiled(*first) else reference
+    twin = _twin(*first)
     return twin.insert_portions(chain([first], portions), disk, margin, oversampling)
 
 
@@ -116,7 +145,7 @@ def pose_normal_equations(
     pixels. The Newton step is -solve(hessian, gradient).
     """
     _check(volume.shape[-1] - 1, disk, oversampling)
-    twin = cpu if _compiled(volume, images, ctf, rotations, shifts_pixel) else reference
+    twin = _twin(volume, images, ctf, rotations, shifts_pixel)
     return twin.pose_normal_equations(
         volume, images, ctf, rotations, shifts_pixel, disk, image_index, oversampling
     )
@@ -134,7 +163,51 @@ def pose_losses(
 ) -> Float[Tensor, " p"]:
     """The loss of `pose_normal_equations` alone, for scoring many hypotheses."""
     _check(volume.shape[-1] - 1, disk, oversampling)
-    twin = cpu if _compiled(volume, images, ctf, rotations, shifts_pixel) else reference
+    twin = _twin(volume, images, ctf, rotations, shifts_pixel)
     return twin.pose_losses(
         volume, images, ctf, rotations, shifts_pixel, disk, image_index, oversampling
     )
+
+
+def grid_weights(
+    slices: Complex[Tensor, "g k"],
+    images: Complex[Tensor, "b k"],
+    ctf: Float[Tensor, "b k"],
+    shifts_pixel: Float[Tensor, "t 2"],
+    disk: FourierDisk,
+    temperature: float,
+) -> tuple[Complex[Tensor, "g k"], Float[Tensor, "g k"], Float[Tensor, " b"]]:
+    """Posterior weights of every image over (half-turned copy of a slice, slice, shift), and what
+    they weigh: each slice's numerator sum w C x s* and denominator sum w C^2, its half-turned
+    copies' turned back into it; and each image's log evidence, of the mean over the grid.
+
+    Weights are likelihood^(1/temperature), normalised per image. Half-turns are those of
+    `rotations.grid.VIEW_HALF_TURNS`.
+    """
+    twin = _twin(slices, images, ctf, shifts_pixel)
+    found: tuple[Tensor, Tensor, Tensor] = twin.grid_weights(
+        slices, images, ctf, shifts_pixel, disk, temperature
+    )
+    return found
+
+
+def grid_peaks(
+    slices: Complex[Tensor, "g k"],
+    images: Complex[Tensor, "b k"],
+    ctf: Float[Tensor, "b k"],
+    shifts_pixel: Float[Tensor, "t 2"],
+    disk: FourierDisk,
+    quaternions: Float[Tensor, "4 g 4"],
+    near: float,
+    hypotheses: int,
+) -> Int[Tensor, "b h 3"]:
+    """(half-turn, slice, shift) of the best poses of each image over the same grid, best first.
+
+    quaternions: of every half-turned slice. near: the cosine of half the angle that two poses of
+    one image are apart at least.
+    """
+    twin = _twin(slices, images, ctf, shifts_pixel)
+    found: Tensor = twin.grid_peaks(
+        slices, images, ctf, shifts_pixel, disk, quaternions, near, hypotheses
+    )
+    return found

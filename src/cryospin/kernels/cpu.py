@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numba
 import numpy as np
 import torch
 from torch import Tensor
 
-from cryospin.fourier.disk import FourierDisk
-from cryospin.kernels import loops
+from cryospin.fourier.disk import FourierDisk, moved
+from cryospin.fourier.parity import ParityFold
+from cryospin.kernels import grid_loops, loops
+from cryospin.parallel import in_blocks
+
+_BLOCK = 48  # images whose products with all slices stay near the core that made them
 
 
 def _floats(tensor: Tensor) -> np.ndarray:
@@ -116,3 +121,92 @@ def _poses(
     else:
         loops.losses_loop(*args)
     return loss, gradient, hessian
+
+
+def grid_weights(
+    slices: Tensor,
+    images: Tensor,
+    ctf: Tensor,
+    shifts_pixel: Tensor,
+    disk: FourierDisk,
+    temperature: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    blocks = _Blocks.of(slices, disk)
+
+    def on(rows: slice) -> tuple[Tensor, ...]:
+        scores, norms, data, power = blocks.scores(images[rows], ctf[rows], shifts_pixel, disk)
+        share, evidence = torch.empty(2, len(norms[0]))
+        grid_loops.weigh(
+            scores.numpy(),
+            norms.numpy(),
+            np.float32(1.0 / temperature),
+            share.numpy(),
+            evidence.numpy(),
+        )
+        per_shift = share.repeat_interleave(len(shifts_pixel))[:, None]
+        return (
+            *(w.T @ (per_shift * x) for w, x in zip(scores.flatten(1, 2), data, strict=True)),
+            *(w.T @ (share[:, None] * p) for w, p in zip(norms, power, strict=True)),
+            evidence,
+        )
+
+    sums: list[Tensor] = []
+    found: list[Tensor] = []
+    for *part, evidence in in_blocks(on, len(images), _BLOCK):
+        sums = [a + b for a, b in zip(sums, part, strict=True)] if sums else part
+        found.append(evidence)
+    fold = blocks.fold
+    return fold.unfold(*sums[:4]), fold.unfold_even(*sums[4:]), torch.cat(found)
+
+
+def grid_peaks(
+    slices: Tensor,
+    images: Tensor,
+    ctf: Tensor,
+    shifts_pixel: Tensor,
+    disk: FourierDisk,
+    quaternions: Tensor,
+    near: float,
+    hypotheses: int,
+) -> Tensor:
+    blocks = _Blocks.of(slices, disk)
+    where = quaternions.numpy()
+
+    def on(rows: slice) -> Tensor:
+        scores, norms, _, _ = blocks.scores(images[rows], ctf[rows], shifts_pixel, disk)
+        found = np.empty((len(scores[0]), hypotheses, 3), dtype=np.int64)
+        grid_loops.peaks(scores.numpy(), norms.numpy(), where, np.float32(near), found)
+        return torch.from_numpy(found)
+
+    return torch.cat(list(in_blocks(on, len(images), _BLOCK)))
+
+
+@dataclass(frozen=True)
+class _Blocks:
+    """Slices by parity block: P (4 of them) and |P|^2 (2)."""
+
+    fold: ParityFold
+    slices: tuple[Tensor, ...]
+    power: tuple[Tensor, ...]
+
+    @classmethod
+    def of(cls, slices: Tensor, disk: FourierDisk) -> _Blocks:
+        fold = ParityFold.on(disk, slices.device)
+        return cls(fold, fold.fold(slices), fold.fold_even(slices.abs().square()))
+
+    def scores(
+        self, images: Tensor, ctf: Tensor, shifts_pixel: Tensor, disk: FourierDisk
+    ) -> tuple[Tensor, Tensor, tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """Inner products per parity block: Re<C x s*, P> (4, b, t, g), <C^2, |P|^2> (2, b, g),
+        and the image blocks they were made of."""
+        batch, count, orientations = len(images), len(shifts_pixel), len(self.slices[0])
+        centred = moved((images * ctf)[:, None], -shifts_pixel, disk)
+        data = self.fold.fold(centred.flatten(0, 1))
+        power = self.fold.fold_even(ctf.square())
+        scores = torch.empty(4, batch * count, orientations)
+        norms = torch.empty(2, batch, orientations)
+        for values, of_slices, out in zip(data, self.slices, scores, strict=True):
+            torch.mm(values, of_slices.T, out=out)
+        for values, of_slices, out in zip(power, self.power, norms, strict=True):
+            torch.mm(values, of_slices.T, out=out)
+        return scores.view(4, batch, count, orientations), norms, data, power

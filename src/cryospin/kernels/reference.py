@@ -5,18 +5,23 @@ Written to be read and to be right; the speed is elsewhere.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import torch
 from torch import Tensor
 
-from cryospin.fourier.disk import FourierDisk, shift_phases
+from cryospin.fourier.disk import FourierDisk, moved, shift_phases
+from cryospin.fourier.parity import ParityFold
+
+# of the parity blocks ee, oo, oe, eo in the inner product with each half-turned slice
+_SIGNS = ((1, 1, 1, 1), (1, 1, -1, -1), (1, -1, -1, 1), (1, -1, 1, -1))
 
 
 def _frequencies(disk: FourierDisk, like: Tensor) -> Tensor:
     """(k, 3) view-frame frequencies (kx, ky, 0)."""
-    kx = torch.as_tensor(disk.kx).to(like)
-    return torch.stack([kx, torch.as_tensor(disk.ky).to(like), torch.zeros_like(kx)], dim=-1)
+    kx, ky = disk.frequencies(like.device, like.dtype)
+    return torch.stack([kx, ky, torch.zeros_like(kx)], dim=-1)
 
 
 def _corners(
@@ -150,3 +155,77 @@ def _so3_generators(like: Tensor) -> Tensor:
         generators[axis, row, column] = 1
         generators[axis, column, row] = -1
     return generators
+
+
+def grid_weights(
+    slices: Tensor,
+    images: Tensor,
+    ctf: Tensor,
+    shifts_pixel: Tensor,
+    disk: FourierDisk,
+    temperature: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    fold = ParityFold.on(disk, slices.device)
+    data, power = _image_blocks(images, ctf, shifts_pixel, disk, fold)
+    scores = _grid_scores(slices, data, power, fold)
+    evidence = torch.logsumexp(scores.flatten(1) / temperature, dim=1)
+    weights = (scores / temperature - evidence[:, None, None, None]).exp()
+    sums = []
+    for block, values in enumerate(data):
+        signs = torch.tensor([row[block] for row in _SIGNS]).to(weights)
+        sums.append(torch.einsum("bvtg,v,btk->gk", weights, signs, values))
+    even = torch.einsum("bvtg,bk->gk", weights, power[0])
+    odd = torch.einsum("bvtg,v,bk->gk", weights, torch.tensor([1, 1, -1, -1]).to(weights), power[1])
+    mean = evidence - math.log(scores[0].numel())
+    return fold.unfold(*sums), fold.unfold_even(even, odd), mean
+
+
+def grid_peaks(
+    slices: Tensor,
+    images: Tensor,
+    ctf: Tensor,
+    shifts_pixel: Tensor,
+    disk: FourierDisk,
+    quaternions: Tensor,
+    near: float,
+    hypotheses: int,
+) -> Tensor:
+    fold = ParityFold.on(disk, slices.device)
+    scores = _grid_scores(slices, *_image_blocks(images, ctf, shifts_pixel, disk, fold), fold)
+    values, shift = scores.max(dim=2)
+    values, shift, where = values.flatten(1), shift.flatten(1), quaternions.flatten(0, 1)
+    found = []
+    for _ in range(hypotheses):
+        best = values.argmax(dim=1)
+        found.append(
+            torch.stack(
+                [
+                    torch.div(best, len(slices), rounding_mode="floor"),
+                    best % len(slices),
+                    shift.gather(1, best[:, None])[:, 0],
+                ],
+                dim=-1,
+            )
+        )
+        values = values.masked_fill((where[best] @ where.T).abs() > near, -torch.inf)
+    return torch.stack(found, dim=1)
+
+
+def _image_blocks(
+    images: Tensor, ctf: Tensor, shifts_pixel: Tensor, disk: FourierDisk, fold: ParityFold
+) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """Parity blocks of C x s* (four, each (b, t, k/2)) and of C^2 (two, (b, k/2))."""
+    centred = moved((images * ctf)[:, None], -shifts_pixel, disk)
+    return fold.fold(centred), fold.fold_even(ctf.square())
+
+
+def _grid_scores(
+    slices: Tensor, data: tuple[Tensor, ...], power: tuple[Tensor, ...], fold: ParityFold
+) -> Tensor:
+    """Log-likelihoods (b, half-turn, t, g), up to a constant."""
+    products = [x @ p.T for x, p in zip(data, fold.fold(slices), strict=True)]
+    of_power = fold.fold_even(slices.abs().square())
+    even, odd = (c @ p.T for c, p in zip(power, of_power, strict=True))
+    norms = torch.stack([even + odd, even + odd, even - odd, even - odd], dim=1)
+    signs = torch.tensor(_SIGNS).to(norms)
+    return 2 * torch.einsum("vp,pbtg->bvtg", signs, torch.stack(products)) - norms[:, :, None]

@@ -22,6 +22,7 @@ from cryospin.aberrations import even_zernike_phase, image_phase
 from cryospin.ctf import contrast_transfer
 from cryospin.fourier.disk import FourierDisk, images_to_coefficients
 from cryospin.fourier.nonuniform import NonuniformTransform
+from cryospin.parallel import CPU
 from cryospin.types import Optics, ParticleStack
 
 
@@ -73,29 +74,37 @@ class Lenses:
         self, images: Float[Tensor, "b d d"], index: np.ndarray
     ) -> Complex[Tensor, "b k"]:
         """Of the images of the particles at `index` of the stack."""
-        found = torch.empty(len(images), len(self.disk), dtype=torch.complex64)
-        for rows, lens in self._groups(index):
+        device = images.device
+        found = torch.empty(len(images), len(self.disk), dtype=torch.complex64, device=device)
+        for rows, lens in self._groups(index, device):
             if lens.undistorted is None:
                 values = images_to_coefficients(images[rows], self.disk)
-            else:
-                values = lens.undistorted(images[rows])
-            found[rows] = values if lens.unphased is None else values * lens.unphased
+            else:  # sums by scipy
+                values = lens.undistorted(images[rows].cpu()).to(device)
+            found[rows] = values if lens.unphased is None else values * lens.unphased.to(device)
         return found
 
-    def transfer(self, index: np.ndarray) -> Float[Tensor, "b k"]:
+    def transfer(self, index: np.ndarray, device: torch.device = CPU) -> Float[Tensor, "b k"]:
         """The CTF; zero where a distorted image has no frequency to tell of."""
-        found = torch.empty(len(index), len(self.disk))
-        for rows, lens in self._groups(index):
-            parameters = self.stack.ctf.select(torch.as_tensor(index)[rows])
+        found = torch.empty(len(index), len(self.disk), device=device)
+        of_all = self.stack.ctf.select(torch.as_tensor(index)).to(device)
+        for rows, lens in self._groups(index, device):
+            symmetrical = None if lens.symmetrical is None else lens.symmetrical.to(device)
             pixel_size = self.stack.pixel_size_angstrom
-            values = contrast_transfer(parameters, self.disk, pixel_size, lens.symmetrical)
-            found[rows] = values.float() if lens.known is None else values.float() * lens.known
+            values = contrast_transfer(of_all.select(rows), self.disk, pixel_size, symmetrical)
+            values = values.float()
+            found[rows] = values if lens.known is None else values * lens.known.to(device)
         return found
 
-    def _groups(self, index: np.ndarray) -> list[tuple[Tensor | slice, _Lens]]:
+    def _groups(
+        self, index: np.ndarray, device: torch.device
+    ) -> list[tuple[Tensor | slice, _Lens]]:
         """The rows of each lens; those of a single one are taken without a copy."""
         group = self.stack.optics_group[index]
         numbers = np.unique(group)
         if len(numbers) == 1:
             return [(slice(None), self.lenses[numbers[0]])]
-        return [(torch.from_numpy(np.flatnonzero(group == g)), self.lenses[g]) for g in numbers]
+        return [
+            (torch.from_numpy(np.flatnonzero(group == g)).to(device), self.lenses[g])
+            for g in numbers
+        ]

@@ -18,13 +18,14 @@ from torch import Tensor
 
 from cryospin.fourier.disk import FourierDisk, images_to_coefficients
 from cryospin.io.mrc import read_images
-from cryospin.parallel import in_blocks, in_image_blocks
+from cryospin.parallel import CPU, in_blocks_on, in_image_blocks
 from cryospin.particles.draws import particle_keys
 from cryospin.particles.lens import Lenses
 from cryospin.types import ParticleStack
 
 _MASK_EDGE_PIXEL = 4.0
 _BLOCK = 100
+_LARGER_ON_A_CARD = 10
 _NOISE_BATCH = 200
 _NOISE_SAMPLE = 2000  # images per optics group: the spectrum is then known to a per cent
 
@@ -50,6 +51,10 @@ class PreparedParticles:
         return len(self.uids)
 
     @property
+    def device(self) -> torch.device:
+        return self.coefficients.device
+
+    @property
     def field_angstrom(self) -> float:
         return self.disk.box * self.pixel_size_angstrom
 
@@ -57,7 +62,7 @@ class PreparedParticles:
         return self.field_angstrom / radius
 
     def select(self, index: np.ndarray) -> PreparedParticles:
-        rows = torch.as_tensor(index)
+        rows = torch.as_tensor(index).to(self.device)
         return replace(
             self,
             uids=tuple(self.uids[i] for i in index),
@@ -76,9 +81,10 @@ def prepare_particles(
     batch_size: int = 500,
     masked: bool = True,
     noise_power: Float[Tensor, "g s"] | None = None,
+    device: torch.device = CPU,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> PreparedParticles:
-    """Read, normalise, mask, transform and whiten a stack.
+    """Read, normalise, mask, transform and whiten a stack, on a device.
 
     The disk reaches `max_resolution_angstrom` (default: Nyquist); keeping fewer coefficients
     is the Fourier crop. What lies outside the mask (default: as wide as the box) is background.
@@ -99,26 +105,26 @@ def prepare_particles(
     background = radius_grid(box) > mask_radius
     if noise_power is None:
         noise_power = _background_spectra(stack, background, disk, seed) * mask.square().mean()
-    amplitude = noise_power.sqrt()
+    noise_power, mask, background = (t.to(device) for t in (noise_power, mask, background))
     lenses = Lenses.of(stack, disk)
-    group = torch.as_tensor(stack.optics_group)
-    shell = torch.as_tensor(disk.shell, dtype=torch.long)
-    coefficients = torch.empty(len(stack), len(disk), dtype=torch.complex64)
-    ctf = torch.empty(len(stack), len(disk))
+    group = torch.as_tensor(stack.optics_group).to(device)
+    sigma_of_group = noise_power.sqrt()[:, disk.shells(device)]
+    coefficients = torch.empty(len(stack), len(disk), dtype=torch.complex64, device=device)
+    ctf = torch.empty(len(stack), len(disk), device=device)
 
     def on(rows: slice) -> int:
         """Blocks write to places of their own; returns how many images."""
         index = np.arange(rows.start, rows.stop)
-        images = normalise_background(read_images(stack, index), background)
+        images = normalise_background(read_images(stack, index).to(device), background)
         if masked:
             images = images * mask
-        sigma = amplitude[group[rows]][:, shell]
+        sigma = sigma_of_group[group[rows]]
         coefficients[rows] = lenses.coefficients(images, index) / sigma
-        ctf[rows] = lenses.transfer(index) / sigma
+        ctf[rows] = lenses.transfer(index, device) / sigma
         return len(index)
 
-    done = 0
-    for written in in_image_blocks(on, len(stack), box, _BLOCK, batch_size):
+    done, larger = 0, 1 if device.type == "cpu" else _LARGER_ON_A_CARD
+    for written in in_image_blocks(on, len(stack), box, _BLOCK, batch_size, larger):
         done += written
         progress(done, len(stack))
     return PreparedParticles(disk, pixel_size, stack.uids, coefficients, ctf, group, noise_power)
@@ -126,7 +132,7 @@ def prepare_particles(
 
 def rewhiten(particles: PreparedParticles, noise_power: Float[Tensor, "g s"]) -> PreparedParticles:
     """The same images under a better noise spectrum; works in place on the big tensors."""
-    shell = torch.as_tensor(particles.disk.shell, dtype=torch.long)
+    shell = particles.disk.shells(particles.device)
     ratio = (particles.noise_power / noise_power).sqrt()[:, shell]
 
     def scale(rows: slice) -> None:
@@ -134,7 +140,7 @@ def rewhiten(particles: PreparedParticles, noise_power: Float[Tensor, "g s"]) ->
         particles.coefficients[rows].mul_(factor)
         particles.ctf[rows].mul_(factor)
 
-    for _ in in_blocks(scale, len(particles), _BLOCK):
+    for _ in in_blocks_on(particles.device, scale, len(particles), _BLOCK):
         pass
     return replace(particles, noise_power=noise_power)
 

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cryospin.parallel import in_blocks
+from cryospin.parallel import in_blocks_on
 from cryospin.particles.prepare import PreparedParticles
 
 _BLOCK = 100
@@ -21,7 +21,7 @@ _LEAST_EXCESS = 1e-3  # of the noise: what is left of it when noise is known to 
 
 def signal_power(particles: PreparedParticles) -> Float[Tensor, " s"]:
     """Mean |P|^2 of projections per shell of the box: power above the noise over mean CTF^2."""
-    shell = torch.as_tensor(particles.disk.shell, dtype=torch.long)
+    shell = particles.disk.shells(particles.device)
     population = torch.bincount(shell)
     squares = _mean(particles, lambda rows: particles.ctf[rows].square())
     transfer = _per_shell(squares, shell, population)
@@ -43,8 +43,12 @@ def _mean(
     particles: PreparedParticles, values: Callable[[slice], Float[Tensor, "b k"]]
 ) -> Float[Tensor, " k"]:
     """Over all particles, float64."""
-    total = torch.zeros(len(particles.disk), dtype=torch.float64)
-    for part in in_blocks(lambda rows: values(rows).double().sum(0), len(particles), _BLOCK):
+    total = torch.zeros(len(particles.disk), dtype=torch.float64, device=particles.device)
+
+    def sums(rows: slice) -> Float[Tensor, " k"]:
+        return values(rows).double().sum(0)
+
+    for part in in_blocks_on(particles.device, sums, len(particles), _BLOCK):
         total += part
     return total / len(particles)
 

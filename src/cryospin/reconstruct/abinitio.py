@@ -69,7 +69,9 @@ class AbInitio:
     def _run(
         self, stack: ParticleStack, request: Request, monitor: Monitor, journal: Journal
     ) -> Result:
+        device = torch.device(request.device)
         operators = torch.as_tensor(symmetry_group(request.symmetry), dtype=torch.float32)
+        operators = operators.to(device)
         shift_range = 0.05 * stack.box
         if request.max_shift_angstrom is not None:
             shift_range = request.max_shift_angstrom / stack.pixel_size_angstrom
@@ -126,6 +128,7 @@ class AbInitio:
                     mask_diameter_angstrom=size.mask_diameter_angstrom,
                     seed=request.seed,
                     batch_size=request.batch_size,
+                    device=torch.device(request.device),
                     progress=partial(monitor.progress, f"read half-set {half}"),
                 )
             )
@@ -149,7 +152,9 @@ class AbInitio:
             self._unmasked_sums(stack, size, halves[0], half_set == 1, operators, request),
             self._unmasked_sums(stack, size, halves[1], half_set == 2, operators, request),
         )
-        support = spherical_support(box, self.refinement.support_radius * box, 0.07 * box)
+        device = halves[0].particles.device
+        radius = self.refinement.support_radius * box
+        support = spherical_support(box, radius, 0.07 * box, device)
         curve = half_set_fsc(sums, largest, box, support)
         filtered = (
             map_of(sums[0], prior_of(sums[0], curve), largest, box, support),
@@ -159,13 +164,13 @@ class AbInitio:
         turned = request.either_contrast and looks_dark(rough, support)
         sign = -1.0 if turned else 1.0
         half1, half2 = (
-            DensityMap(sign * unfiltered_map(s, largest, box, box), pixel) for s in sums
+            DensityMap(sign * unfiltered_map(s, largest, box, box).cpu(), pixel) for s in sums
         )
-        mask = soft_mask(DensityMap(sign * rough, pixel))
+        mask = soft_mask(DensityMap(sign * rough.cpu(), pixel))
         resolution = half_map_resolution(half1, half2, mask, seed=request.seed)
         # by what the halves share inside of the mask: the solvent's noise would cut detail
-        shared = torch.cat([torch.ones(1), resolution.corrected[: int(largest)]])
-        density = DensityMap(sign * both_together(sums, shared, largest, box), pixel)
+        shared = torch.cat([torch.ones(1), resolution.corrected[: int(largest)]]).to(device)
+        density = DensityMap(sign * both_together(sums, shared, largest, box).cpu(), pixel)
         poses = gathered_poses(halves, half_set, pixel)
         measures = measure(
             halves,
@@ -209,6 +214,7 @@ class AbInitio:
             max_resolution_angstrom=request.max_resolution_angstrom,
             mask_diameter_angstrom=size.mask_diameter_angstrom,
             batch_size=request.batch_size,
+            device=half.particles.device,
             masked=False,
             noise_power=half.particles.noise_power,
         )
@@ -223,7 +229,7 @@ def both_together(
     SSNR of both halves together: the prior is one half's over the doubled denominator.
     """
     joint = sums[0] + sums[1]
-    everywhere = torch.ones(box, box, box)
+    everywhere = torch.ones(box, box, box, device=curve.device)
     return map_of(joint, 0.5 * prior_of(joint, curve), radius, box, everywhere)
 
 
@@ -243,7 +249,7 @@ def gathered_poses(halves: Halves, half_set: np.ndarray, pixel_size_angstrom: fl
     poses = Poses(torch.empty(count, 3, 3), torch.empty(count, 2), torch.empty(count))
     for number, half in enumerate(halves, 1):
         rows = torch.as_tensor(np.flatnonzero(half_set == number))
-        poses.rotations[rows] = half.rotations
-        poses.shifts_angstrom[rows] = half.shifts_pixel * pixel_size_angstrom
-        poses.confidence[rows] = half.confidence
+        poses.rotations[rows] = half.rotations.cpu()
+        poses.shifts_angstrom[rows] = half.shifts_pixel.cpu() * pixel_size_angstrom
+        poses.confidence[rows] = half.confidence.cpu()
     return poses

@@ -45,12 +45,12 @@ def measure(
     shells = None if reached is None else field / reached
     starts = [start for half in ("half1", "half2") for start in told.get(half, [])]
     compared = [start["rival"] for start in starts if "rival" in start]
-    rotations = torch.cat([half.rotations for half in halves])
+    rotations = torch.cat([half.rotations for half in halves]).cpu()
     measured: dict[str, Any] = {}
     if agreed and shells is not None:
         one, two = (DensityMap(m.values * mask.values, m.pixel_size_angstrom) for m in half_maps)
         measured = {
-            "sampling_compensation": sampling_compensation(rotations, operators),
+            "sampling_compensation": sampling_compensation(rotations, operators.cpu()),
             "cones": cone_area_ratio(conical_fsc(one, two, max(1, round(shells)))),
             "own_mirror": self_mirror_correlation(density, mask, shells),
             "cross": cross_check(

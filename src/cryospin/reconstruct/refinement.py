@@ -109,13 +109,11 @@ class AlternatingRefinement:
             number = len(reports)
             outer = min(radius * self.growth + 4, largest)
             sums = (sums_of(halves[0], outer, operators), sums_of(halves[1], outer, operators))
-            support = support_sphere(halves[0].particles.disk.box, outer, self.support_radius)
-            curve = half_set_fsc(sums, outer, halves[0].particles.disk.box, support)
+            box, device = halves[0].particles.disk.box, halves[0].particles.device
+            support = support_sphere(box, outer, self.support_radius, device)
+            curve = half_set_fsc(sums, outer, box, support)
             limit = agreement_radius(curve, 0.143)
-            densities = [
-                map_of(s, prior_of(s, curve), outer, halves[0].particles.disk.box, support)
-                for s in sums
-            ]
+            densities = [map_of(s, prior_of(s, curve), outer, box, support) for s in sums]
             field = halves[0].particles.field_angstrom
             references = [solvent_flattened(density, support, field) for density in densities]
             radius = float(np.clip(min(radius, limit + self.headroom), 6.0, largest))
@@ -182,7 +180,7 @@ class AlternatingRefinement:
         rows = torch.nonzero((half.confidence < self.sure) | poor).flatten()
         if len(rows) == 0:
             return half, 0
-        particles = data.select(rows.numpy())
+        particles = data.select(rows.cpu().numpy())
         found, weight = assignment.run(
             volume, particles, disk.radius, operators, shift_range_pixel, journal=journal
         )
@@ -225,10 +223,11 @@ def solvent_flattened(
     Poses that turn to noise make the map, and turn to it again; without the solvent's they do so
     less. The mask is the map's own, drawn anew each round, and generous; no half sees the other's.
     """
-    dense = -density if looks_dark(density, support) else density
+    dense = (-density if looks_dark(density, support) else density).cpu()
     drawn_on = torch.from_numpy(resized(dense.numpy(), _MASK_GRID))
     mask = soft_mask(DensityMap(drawn_on, field_angstrom / _MASK_GRID)).values
-    return density * torch.from_numpy(resized(mask.numpy(), len(density))).clamp(0, 1)
+    large = torch.from_numpy(resized(mask.numpy(), len(density))).clamp(0, 1)
+    return density * large.to(density.device)
 
 
 def half_set_fsc(
@@ -237,7 +236,7 @@ def half_set_fsc(
     """FSC of the two unregularised maps inside the support, shells 0 (set to 1) upward."""
     maps = [unfiltered_map(s, radius, box, support.shape[-1]) * support for s in sums]
     curve = fourier_shell_correlation(maps[0], maps[1])[: int(radius)]
-    return torch.cat([torch.ones(1, dtype=curve.dtype), curve])
+    return torch.cat([torch.ones_like(curve[:1]), curve])
 
 
 def unfiltered_map(sums: SliceSums, radius: float, box: int, grid: int) -> Float[Tensor, "g g g"]:

@@ -13,9 +13,9 @@ class Request:
 
     max_shift_angstrom: how far particles may lie from the box centre, per axis; default 5 %
         of the box. either_contrast: a map in which the particle is dark is turned to its
-        negative. doubts: what an audit holds against the data, in words: a run that has any
-        is ambiguous at best. initial_map: skips exploration, low-passed to
-        `initial_lowpass_angstrom`.
+        negative. device: "cpu", "cuda" or "cuda:N". doubts: what an audit holds against the
+        data, in words: a run that has any is ambiguous at best. initial_map: skips
+        exploration, low-passed to `initial_lowpass_angstrom`.
     """
 
     seed: int = 0
@@ -26,5 +26,6 @@ class Request:
     initial_map: DensityMap | None = None
     initial_lowpass_angstrom: float = 30.0
     batch_size: int = 500
+    device: str = "cpu"
     doubts: tuple[str, ...] = ()
     either_contrast: bool = False

@@ -62,6 +62,6 @@ def _density(
     support_radius: float,
 ) -> DensityMap:
     box = particles.disk.box
-    support = support_sphere(box, radius, support_radius)
-    values = map_of(sums, precision, radius, box, support)
+    support = support_sphere(box, radius, support_radius, particles.device)
+    values = map_of(sums, precision, radius, box, support).cpu()
     return DensityMap(values, particles.pixel_size_angstrom * box / len(support))

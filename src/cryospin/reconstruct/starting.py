@@ -214,7 +214,8 @@ class _Run:
         return min(self.method.search.last_radius, halves[0].particles.disk.radius)
 
     def _volume(self, sums: SliceSums, radius: float, particles: PreparedParticles) -> Tensor:
-        support = support_sphere(particles.disk.box, radius, self.method.search.support_radius)
+        fraction = self.method.search.support_radius
+        support = support_sphere(particles.disk.box, radius, fraction, particles.device)
         precision = 1.0 / signal_power(particles)
         density = map_of(sums, precision, radius, particles.disk.box, support)
         return map_to_volume(density, particles.disk.box, radius)
@@ -260,12 +261,15 @@ class _Run:
         particles = halves[0].particles
         box, pixel = particles.disk.box, particles.pixel_size_angstrom
         radius = self._searched_radius(halves)
-        support = support_sphere(box, radius, self.method.search.support_radius)
+        fraction = self.method.search.support_radius
+        support = support_sphere(box, radius, fraction, particles.device)
         grid_pixel = pixel * box / support.shape[-1]
         maps = [
             DensityMap(
-                unfiltered_map(sums_of(half, radius, self.operators), radius, box, len(support))
-                * support,
+                (
+                    unfiltered_map(sums_of(half, radius, self.operators), radius, box, len(support))
+                    * support
+                ).cpu(),
                 grid_pixel,
             )
             for half in halves
@@ -274,12 +278,13 @@ class _Run:
         moved = apply_alignment(maps[1], alignment)
         curve = fourier_shell_correlation(maps[0].values, moved.values)
         second = halves[1]
-        poses = Poses(second.rotations, second.shifts_pixel * pixel, second.confidence)
+        shifts = second.shifts_pixel.cpu() * pixel
+        poses = Poses(second.rotations.cpu(), shifts, second.confidence.cpu())
         poses = poses_after_alignment(poses, alignment)
         second = replace(
             second,
-            rotations=poses.rotations.float(),
-            shifts_pixel=(poses.shifts_angstrom / pixel).float(),
+            rotations=poses.rotations.float().to(particles.device),
+            shifts_pixel=(poses.shifts_angstrom / pixel).float().to(particles.device),
         )
         shells = torch.cat([torch.ones(1, dtype=curve.dtype), curve[: int(radius)]])
         return (halves[0], second), agreement_radius(shells, 0.5)

@@ -18,7 +18,6 @@ from torch import Tensor
 
 from cryospin.explore.posterior import best_hypotheses
 from cryospin.fourier.disk import FourierDisk
-from cryospin.fourier.parity import ParityFold
 from cryospin.journal.journal import UNRECORDED, Journal
 from cryospin.kernels import pose_losses, slice_volume
 from cryospin.particles.prepare import PreparedParticles
@@ -27,6 +26,7 @@ from cryospin.rotations.grid import OrientationGrid
 from cryospin.types import PoseHypotheses
 
 _BATCH = 250
+_LARGER_ON_A_CARD = 40
 SAME_POSE_COSINE = 0.996  # 5 degrees: less than half of any grid's spacing
 
 
@@ -51,12 +51,12 @@ class GlobalAssignment:
     ) -> tuple[RefinedPoses, Float[Tensor, " n"]]:
         """Poses within `radius` Fourier pixels, and each one's weight among its rivals."""
         disk = particles.disk.prefix(radius)
-        fold = ParityFold.of(disk)
-        grid = self.grid.asymmetric_unit(operators)
+        device = particles.device
+        grid = self.grid.to(device).asymmetric_unit(operators)
         slices = slice_volume(volume, grid.base, disk)
         count = self.shifts_per_axis
         axis = (torch.arange(count) - (count - 1) / 2) * (2 * shift_range_pixel / count)
-        shifts = torch.cartesian_prod(axis, axis)
+        shifts = torch.cartesian_prod(axis, axis).to(device)
 
         def peaks(rows: Tensor) -> PoseHypotheses:
             return best_hypotheses(
@@ -66,7 +66,6 @@ class GlobalAssignment:
                 particles.ctf[rows, : len(disk)],
                 shifts,
                 disk,
-                fold,
                 self.hypotheses,
             )
 
@@ -122,7 +121,7 @@ class PolishedHypotheses:
             rows.repeat_interleave(count),
         ).view(len(rows), count)
         order = losses.argsort(dim=1, stable=True)[:, : self.keep]
-        one = torch.arange(len(rows))[:, None]
+        one = torch.arange(len(rows), device=rows.device)[:, None]
         return PoseHypotheses(rotations[one, order], shifts[one, order])
 
 
@@ -141,14 +140,18 @@ def _best_of(
     weights: list[Tensor] = []
     if recalled := journal.recalled():
         poses, weights = [recalled[0]], [recalled[1]]
-    for first in range(sum(map(len, weights)), len(particles), _BATCH):
-        rows = torch.arange(first, min(first + _BATCH, len(particles)))
+    device, batch = particles.device, _BATCH
+    if device.type != "cpu":
+        batch *= _LARGER_ON_A_CARD
+    for first in range(sum(map(len, weights)), len(particles), batch):
+        last = min(first + batch, len(particles))
+        rows = torch.arange(first, last, device=device)
         best, weight = _best_polished(
             polish, volume, particles, rows, hypotheses_of(rows), disk, operators
         )
         poses.append(best)
         weights.append(weight)
-        progress(int(rows[-1]) + 1, len(particles))
+        progress(last, len(particles))
         journal.keep(partial(RefinedPoses.joined, poses), partial(torch.cat, weights))
     return RefinedPoses.joined(poses), torch.cat(weights)
 
@@ -174,7 +177,7 @@ def _best_polished(
         rows.repeat_interleave(count),
     )
     losses = polished.loss.view(len(rows), count)
-    keep = torch.arange(len(rows)) * count + losses.argmin(dim=1)
+    keep = torch.arange(len(rows), device=rows.device) * count + losses.argmin(dim=1)
     weights = torch.softmax(-losses, dim=1)
     return polished.select(keep), _weight_near(polished, keep, weights, operators)
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from cryospin.fourier.disk import moved
 from cryospin.kernels import margin_for, slice_volume
-from cryospin.parallel import in_blocks
+from cryospin.parallel import in_blocks_on
 from cryospin.particles.prepare import PreparedParticles, rewhiten
 from cryospin.refine.gauss_newton import GaussNewton, RefinedPoses
 from cryospin.volumes.gridded import SliceSums, map_to_volume, volume_to_map, wiener_volume
@@ -38,7 +38,7 @@ class HalfSet:
     def select(self, rows: Int[Tensor, " m"]) -> HalfSet:
         """Some of the particles."""
         return HalfSet(
-            self.particles.select(rows.numpy()),
+            self.particles.select(rows.cpu().numpy()),
             self.rotations[rows],
             self.shifts_pixel[rows],
             self.confidence[rows],
@@ -107,8 +107,9 @@ def residual_noise(
     inner = particles.disk.prefix(radius)
     volume: Complex[Tensor, "z y x"] = map_to_volume(density, inner.box, inner.radius)
     groups, shells = particles.noise_power.shape
-    shell = torch.as_tensor(particles.disk.shell, dtype=torch.long)
-    total = torch.zeros(groups, len(shell), dtype=torch.float64)
+    device = particles.device
+    shell = particles.disk.shells(device)
+    total = torch.zeros(groups, len(shell), dtype=torch.float64, device=device)
     for first in range(0, len(particles), _CHUNK):
         slices = slice_volume(volume, half.rotations[first : first + _CHUNK], inner)
 
@@ -120,7 +121,7 @@ def residual_noise(
             member = torch.nn.functional.one_hot(particles.optics_group[rows], groups)
             return member.T.double() @ residual.abs().square().double()
 
-        for part in in_blocks(power, len(slices), _BLOCK):
+        for part in in_blocks_on(device, power, len(slices), _BLOCK):
             total += part
     total = total.new_zeros(groups, shells).index_add_(1, shell, total)
     population = torch.bincount(shell, minlength=shells)

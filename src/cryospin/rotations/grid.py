@@ -7,7 +7,8 @@ for four, and `fourier.parity` scores the four for the price of one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 import roma
@@ -22,6 +23,12 @@ VIEW_HALF_TURNS = torch.tensor(
 ).diag_embed()
 """Identity and the half-turns about view z, y, x: frequencies (kx, ky) become (-kx, -ky),
 (-kx, ky), (kx, -ky)."""
+
+
+@lru_cache(maxsize=8)
+def view_half_turns(device: torch.device) -> Float[Tensor, "4 3 3"]:
+    """`VIEW_HALF_TURNS` on a device; not to be written to."""
+    return VIEW_HALF_TURNS.to(device)
 
 
 @dataclass(frozen=True)
@@ -60,14 +67,18 @@ class OrientationGrid:
             return self
         # closeness of the best half-turned copy to a rotation in general position decides: to
         # the identity, copies would tie wherever the group has half-turns about an axis
-        copies = torch.einsum("vij,gjk,skl->sgvil", VIEW_HALF_TURNS, self.base, operators)
-        somewhere = roma.rotvec_to_rotmat(torch.tensor([0.3, 0.5, 0.7]))
+        device = self.base.device
+        copies = torch.einsum("vij,gjk,skl->sgvil", view_half_turns(device), self.base, operators)
+        somewhere = roma.rotvec_to_rotmat(torch.tensor([0.3, 0.5, 0.7])).to(device)
         closeness = (copies * somewhere).sum(dim=(-1, -2)).amax(dim=-1)
         keep = closeness[0] >= closeness.amax(dim=0) - 1e-5
         return OrientationGrid(self.base[keep], self.spacing_degrees)
 
     def rotations(self, half_turn: Tensor, index: Tensor) -> Float[Tensor, "*n 3 3"]:
-        return VIEW_HALF_TURNS[half_turn] @ self.base[index]
+        return view_half_turns(self.base.device)[half_turn] @ self.base[index]
+
+    def to(self, device: torch.device) -> OrientationGrid:
+        return replace(self, base=self.base.to(device))
 
 
 def rotations_of_views(directions: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3 3"]:

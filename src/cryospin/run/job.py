@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from cryospin.devices import check_device_name
 from cryospin.errors import UsageError
 
 CONTRASTS = ("auto", "yes", "no")
@@ -27,7 +28,8 @@ class Options:
 
     Raises
     ------
-    UsageError: a number is too small, or `invert_contrast` is none of CONTRASTS.
+    UsageError: a number is too small, or `invert_contrast` is none of CONTRASTS,
+        or `device` none that there is.
     """
 
     recipe: str
@@ -38,6 +40,7 @@ class Options:
     max_shift_angstrom: float | None
     initial_map: Path | None
     initial_lowpass_angstrom: float
+    device: str
     threads: int | None
     batch_size: int
     invert_contrast: str
@@ -49,6 +52,7 @@ class Options:
             # so that a value that is no number is refused too
             if value is not None and not value >= least:
                 raise UsageError(f"{name} must be at least {least:g}, not {value}")
+        check_device_name(self.device)
         if self.invert_contrast not in CONTRASTS:
             known = ", ".join(CONTRASTS)
             raise UsageError(f"invert_contrast must be one of {known}, not {self.invert_contrast}")

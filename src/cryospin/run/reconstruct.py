@@ -24,6 +24,7 @@ def reconstruct(
     max_shift_angstrom: float | None = None,
     initial_map: Path | str | None = None,
     initial_lowpass_angstrom: float = 30.0,
+    device: str = "auto",
     threads: int | None = None,
     batch_size: int = 500,
     invert_contrast: str = "auto",
@@ -49,6 +50,7 @@ def reconstruct(
     max_resolution_angstrom: finer detail is not used.
     max_shift_angstrom: largest offset in x and in y; default 5 % of the box.
     initial_map: a map to start from instead of from nothing, low-passed first.
+    device: "cpu", "cuda", "cuda:N", or "auto": a card if there is one that can.
     threads: of torch and numba, from now on; default: all cores available.
     batch_size: images held in work at once; memory, not the result.
     invert_contrast: "yes", "no", or "auto": turn the images' sign if images or map show
@@ -66,7 +68,7 @@ def reconstruct(
     UsageError: options that cannot be; `out` is an input's folder, holds files that are not
         cryospin's, is in use, or is of another run than the one to be resumed.
     BadDataError: the table, or too many images, cannot be used as they are.
-    ResourceError: the disk does not take the files.
+    ResourceError: the disk does not take the files, or the card cannot be used.
     InterruptedRunError: SIGTERM came (in the main thread); `resume` goes on from there.
     NonFiniteLossError: a recipe that trains went wrong.
     """
@@ -80,6 +82,7 @@ def reconstruct(
         max_shift_angstrom=max_shift_angstrom,
         initial_map=None if initial_map is None else Path(initial_map),
         initial_lowpass_angstrom=initial_lowpass_angstrom,
+        device=device,
         threads=threads,
         batch_size=batch_size,
         invert_contrast=invert_contrast,

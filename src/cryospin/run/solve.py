@@ -8,6 +8,7 @@ from time import perf_counter
 from typing import Any
 
 from cryospin import recipes, report
+from cryospin.devices import find_device
 from cryospin.explore.snapshot import NonFiniteLossError
 from cryospin.io.formats import read_particles_of_any_kind
 from cryospin.io.mrc import read_map
@@ -43,7 +44,9 @@ def solve(job: Job, began: float) -> Run:
     """
     method = recipes.find_recipe(job.options.recipe)
     symmetry_group(job.options.symmetry)  # complain before anything is touched
-    request = asked(job.options)
+    device, told = find_device(job.options.device)
+    job.tell(f"note: {told}")
+    request = replace(asked(job.options), device=str(device))
     with Signals() as signals, ExitStack() as exits:
         stack = read_particles_of_any_kind(job.particles)
         audit_table(stack)
@@ -57,13 +60,16 @@ def solve(job: Job, began: float) -> Run:
             return ended_before(job.out, job.settings())
         monitor = monitor_of(job)
         checkpoints = checkpoints_of(job, identity(stack, job.settings()), monitor)
-        journal = Journal(checkpoints, signals, every_seconds=job.checkpoint_seconds)
+        journal = Journal(
+            checkpoints, signals, every_seconds=job.checkpoint_seconds, device=request.device
+        )
         clear_finished(job.out, keep_log=job.resume)
         monitor.begin(
             stack.box,
             stack.pixel_size_angstrom,
             particles=len(stack),
             settings=job.settings(),
+            device=told,
             resumed=job.resume,
             not_modelled=[asdict(each) for each in stack.not_modelled],
         )

@@ -19,18 +19,21 @@ from torch import Tensor
 from cryospin.fourier.disk import FourierDisk, moved
 from cryospin.fourier.volume import volume_of_spectrum, volume_spectrum
 from cryospin.kernels import OVERSAMPLING, Portion, insert_portions, margin_for
-from cryospin.parallel import in_blocks
+from cryospin.parallel import CPU, in_blocks_on
 
 _PORTION = 1000  # images whose weighted copies are in memory at once
+_PORTION_ON_A_CARD = 5000
 _BLOCK = 50  # and those one thread makes at once
 _PLANES = 16  # of a volume that one thread works on
 
 
 @lru_cache(maxsize=8)
-def shells_of_volume(margin: int, oversampling: int = OVERSAMPLING) -> Float[Tensor, "z y x"]:
+def shells_of_volume(
+    margin: int, oversampling: int = OVERSAMPLING, device: torch.device = CPU
+) -> Float[Tensor, "z y x"]:
     """|k| in Fourier pixels of the box at each point of a Fourier volume; not to be written to."""
-    axis = torch.arange(-margin, margin + 1, dtype=torch.float32)
-    x = torch.arange(0, margin + 1, dtype=torch.float32)
+    axis = torch.arange(-margin, margin + 1, dtype=torch.float32, device=device)
+    x = torch.arange(0, margin + 1, dtype=torch.float32, device=device)
     square = axis[:, None, None] ** 2 + axis[None, :, None] ** 2 + x[None, None, :] ** 2
     return square.sqrt() / oversampling
 
@@ -54,7 +57,7 @@ def wiener_volume(
     `prior_precision` is the inverse variance 1/tau^2 of the map's coefficients per shell of
     the box, interpolated between shells (Scheres 2012, eq. 8, on whitened data).
     """
-    shells = shells_of_volume(numerator.shape[-1] - 1)
+    shells = shells_of_volume(numerator.shape[-1] - 1, device=numerator.device)
     last = len(prior_precision) - 1
     volume = torch.empty_like(numerator)
 
@@ -66,7 +69,7 @@ def wiener_volume(
         values = numerator[planes] / (denominator[planes] + precision).clamp_min(1e-12)
         volume[planes] = torch.where(shell <= radius, values, torch.zeros_like(values))
 
-    for _ in in_blocks(divide, len(volume), _PLANES):
+    for _ in in_blocks_on(volume.device, divide, len(volume), _PLANES):
         pass
     return volume
 
@@ -81,15 +84,16 @@ def volume_to_map(
     size = grid * oversampling
     margin = volume.shape[-1] - 1
     keep = min(margin, size // 2 - 1)
-    spectrum = torch.zeros(size, size, size // 2 + 1, dtype=volume.dtype)
+    device = volume.device
+    spectrum = torch.zeros(size, size, size // 2 + 1, dtype=volume.dtype, device=device)
     inner = volume[margin - keep : margin + keep + 1, margin - keep : margin + keep + 1, : keep + 1]
-    rows = torch.arange(-keep, keep + 1) % size
-    spectrum[rows[:, None], rows[None, :], : keep + 1] = inner * _centring_signs(keep)
+    rows = torch.arange(-keep, keep + 1, device=device) % size
+    spectrum[rows[:, None], rows[None, :], : keep + 1] = inner * _centring_signs(keep, device)
     padded = volume_of_spectrum(spectrum, (size, size, size))
     start = size // 2 - grid // 2
     inside = padded[start : start + grid, start : start + grid, start : start + grid]
     inside = inside * (size / oversampling) ** 3
-    return inside / _interpolation_window(grid, oversampling) / _units(box)
+    return inside / _interpolation_window(grid, oversampling, device) / _units(box)
 
 
 def map_to_volume(
@@ -102,15 +106,17 @@ def map_to_volume(
     grid = values.shape[-1]
     size = grid * oversampling
     margin = margin_for(radius, oversampling)
-    corrected = values / _interpolation_window(grid, oversampling)
-    padded = torch.zeros(size, size, size, dtype=values.dtype)
+    device = values.device
+    corrected = values / _interpolation_window(grid, oversampling, device)
+    padded = torch.zeros(size, size, size, dtype=values.dtype, device=device)
     start = size // 2 - grid // 2
     padded[start : start + grid, start : start + grid, start : start + grid] = corrected
     spectrum = volume_spectrum(padded)
     keep = min(margin, size // 2 - 1)
-    rows = torch.arange(-keep, keep + 1) % size
-    volume = torch.zeros(2 * margin + 1, 2 * margin + 1, margin + 1, dtype=spectrum.dtype)
-    inner = spectrum[rows[:, None], rows[None, :], : keep + 1] * _centring_signs(keep)
+    rows = torch.arange(-keep, keep + 1, device=device) % size
+    shape = (2 * margin + 1, 2 * margin + 1, margin + 1)
+    volume = torch.zeros(shape, dtype=spectrum.dtype, device=device)
+    inner = spectrum[rows[:, None], rows[None, :], : keep + 1] * _centring_signs(keep, device)
     volume[margin - keep : margin + keep + 1, margin - keep : margin + keep + 1, : keep + 1] = (
         inner * (_units(box) / grid**3)
     )
@@ -119,16 +125,17 @@ def map_to_volume(
 
 def shell_means(values: Float[Tensor, "z y x"], shells: int) -> Float[Tensor, " s"]:
     """Mean of a quantity over each shell of the box."""
-    index, population = _shell_index(values.shape[-1] - 1)
-    total = torch.bincount(index, weights=values.reshape(-1).double(), minlength=shells)
-    return (total / population.clamp_min(1))[:shells].to(values.dtype)
+    index, population = _shell_index(values.shape[-1] - 1, values.device)
+    total = torch.zeros(len(population), dtype=torch.float64, device=values.device)
+    total.index_add_(0, index, values.reshape(-1).double())
+    return (total / population)[:shells].to(values.dtype)
 
 
 @lru_cache(maxsize=8)
-def _shell_index(margin: int) -> tuple[Tensor, Tensor]:
+def _shell_index(margin: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """The nearest shell of each point, flat, and the number of points of each shell."""
-    index = shells_of_volume(margin).round().long().reshape(-1)
-    return index, torch.bincount(index)
+    index = shells_of_volume(margin, device=CPU).round().long().reshape(-1)
+    return index.to(device), torch.bincount(index).clamp_min(1).to(device)
 
 
 def _units(box: int) -> float:
@@ -138,25 +145,27 @@ def _units(box: int) -> float:
 
 
 @lru_cache(maxsize=8)
-def _centring_signs(keep: int) -> Tensor:
+def _centring_signs(keep: int, device: torch.device) -> Tensor:
     """(-1)^(x+y+z): moves the origin to the centre of an even padded grid."""
     axis = torch.arange(-keep, keep + 1)
     parity = (axis[:, None, None] + axis[None, :, None] + torch.arange(keep + 1)) % 2
-    return 1.0 - 2.0 * parity
+    return (1.0 - 2.0 * parity).to(device)
 
 
 @lru_cache(maxsize=8)
-def _interpolation_window(grid: int, oversampling: int) -> Tensor:
+def _interpolation_window(grid: int, oversampling: int, device: torch.device) -> Tensor:
     """sinc^2 along each axis: what trilinear interpolation multiplies the map by; not to be
     written to."""
     axis = (np.arange(grid) - grid // 2) / (grid * oversampling)
-    window = torch.as_tensor(np.sinc(axis) ** 2, dtype=torch.float32)
+    window = torch.as_tensor(np.sinc(axis) ** 2, dtype=torch.float32, device=device)
     return window[:, None, None] * window[None, :, None] * window[None, None, :]
 
 
-def spherical_support(grid: int, radius: float, edge: float) -> Float[Tensor, "g g g"]:
+def spherical_support(
+    grid: int, radius: float, edge: float, device: torch.device = CPU
+) -> Float[Tensor, "g g g"]:
     """1 inside a sphere of `radius` voxels, raised-cosine fall over `edge` voxels."""
-    axis = torch.arange(grid, dtype=torch.float32) - grid // 2
+    axis = torch.arange(grid, dtype=torch.float32, device=device) - grid // 2
     distance = (
         axis[:, None, None] ** 2 + axis[None, :, None] ** 2 + axis[None, None, :] ** 2
     ).sqrt()
@@ -164,10 +173,12 @@ def spherical_support(grid: int, radius: float, edge: float) -> Float[Tensor, "g
     return 0.5 + 0.5 * torch.cos(np.pi * fall)
 
 
-def support_sphere(box: int, radius: float, fraction: float) -> Float[Tensor, "g g g"]:
+def support_sphere(
+    box: int, radius: float, fraction: float, device: torch.device = CPU
+) -> Float[Tensor, "g g g"]:
     """Soft sphere of `fraction` boxes on the smallest even grid that holds Fourier `radius`."""
     grid = min(box, 2 * int(np.ceil(radius + 2)))
-    return spherical_support(grid, fraction * grid, 0.07 * grid)
+    return spherical_support(grid, fraction * grid, 0.07 * grid, device)
 
 
 @dataclass(frozen=True)
@@ -227,10 +238,13 @@ class SliceSums:
         In portions, whose weighted copies are what memory there is to save.
         """
 
+        device = images.device
+        size = _PORTION if device.type == "cpu" else _PORTION_ON_A_CARD
+
         def portion(first: int) -> Portion:
-            count = min(_PORTION, len(images) - first)
-            values = torch.empty(count, len(disk), dtype=images.dtype)
-            weights = torch.empty(count, len(disk), dtype=ctf.dtype)
+            count = min(size, len(images) - first)
+            values = torch.empty(count, len(disk), dtype=images.dtype, device=device)
+            weights = torch.empty(count, len(disk), dtype=ctf.dtype, device=device)
 
             def weigh(part: slice) -> None:
                 rows = slice(first + part.start, first + part.stop)
@@ -241,11 +255,11 @@ class SliceSums:
                 )
                 weights[part] = weighted * own
 
-            for _ in in_blocks(weigh, count, _BLOCK):
+            for _ in in_blocks_on(device, weigh, count, _BLOCK):
                 pass
             return values, weights, rotations[first : first + count]
 
-        portions = (portion(first) for first in range(0, len(images), _PORTION))
+        portions = (portion(first) for first in range(0, len(images), size))
         return cls._of_portions(portions, disk, margin, operators)
 
     def __add__(self, other: SliceSums) -> SliceSums:

@@ -29,7 +29,7 @@ def initial_volume(
     radius = min(box * pixel / lowpass_angstrom, particles.disk.radius)
     density = resample(low_passed(initial, lowpass_angstrom), box, pixel)
     volume = map_to_volume(density.values, box, radius)
-    volume = volume * (shells_of_volume(volume.shape[-1] - 1) <= radius)
+    volume = volume * (shells_of_volume(volume.shape[-1] - 1, device=volume.device) <= radius)
     disk = particles.disk.prefix(radius)
     views = random_rotations(_VIEWS, generator_for(0, "initial map"))
     slices = slice_volume(volume, views, disk).abs().square().mean(dim=0)
