@@ -95,6 +95,10 @@ class FourierDisk:
         """`shell` on a device: made once, not to be written to."""
         return self.tensor("shells", self.shell, device, torch.long)
 
+    def population(self, device: torch.device) -> Int[Tensor, " s"]:
+        """How many coefficients each shell has, on a device: not to be written to."""
+        return self.tensor("population", np.bincount(self.shell), device, torch.long)
+
     def tensor(
         self, name: str, values: np.ndarray, device: torch.device, dtype: torch.dtype
     ) -> Tensor:

@@ -22,7 +22,7 @@ _LEAST_EXCESS = 1e-3  # of the noise: what is left of it when noise is known to 
 def signal_power(particles: PreparedParticles) -> Float[Tensor, " s"]:
     """Mean |P|^2 of projections per shell of the box: power above the noise over mean CTF^2."""
     shell = particles.disk.shells(particles.device)
-    population = torch.bincount(shell)
+    population = particles.disk.population(particles.device)
     squares = _mean(particles, lambda rows: particles.ctf[rows].square())
     transfer = _per_shell(squares, shell, population)
     excess = _per_shell(_excess(particles), shell, population)

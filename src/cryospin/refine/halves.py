@@ -124,8 +124,9 @@ def residual_noise(
         for part in in_blocks_on(device, power, len(slices), _BLOCK):
             total += part
     total = total.new_zeros(groups, shells).index_add_(1, shell, total)
-    population = torch.bincount(shell, minlength=shells)
-    counts = torch.bincount(particles.optics_group, minlength=groups)
+    population = particles.disk.population(device)
+    counts = torch.zeros(groups, dtype=torch.long, device=device)
+    counts.index_add_(0, particles.optics_group, torch.ones_like(particles.optics_group))
     return total / (counts[:, None] * population).clamp_min(1)
 
 

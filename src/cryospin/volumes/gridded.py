@@ -134,8 +134,11 @@ def shell_means(values: Float[Tensor, "z y x"], shells: int) -> Float[Tensor, " 
 @lru_cache(maxsize=8)
 def _shell_index(margin: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """The nearest shell of each point, flat, and the number of points of each shell."""
-    index = shells_of_volume(margin, device=CPU).round().long().reshape(-1)
-    return index.to(device), torch.bincount(index).clamp_min(1).to(device)
+    index = shells_of_volume(margin, device=device).round().long().reshape(-1)
+    shells = int(3**0.5 * margin / OVERSAMPLING) + 2
+    population = torch.zeros(shells, dtype=torch.long, device=device)
+    population.index_add_(0, index, torch.ones_like(index))
+    return index, population.clamp_min(1)
 
 
 def _units(box: int) -> float:
