@@ -11,6 +11,9 @@ import pytest
 # before torch or numba are imported: see cryospin.cli.main
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# before triton is: without a card its programs run in its interpreter
+if os.environ.get("CRYOSPIN_TEST_DEVICE", "cpu") == "cpu":
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 
 SOURCE = Path(__file__).parents[1] / "src"
 MINIMUM = "minimum_executed_tests"
@@ -40,9 +43,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def modules_to_check() -> list[str]:
-    """Every module but those numba compiles: it cannot compile a function wrapped by a check."""
+    """Every module but those that numba or Triton compiles: neither can compile a function
+    wrapped by a check."""
     files = [path for path in SOURCE.rglob("*.py") if path.name != "__init__.py"]
-    plain = [path for path in files if "import numba" not in path.read_text()]
+    compilers = ("import numba", "import triton")
+    plain = [path for path in files if not any(name in path.read_text() for name in compilers)]
     return [".".join(path.relative_to(SOURCE).with_suffix("").parts) for path in plain]
 
 
