@@ -45,11 +45,6 @@ def deterministic_sums(wanted: bool = True) -> Iterator[None]:
         _deterministic = before
 
 
-def _frequencies(disk: FourierDisk, device: torch.device) -> tuple[Tensor, Tensor]:
-    kx = torch.as_tensor(disk.kx, dtype=torch.float32, device=device)
-    return kx, torch.as_tensor(disk.ky, dtype=torch.float32, device=device)
-
-
 def _words(tensor: Tensor) -> Tensor:
     """Complex numbers as words of 64 bits; rows may be apart, as those of a prefix are."""
     return _rows(tensor.resolve_conj()).view(torch.int64)
@@ -73,7 +68,7 @@ def slice_volume(volume: Tensor, rotations: Tensor, disk: FourierDisk, oversampl
         programs.slice_program[len(rotations), _blocks(len(disk))](
             _words(volume.contiguous()),
             _scaled(rotations, oversampling),
-            *_frequencies(disk, volume.device),
+            *disk.frequencies(volume.device),
             out.view(torch.int64),
             len(disk),
             volume.shape[-1] - 1,
@@ -103,7 +98,7 @@ def insert_portions(
                 words,
                 weights,
                 _scaled(rotations, oversampling),
-                *_frequencies(disk, values.device),
+                *disk.frequencies(values.device),
                 sums.total,
                 scale,
                 len(disk),
@@ -239,7 +234,7 @@ def _poses(
             _scaled(rotations, oversampling),
             shifts_pixel.contiguous(),
             index.contiguous(),
-            *_frequencies(disk, device),
+            *disk.frequencies(device),
             loss,
             gradient,
             hessian,
@@ -341,7 +336,7 @@ class _Grid:
 
     @classmethod
     def of(cls, slices: Tensor, disk: FourierDisk) -> _Grid:
-        fold = _fold(disk, slices.device)
+        fold = ParityFold.on(disk, slices.device)
         blocks = fold.fold(slices)
         power = fold.fold_even(slices.abs().square())
         lengths = tuple(block.shape[-1] for block in blocks)
@@ -368,12 +363,6 @@ class _Grid:
         blocks = [block[:, :length] for block, length in zip(values, self.lengths, strict=True)]
         power = [block[:, :length] for block, length in zip(weights, self.lengths[:2], strict=True)]
         return self.fold.unfold(*blocks), self.fold.unfold_even(*power)
-
-
-def _fold(disk: FourierDisk, device: torch.device) -> ParityFold:
-    fold = ParityFold.of(disk)
-    tables = (fold.plus, fold.minus, fold.on_x, fold.on_y, fold.origin)
-    return ParityFold(*(table.to(device) for table in tables))
 
 
 def _stacked(blocks: tuple[Tensor, ...]) -> Tensor:
