@@ -91,7 +91,7 @@ def make_run(
         positions + alignment.shift_angstrom.numpy(), molecule.weights, molecule.sigmas_angstrom
     )
     write_map(run / "map.mrc", density_of(placed))
-    (run / "result.json").write_text(json.dumps({"verdict": "converged"}))
+    (run / "result.json").write_text(json.dumps({"verdict": "converged", "date": "2026-01-02"}))
     return PlantedRun(run, folder / "truth.star", folder / "truth.mrc", alignment, lost)
 
 

@@ -19,6 +19,7 @@ def test_finds_the_planted_errors(planted_run, tmp_path, flipped):
     rotation, shift = found["rotation_error_degrees"], found["shift_error"]
     assert found["hand_flipped"] == flipped
     assert found["particles"] == 400 and found["verdict"] == "converged"
+    assert found["run_date"] == "2026-01-02"
     # 1.5 degrees per axis: the median length of a 3D (2D, 1D) Gaussian is 1.54 (1.18, 0.67)
     assert rotation["median"] == pytest.approx(1.5 * 1.54, rel=0.1)
     assert rotation["view"]["median"] == pytest.approx(1.5 * 1.18, rel=0.15)

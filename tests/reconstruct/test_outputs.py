@@ -4,25 +4,35 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import mrcfile
 import numpy as np
 import pytest
 import torch
 
-from cryospin.errors import ResourceError
+from cryospin.errors import ResourceError, UsageError
+from cryospin.io.atomic import atomic_path
+from cryospin.io.formats import CRYOSPARC, read_particles_of_any_kind, write_table
 from cryospin.io.mrc import read_map
+from cryospin.io.outputs import claimed
+from cryospin.io.record import RECORD
 from cryospin.io.relion import read_particles, write_new_particles
-from cryospin.io.run_folder import NOT_CONVERGED
+from cryospin.io.run_folder import EVALUATION, NOT_CONVERGED
 from cryospin.io.star import read_star
+from cryospin.journal.checkpoints import Checkpoints
 from cryospin.particles.plan import output_bytes
 from cryospin.reconstruct.outputs import (
+    RUN,
     clear_finished,
     summary,
     write_result,
 )
 from cryospin.reconstruct.result import CONVERGED, FAILED, Evidence, Result, Verdict
+from cryospin.report import write_report
 from cryospin.types import CtfParameters, DensityMap, NotModelled, Optics, ParticleStack, Poses
 from cryospin.volumes.resolution import HalfMapResolution
 from phantoms import random_turns
@@ -170,6 +180,121 @@ def test_clearing_takes_an_earlier_run_away(tmp_path: Path, stack: ParticleStack
     left = {path.name for path in (tmp_path / "out").rglob("*") if path.is_file()}
     assert left == {"mine.txt"}
     clear_finished(tmp_path / "nothing there yet")
+
+
+@pytest.mark.parametrize("by", ["the demo", "a user"])
+def test_errors_of_an_earlier_run_go_with_it(tmp_path: Path, by: str) -> None:
+    """A file that a user has put there stays, and is none of the next run's (its date)."""
+    with claimed(tmp_path, RUN):
+        if by == "the demo":
+            with atomic_path(tmp_path / EVALUATION) as temporary:
+                temporary.write_text("{}")
+        else:
+            (tmp_path / EVALUATION).write_text("{}")
+    with claimed(tmp_path, RUN):
+        clear_finished(tmp_path)
+    assert (tmp_path / EVALUATION).exists() == (by == "a user")
+
+
+LOG_LINE = {"time": "2026-01-02", "seconds": 0.1, "stage": "start", "event": "begin"}
+
+
+@pytest.fixture(scope="module")
+def older_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folders of runs from before there was a record of what was written."""
+    folder = tmp_path_factory.mktemp("older")
+    for name, converged in (("converged", True), ("failed", False)):
+        make_older_run(folder / name, converged)
+    return folder
+
+
+def make_older_run(out: Path, converged: bool) -> None:
+    names = [f"{i + 1}@none.mrcs" for i in range(COUNT)]
+    ctf = CtfParameters(*torch.tensor([[1e4, 1e4, 0, 0, 300, 2.7, 0.1]] * COUNT).T)
+    optics = (Optics("one", PIXEL, 300.0, 2.7, 0.1),)
+    out.mkdir()
+    table = out.parent / "in.star"
+    write_new_particles(table, names, optics, BOX, np.zeros(COUNT, int), ctf)
+    write_table(table.with_suffix(".cs"), read_particles(table), CRYOSPARC)
+    stack = read_particles_of_any_kind(table.with_suffix(".cs"))
+    write_result(result(converged), stack, out, SECONDS, SETTINGS)
+    write_report(out)
+    (out / "log.jsonl").write_text(json.dumps(LOG_LINE) + "\n")
+    Checkpoints.begun(out / "checkpoints", {"seed": 1})
+    (out / RECORD).unlink()
+
+
+@pytest.mark.parametrize(("kind", "first"), [("converged", "report"), ("failed", "rerun")])
+def test_a_run_from_before_there_was_a_record_is_ours(
+    older_runs: Path, tmp_path: Path, first: str, kind: str
+) -> None:
+    out = Path(shutil.copytree(older_runs / kind, tmp_path / "out"))
+    (out / "notes.txt").write_text("mine")
+    if first == "report":
+        write_report(out)
+    with claimed(out, RUN):
+        clear_finished(out)
+    assert {path.name for path in out.rglob("*") if path.is_file()} == {
+        "notes.txt", RECORD, "manifest.json"
+    }  # fmt: skip
+
+
+FOREIGN = [
+    *MAPS,
+    *TABLES,
+    "particles.cs",
+    "report.html",
+    "samples.npz",
+    "rejected.npz",
+    "particle.npz",
+    "rejected.star",
+    "not_converged/map.mrc",
+    "not_converged/particles.star",
+    "log.jsonl",
+    "checkpoints",
+]
+
+
+def link(path: Path) -> None:
+    path.symlink_to("../linked")
+
+
+def text(path: Path) -> None:
+    path.write_text('{"key": "another program"}\n')
+
+
+def another_map(path: Path) -> None:
+    mrcfile.write(path, np.zeros((4, 4, 4), np.float32))
+
+
+@pytest.mark.parametrize("put", [link, text, another_map])
+@pytest.mark.parametrize("name", FOREIGN)
+def test_what_is_another_programs_in_an_older_run_stays(
+    older_runs: Path, tmp_path: Path, name: str, put: Callable[[Path], None]
+) -> None:
+    out = Path(shutil.copytree(older_runs / "converged", tmp_path / "out"))
+    path = out / name
+    path.parent.mkdir(exist_ok=True)
+    if path.is_dir():
+        shutil.rmtree(path)
+    path.unlink(missing_ok=True)
+    put(path)
+    before = os.readlink(path) if path.is_symlink() else path.read_bytes()
+    with pytest.raises(UsageError, match="in the way"), claimed(out, RUN):
+        pass
+    assert before == (os.readlink(path) if path.is_symlink() else path.read_bytes())
+    assert not (out / RECORD).exists()
+
+
+@pytest.mark.parametrize("told", ['{"verdict": "converged"}', '{"program": "other"}', "[1]", "{"])
+def test_a_folder_that_does_not_say_it_is_a_runs_is_not(
+    older_runs: Path, tmp_path: Path, told: str
+) -> None:
+    out = Path(shutil.copytree(older_runs / "converged", tmp_path / "out"))
+    (out / "log.jsonl").unlink()
+    (out / "result.json").write_text(told)
+    with pytest.raises(UsageError, match="in the way"), claimed(out, RUN):
+        pass
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes anywhere")

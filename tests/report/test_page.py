@@ -133,12 +133,29 @@ def test_the_maps_of_a_failed_run_are_found(run_directory: Path, result: dict[st
     assert "not_converged/map.mrc at level" in text
 
 
-def test_a_score_against_the_truth_is_shown(bare_run: Path) -> None:
-    score = {"rotation_error_degrees": {"median": 1.234}, "map": None}
+SCORE = {"rotation_error_degrees": {"median": 1.234}, "map": None}
+
+
+def test_a_score_against_the_truth_is_shown(bare_run: Path, result: dict[str, Any]) -> None:
+    score = SCORE | {"run_date": result["date"]}
     (bare_run / "evaluation.json").write_text(json.dumps(score))
     text = write_report(bare_run).read_text()
     assert "evaluation" in Page(text).ids
     assert "1.23°" in text
+
+
+@pytest.mark.parametrize("finished", [True, False])
+@pytest.mark.parametrize("date", ["2025-12-31T23:59:59+00:00", None])
+def test_a_score_of_an_earlier_run_is_not(bare_run: Path, date: str | None, finished: bool) -> None:
+    """An earlier run in the same folder; one that was evaluated by an earlier version."""
+    score = SCORE | ({} if date is None else {"run_date": date})
+    (bare_run / "evaluation.json").write_text(json.dumps(score))
+    if not finished:
+        (bare_run / "result.json").unlink()
+        (bare_run / "log.jsonl").write_text(log_of({"event": "begin", "stage": "explore"}))
+    text = write_report(bare_run).read_text()
+    assert "evaluation" not in Page(text).ids and "1.23°" not in text
+    assert "evaluation.json cannot be shown: it is not of this run" in text
 
 
 def log_of(*events: dict[str, Any]) -> str:

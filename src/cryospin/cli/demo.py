@@ -27,6 +27,7 @@ def demo(
     from cryospin.io.atomic import atomic_path, check_output_directory
     from cryospin.io.lock import LOCK, sole_use
     from cryospin.io.outputs import Outputs, check_outputs
+    from cryospin.io.run_folder import EVALUATION
     from cryospin.reconstruct.outputs import RUN
     from cryospin.report import write_report
     from cryospin.simulate.dataset import DATASET, Microscope, needed_bytes, simulate
@@ -45,7 +46,7 @@ def demo(
     check_output_directory(out, needed_bytes(BOX, particles))
     with sole_use(out, out / LOCK):
         # all of it before the first file is written
-        evaluation = Outputs(("evaluation.json",))
+        evaluation = Outputs((EVALUATION,))
         for place, outputs in ((data, DATASET), (run, RUN), (run, evaluation)):
             check_outputs(place, outputs)
         with progress_display() as progress:
@@ -58,6 +59,6 @@ def demo(
             # a run that did not converge is scored too: that is what the truth is for
             if (run / "result.json").exists():
                 score = evaluate_run(run, data / "truth.star", data / "truth.mrc")
-                with atomic_path(run / "evaluation.json") as temporary:
+                with atomic_path(run / EVALUATION) as temporary:
                     temporary.write_text(json.dumps(score, indent=1))
                 print(f"against the truth: {write_report(run)}")

@@ -29,7 +29,8 @@ def evaluate_run(
     Lengths are in Angstrom or pixels of the particle images, as their names say. "halves"
     holds the same pose errors for each half-set in its own best frame: much better than
     the whole means that the halves were put together wrongly. "map" is None where no true
-    map was given, or the run wrote no map.
+    map was given, or the run wrote no map. "run_date" is that of the run's result.json, by
+    which a report knows that these are its own errors.
 
     Raises
     ------
@@ -45,8 +46,10 @@ def evaluate_run(
             raise UsageError(f"no such file: {path}" + (f"\n  fix: {fix}" if fix else ""))
     run, truth = map(read_particles_of_any_kind, (table, truth_star))
     estimated, true = match_particles(run, truth)
+    told = _result(directory)
     result: dict[str, Any] = {
-        "verdict": _verdict(directory),
+        "run_date": told.get("date"),
+        "verdict": told.get("verdict"),
         "symmetry": symmetry,
         "box": run.box,
         "pixel_size_angstrom": run.pixel_size_angstrom,
@@ -88,14 +91,16 @@ def _halves(
     return found
 
 
-def _verdict(directory: Path) -> str | None:
+def _result(directory: Path) -> dict[str, Any]:
+    """What result.json tells; nothing where there is none."""
     path = directory / "result.json"
     if not path.is_file():
-        return None
+        return {}
     try:
-        return json.loads(path.read_text()).get("verdict")
+        told = json.loads(path.read_text())
     except json.JSONDecodeError as error:
         raise BadDataError(f"not JSON: {error}", file=path, fix="run the command again") from error
+    return told if isinstance(told, dict) else {}
 
 
 def _optional(path: Path) -> DensityMap | None:

@@ -22,6 +22,8 @@ from mrcfile.dtypes import HEADER_DTYPE
 
 from cryospin.errors import BadDataError
 
+_LABEL = b"written by cryospin"
+
 HEADER_BYTES = 1024
 _MODES = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2"}
 _WORDS = {
@@ -152,6 +154,15 @@ class Statistics:
         self.squares += float(np.square(values, dtype=np.float64).sum())
 
 
+def is_by_cryospin(path: Path) -> bool:
+    """Whether the header says so. Raises OSError."""
+    with open(path, "rb") as file:
+        raw = file.read(HEADER_DTYPE.itemsize)
+    return len(raw) == HEADER_DTYPE.itemsize and (
+        np.frombuffer(raw, HEADER_DTYPE)["label"][0, 0].rstrip(b"\0 ") == _LABEL
+    )
+
+
 def header_bytes(
     shape: tuple[int, int, int], pixel_size_angstrom: float, is_map: bool, found: Statistics
 ) -> bytes:
@@ -175,5 +186,5 @@ def header_bytes(
         header["dmin"], header["dmax"], header["dmean"] = found.minimum, found.maximum, mean
         header["rms"] = max(found.squares / found.count - mean**2, 0.0) ** 0.5
     header["nlabl"] = 1
-    header["label"][0] = b"written by cryospin"
+    header["label"][0] = _LABEL
     return header.tobytes()

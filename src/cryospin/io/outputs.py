@@ -12,7 +12,9 @@ from pathlib import Path
 from cryospin.errors import UsageError
 from cryospin.io.atomic import check_output_directory, resource_error
 from cryospin.io.lock import LOCK, refuse_in_use, sole_use
+from cryospin.io.older_runs import is_of_older_run, of_older_run
 from cryospin.io.record import begin_record, is_ours
+from cryospin.io.run_folder import CHECKPOINTS, LOG
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ def refuse_foreign(folder: Path, outputs: Outputs) -> None:
         if above != folder and os.path.lexists(above) and not above.is_dir():
             path = above
         empty = name in outputs.folders and path.is_dir() and not any(path.iterdir())
-        if os.path.lexists(path) and not empty and not is_ours(path):
+        if os.path.lexists(path) and not (empty or is_ours(path) or is_of_older_run(path)):
             raise UsageError(
                 f"{path} is in the way: cryospin did not make it here, or it was changed since"
                 "\n  fix: move it elsewhere, or give another output"
@@ -130,7 +132,9 @@ def begin_outputs(folder: Path, outputs: Outputs) -> None:
     """
     refuse_foreign(folder, outputs)
     try:
-        begin_record(folder, (*outputs.growing, *outputs.folders))
+        older = of_older_run(folder)
+        by_name = {LOG, CHECKPOINTS} & {*older} | {*outputs.growing, *outputs.folders}
+        begin_record(folder, sorted(by_name), [name for name in older if name not in by_name])
     except OSError as error:
         raise resource_error(error, folder / outputs.files[0]) from error
 

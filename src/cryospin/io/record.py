@@ -18,8 +18,10 @@ from pathlib import Path
 RECORD = ".cryospin.jsonl"
 
 
-def begin_record(folder: Path, by_name: Iterable[str] = ()) -> None:
+def begin_record(folder: Path, by_name: Iterable[str] = (), by_content: Iterable[str] = ()) -> None:
     """See that the folder has a record, and that it holds the names of what will grow.
+
+    by_content: files that are there already and ours, as they are now.
 
     Raises
     ------
@@ -28,7 +30,8 @@ def begin_record(folder: Path, by_name: Iterable[str] = ()) -> None:
     record = folder / RECORD
     known, fresh = _known(record), not record.exists()
     try:
-        _append(record, [{"file": name} for name in by_name if None not in known.get(name, ())])
+        lines = [{"file": name} for name in by_name if None not in known.get(name, ())]
+        _append(record, lines + [_line(folder, name) for name in by_content])
     except OSError:
         if fresh:
             record.unlink(missing_ok=True)
@@ -84,6 +87,11 @@ def _known(record: Path) -> dict[str, set[str | None]]:
         except (ValueError, TypeError, KeyError, AttributeError):
             continue  # cut off by a power cut
     return known
+
+
+def _line(folder: Path, name: str) -> dict[str, str]:
+    with open(folder / name, "rb") as file:
+        return {"file": name, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 
 
 def _append(record: Path, lines: list[dict[str, str]]) -> None:

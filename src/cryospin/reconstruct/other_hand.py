@@ -16,11 +16,12 @@ from cryospin.io.atomic import atomic_path
 from cryospin.io.formats import poses_of, read_particles_of_any_kind, write_beside
 from cryospin.io.mrc import read_map, write_map
 from cryospin.io.outputs import Outputs, claimed
+from cryospin.io.run_folder import EVALUATION, LOG
 from cryospin.rotations.align import mirror_rotations
 from cryospin.volumes.boxes import mirrored
 
 MAPS = ("map.mrc", "half1.mrc", "half2.mrc", "mask.mrc")
-_CARRIED = ("fsc.star", "log.jsonl", "evaluation.json")
+_CARRIED = ("fsc.star", LOG, EVALUATION)
 _TABLES = ("particles.star", "particles.cs")
 _OUTPUTS = Outputs((*MAPS, *_TABLES, *_CARRIED, "result.json", "report.html"))
 

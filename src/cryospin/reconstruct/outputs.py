@@ -15,7 +15,8 @@ from cryospin.io.atomic import atomic_path, left_unfinished
 from cryospin.io.formats import write_beside
 from cryospin.io.mrc import write_map
 from cryospin.io.outputs import Outputs
-from cryospin.io.run_folder import CHECKPOINTS, LOG, NOT_CONVERGED
+from cryospin.io.record import is_ours
+from cryospin.io.run_folder import CHECKPOINTS, EVALUATION, LOG, NOT_CONVERGED
 from cryospin.io.star import StarBlock, StarFile, write_star
 from cryospin.reconstruct.result import Result
 from cryospin.reconstruct.samples import REJECTED_SAMPLES, SAMPLES, SIZE, write_size
@@ -43,7 +44,9 @@ def clear_finished(directory: Path, *, keep_log: bool = False) -> None:
     Also what it was writing when it was killed. The folder must have been claimed as `RUN`
     (io.outputs), which has seen to it that these files are ours.
     """
-    for name in (*RUN.files, *(() if keep_log else RUN.growing)):
+    # errors of the earlier run, where it was the demo that wrote them and not a user
+    of_the_demo = (EVALUATION,) if is_ours(directory / EVALUATION) else ()
+    for name in (*RUN.files, *of_the_demo, *(() if keep_log else RUN.growing)):
         path = directory / name
         path.unlink(missing_ok=True)
         for unfinished in left_unfinished(path.parent, path.name):

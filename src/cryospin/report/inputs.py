@@ -17,7 +17,7 @@ import numpy as np
 
 from cryospin.errors import BadDataError
 from cryospin.io.mrc_header import check_complete, read_header
-from cryospin.io.run_folder import NOT_CONVERGED
+from cryospin.io.run_folder import EVALUATION, NOT_CONVERGED
 from cryospin.io.star import StarBlock, read_star
 from cryospin.report.unfinished import INTERRUPTED, result_from_log
 
@@ -114,7 +114,7 @@ def read_run(directory: Path) -> RunFiles:
         half2=optional(maps / "half2.mrc", read_volume),
         poses=optional(maps / "particles.star", lambda path: read_poses(path, result)),
         fsc=optional(maps / "fsc.star", read_fsc),
-        evaluation=extra("evaluation.json", read_json),
+        evaluation=extra(EVALUATION, lambda path: read_evaluation(path, result)),
         samples=extra("samples.npz", read_arrays),
         rejected=extra("rejected.npz", read_arrays),
         size=extra("particle.npz", read_arrays),
@@ -127,6 +127,14 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ValueError("no JSON object")
     return content
+
+
+def read_evaluation(path: Path, result: dict[str, Any]) -> dict[str, Any]:
+    """Errors against a truth; those of an earlier run in the same folder are none of this one's."""
+    told = read_json(path)
+    if told.get("run_date") != result.get("date"):
+        raise ValueError("it is not of this run. Run cryospin evaluate again.")
+    return told
 
 
 def read_result(directory: Path) -> dict[str, Any]:
