@@ -128,6 +128,28 @@ def test_what_is_not_needed_does_not_refuse(
             write_table(tmp_path / "out.star", stack, "relion-3.1")
 
 
+@pytest.mark.parametrize("micrographs", [True, False])
+@pytest.mark.parametrize(
+    "gone",
+    [
+        ("location/center_x_frac",),
+        ("location/center_y_frac",),
+        ("location/micrograph_shape",),
+        ("location/center_y_frac", "location/micrograph_shape"),
+    ],
+)
+def test_a_part_of_a_place_names_what_is_missing(
+    tmp_path: Path, gone: tuple[str, ...], micrographs: bool
+) -> None:
+    columns = full() | more_columns(4)
+    if micrographs:
+        columns["location/micrograph_path"] = np.full(4, b"m.mrc")
+    columns = {name: values for name, values in columns.items() if name not in gone}
+    with pytest.raises(BadDataError, match="no such column") as refusal:
+        read_cryosparc(table(tmp_path / "x.cs", columns))
+    assert refusal.value.column == gone[0]
+
+
 def more_columns(n: int) -> dict[str, np.ndarray]:
     """Of one refinement, with places; each could hold a number that is none."""
     names = ("alignments3D/class_posterior", "alignments3D/alpha", "cryospin/confidence")

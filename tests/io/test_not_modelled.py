@@ -14,7 +14,7 @@ from cryospin.io.relion import read_particles
 from relion_tables import relion_table
 
 PIXEL = 1.5  # Nyquist at 3 Angstrom; a box of 48
-SOME = {"rlnOriginXAngst": ["0", "0"]}
+SOME = {"rlnOriginXAngst": ["0", "0"], "rlnOriginYAngst": ["0", "0"]}
 
 
 @pytest.mark.parametrize(

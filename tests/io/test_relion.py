@@ -1,4 +1,5 @@
 import os
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -133,9 +134,56 @@ def test_one_image_per_file(tmp_path: Path) -> None:
     assert stack.slice_index.tolist() == [0, 0]
 
 
-def test_angles_without_tilt_are_no_poses(tmp_path: Path) -> None:
-    text = RELION_30.replace("_rlnAngleTilt", "_rlnOther")
-    assert read_particles(table(tmp_path, text)).poses is None
+ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
+GROUPS = (
+    (RELION_31, ANGLES, 2),
+    (RELION_30, ANGLES, 2),
+    (RELION_31, ("rlnOriginXAngst", "rlnOriginYAngst"), 1),
+    (RELION_30, ("rlnOriginX", "rlnOriginY"), 1),
+    (RELION_31, ("rlnCoordinateX", "rlnCoordinateY"), 1),
+    (RELION_31, ("rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle"), 2),
+    (RELION_30, ("rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle"), 2),
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "gone"),
+    [
+        (text, gone)
+        for text, group, most in GROUPS
+        for count in range(1, most + 1)
+        for gone in combinations(group, count)
+        # without these an angle in the plane is left, as picking leaves it
+        if gone != ANGLES[:2]
+    ],
+)
+def test_a_part_of_a_group_names_what_is_missing(
+    tmp_path: Path, text: str, gone: tuple[str, ...]
+) -> None:
+    for name in gone:
+        text = text.replace(f"_{name} #", f"_rlnNot{name} #")
+    with pytest.raises(BadDataError, match="no such column") as refusal:
+        read_particles(table(tmp_path, text))
+    assert refusal.value.column == gone[0]
+    assert refusal.value.fix is not None
+    assert "estimate" in refusal.value.fix or all(name in refusal.value.fix for name in gone)
+
+
+@pytest.mark.parametrize("gone", [ANGLES[:2], ANGLES])
+def test_an_angle_in_the_plane_is_no_pose(tmp_path: Path, gone: tuple[str, ...]) -> None:
+    """Picking with templates leaves rlnAnglePsi alone."""
+    text = RELION_31
+    for name in gone:
+        text = text.replace(f"_{name} #", f"_rlnNot{name} #")
+    stack = read_particles(table(tmp_path, text))
+    assert stack.poses is None and not stack.unread
+
+
+@pytest.mark.parametrize("name", ["rlnOriginX", "rlnOriginY"])
+def test_half_of_the_other_dialects_origins_is_not_needed(tmp_path: Path, name: str) -> None:
+    text = RELION_31.replace("_rlnSomethingNew", f"_{name}").replace('"x y"', "7")
+    poses = read_particles(table(tmp_path, text)).poses
+    assert poses is not None and poses.shifts_angstrom[0].tolist() == [-1.5, 3.0]
 
 
 def test_stacks_beside_the_table_above_it_or_from_here(

@@ -150,6 +150,12 @@ def _places(
     columns: CryosparcColumns, optics: tuple[Optics, ...], group: np.ndarray, unread: Unread
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
     """Micrographs (n,) and coordinates (n, 2) x, y in Angstrom, if the table says so."""
+    x_and_y = ("location/center_x_frac", "location/center_y_frac")
+    wanted = (*x_and_y, "location/micrograph_shape")
+    missing = [name for name in wanted if name not in columns]
+    if missing and (present := [name for name in x_and_y if name in columns]):
+        problem = f"no such column, but there is {' and '.join(present)}"
+        raise columns.refuse(problem, missing[0], "join it in from the job's passthrough")
     if "location/micrograph_path" not in columns:
         return None, None
     try:
@@ -157,12 +163,11 @@ def _places(
     except BadDataError as error:
         unread["micrographs"] = error
         return None, None
-    fractions = ("location/center_x_frac", "location/center_y_frac")
-    if not all(name in columns for name in (*fractions, "location/micrograph_shape")):
+    if missing:
         return micrographs, None
     # rows, columns
     shape = columns.known_numbers("location/micrograph_shape", (2,), "coordinates", unread)
-    x, y = (columns.known_numbers(name, (), "coordinates", unread) for name in fractions)
+    x, y = (columns.known_numbers(name, (), "coordinates", unread) for name in x_and_y)
     sizes = [each.micrograph_pixel_size_angstrom or each.pixel_size_angstrom for each in optics]
     places = np.stack([x * shape[:, 1], y * shape[:, 0]], axis=1)
     return micrographs, places * np.array(sizes)[group][:, None]

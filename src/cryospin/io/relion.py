@@ -28,6 +28,7 @@ from cryospin.io.relion_columns import (
 from cryospin.io.relion_not_modelled import not_modelled
 from cryospin.io.relion_optics import optics_block, optics_groups
 from cryospin.io.relion_picks import COORDINATES, coordinates_angstrom, tubes
+from cryospin.io.relion_refusals import refuse
 from cryospin.io.star import StarBlock, StarFile, quoted, read_star, write_star
 from cryospin.types import CtfParameters, Optics, ParticleStack, Poses, Unread
 
@@ -63,14 +64,14 @@ def read_particles(path: Path | str) -> ParticleStack:
     ------
     BadDataError: no image names, missing CTF columns, values that are not numbers (poses,
         half-sets and coordinates excepted, which `unread` tells of), optics groups that differ
-        in pixel size or box, images premultiplied by their CTF.
+        in pixel size or box, images premultiplied by their CTF, x without y and the like.
     """
     path = Path(path)
     star = read_star(path)
     name = _particle_block(star, path)
     columns = RelionColumns(path, star.blocks[name], star.blocks.get("optics"))
     unread: Unread = {}
-    columns.refuse_what_is_not_modelled(unread)
+    refuse(columns, unread)
     names = columns.text("rlnImageName")
     assert names is not None
     files, file_index, slice_index, uids = _image_locations(names, path)

@@ -25,12 +25,6 @@ ORIGINS_ANGSTROM = ("rlnOriginXAngst", "rlnOriginYAngst")
 ORIGINS_PIXEL = ("rlnOriginX", "rlnOriginY")
 CONFIDENCE = "rlnMaxValueProbDistribution"
 HALF_SET = "rlnRandomSubset"
-# where one of these holds, the images are not what the forward model says they are
-_NOT_MODELLED = {
-    "rlnCtfDataAreCtfPremultiplied": (1, "images are multiplied by their CTF", "not premultiplied"),
-    "rlnCtfDataArePhaseFlipped": (1, "the images' phases are flipped", "unflipped"),
-    "rlnImageDimensionality": (3, "these are subtomograms", "as 2D images"),
-}
 _DEFOCUS_FIX = "estimate the CTF first (CtfFind or Gctf) and extract the particles again"
 # what is the microscope's needs no new estimate
 _ADD = "add the column, to data_optics where there is one: "
@@ -49,23 +43,10 @@ class RelionColumns:
     particles: StarBlock
     optics: StarBlock | None
 
-    def refuse_what_is_not_modelled(self, unread: Unread) -> None:
-        """Raises BadDataError for images that are not what the forward model says they are.
-
-        A flag that is no number says nothing, as one that is not there.
-        """
-        if "rlnTomoName" in self.particles.table:
-            # RELION 5's pseudo-subtomograms may be stacks of 2D images, one stack a particle
-            fix = "give a table of single-particle images"
-            problem = "these particles are of tomograms (tilt series)"
-            raise BadDataError(problem, file=self.path, column="rlnTomoName", fix=fix)
-        for name, (value, problem, instead) in _NOT_MODELLED.items():
-            values = self.known_numbers(name, "flags of the images", unread)
-            found = np.flatnonzero(values == value) if values is not None else np.empty(0, int)
-            if len(found):
-                row = int(found[0]) + 1
-                fix = f"extract the particles again, {instead}"
-                raise BadDataError(problem, file=self.path, row=row, column=name, fix=fix)
+    @property
+    def names(self) -> set[str]:
+        """Of all columns, of the particles and of their optics."""
+        return {*self.particles.table, *(() if self.optics is None else self.optics.table)}
 
     def numbers(self, name: str) -> np.ndarray | None:
         """One number per particle, (n,) float64; None where the table does not say.
