@@ -19,7 +19,6 @@ from cryospin.bench.by_autograd import by_grid_sample, loss_by_autograd
 from cryospin.bench.speed import timed
 from cryospin.explore.posterior import grid_posterior
 from cryospin.fourier.disk import FourierDisk
-from cryospin.fourier.parity import ParityFold
 from cryospin.kernels import insert_slices, margin_for, pose_normal_equations, slice_volume
 from cryospin.rotations.grid import OrientationGrid
 
@@ -80,7 +79,7 @@ def by_autograd(
 def scoring(repeats: int) -> None:
     """Orientation x shift scoring against the same scores by one plain matrix product."""
     disk = FourierDisk.of(64, 12)
-    grid, fold = OrientationGrid.of(4, 24), ParityFold.of(disk)
+    grid = OrientationGrid.of(4, 24)
     batch, shifts = 300, torch.cartesian_prod(torch.arange(3.0), torch.arange(3.0))
     margin = margin_for(disk.radius)
     volume = torch.randn(2 * margin + 1, 2 * margin + 1, margin + 1, dtype=torch.complex64)
@@ -92,7 +91,7 @@ def scoring(repeats: int) -> None:
     seconds = timed(
         {
             "gemm": lambda: left @ right,
-            "posterior": lambda: grid_posterior(slices, images, ctf, shifts, disk, fold, 1.0),
+            "posterior": lambda: grid_posterior(slices, images, ctf, shifts, disk, 1.0),
         },
         repeats,
     )
