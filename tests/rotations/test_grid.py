@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import roma
 import torch
 
-from cryospin.rotations.grid import VIEW_HALF_TURNS, OrientationGrid, rotations_of_views
+from cryospin.rotations.grid import (
+    VIEW_HALF_TURNS,
+    OrientationGrid,
+    quaternions_of,
+    rotations_of_views,
+)
 from cryospin.rotations.healpix import healpix_directions
 from cryospin.rotations.symmetry import symmetry_group
 from phantoms import random_turns
@@ -128,3 +134,11 @@ def test_rotations_of_views_look_along_them() -> None:
     identity = torch.eye(3).double().expand_as(rotations)
     torch.testing.assert_close(rotations @ rotations.mT, identity, rtol=0, atol=1e-12)
     assert (torch.linalg.det(rotations) > 0).all()
+
+
+def test_quaternions_are_those_of_the_rotations() -> None:
+    rotations = random_turns(200, seed=4)
+    quaternions = quaternions_of(rotations)
+    torch.testing.assert_close(roma.unitquat_to_rotmat(quaternions), rotations)
+    half_turns = quaternions_of(VIEW_HALF_TURNS)
+    torch.testing.assert_close(roma.unitquat_to_rotmat(half_turns), VIEW_HALF_TURNS)

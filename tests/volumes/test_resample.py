@@ -3,8 +3,9 @@
 import pytest
 import torch
 
+from cryospin.fourier.resize import resized
 from cryospin.types import DensityMap
-from cryospin.volumes.resample import resample
+from cryospin.volumes.resample import resample, resized_map
 
 
 @pytest.mark.parametrize(
@@ -33,3 +34,10 @@ def test_what_a_coarser_grid_cannot_hold_is_removed():
     coarse = resample(fine, 24, 2.0).values
     # white noise keeps the share of its variance below the new Nyquist: about 1/8
     assert coarse[4:20, 4:20, 4:20].var().item() == pytest.approx(1 / 8, rel=0.3)
+
+
+@pytest.mark.parametrize(("old", "new"), [(24, 32), (32, 24), (20, 20)])
+def test_resized_map_is_resized(old: int, new: int) -> None:
+    values = torch.randn(old, old, old, generator=torch.manual_seed(0))
+    expected = torch.from_numpy(resized(values.numpy(), new))
+    torch.testing.assert_close(resized_map(values, new), expected, rtol=0, atol=2e-6)

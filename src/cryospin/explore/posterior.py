@@ -10,13 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import roma
 from jaxtyping import Complex, Float
 from torch import Tensor
 
 from cryospin.fourier.disk import FourierDisk
 from cryospin.kernels import grid_peaks, grid_weights
-from cryospin.rotations.grid import OrientationGrid, view_half_turns
+from cryospin.rotations.grid import OrientationGrid, quaternions_of, view_half_turns
 from cryospin.types import PoseHypotheses
 
 
@@ -62,7 +61,7 @@ def best_hypotheses(
     turned = view_half_turns(grid.base.device)[:, None] @ grid.base
     near = float(np.cos(0.5 * np.radians(1.8 * grid.spacing_degrees)))
     found = grid_peaks(
-        slices, images, ctf, shifts_pixel, disk, roma.rotmat_to_unitquat(turned), near, hypotheses
+        slices, images, ctf, shifts_pixel, disk, quaternions_of(turned), near, hypotheses
     )
     half_turn, base, shift = found.unbind(dim=-1)
     return PoseHypotheses(grid.rotations(half_turn, base), shifts_pixel[shift])

@@ -19,10 +19,8 @@ from cryospin.parallel import CPU
 @lru_cache(maxsize=2)
 def shells_of_spectrum(box: int, device: torch.device = CPU) -> Int[Tensor, "z y x"]:
     """round(|k|) of each coefficient of `rfftn` of a map, (d, d, d // 2 + 1)."""
-    if device.type != "cpu":
-        return shells_of_spectrum(box).to(device)
-    full = torch.fft.fftfreq(box, 1.0 / box)
-    half = torch.arange(box // 2 + 1, dtype=full.dtype)
+    full = torch.fft.fftfreq(box, 1.0 / box, device=device)
+    half = torch.arange(box // 2 + 1, dtype=full.dtype, device=device)
     square = full[:, None, None] ** 2 + full[None, :, None] ** 2 + half[None, None, :] ** 2
     return square.sqrt().round().long()
 

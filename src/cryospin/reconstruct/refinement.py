@@ -16,7 +16,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cryospin.fourier.fsc import fourier_shell_correlation
-from cryospin.fourier.resize import resized
 from cryospin.journal.journal import UNRECORDED, Journal
 from cryospin.journal.tree import Tree
 from cryospin.kernels import pose_losses
@@ -42,6 +41,7 @@ from cryospin.volumes.gridded import (
 )
 from cryospin.volumes.map_sign import looks_dark
 from cryospin.volumes.masks import soft_mask
+from cryospin.volumes.resample import resized_map
 
 Halves = tuple[HalfSet, HalfSet]
 
@@ -223,11 +223,10 @@ def solvent_flattened(
     Poses that turn to noise make the map, and turn to it again; without the solvent's they do so
     less. The mask is the map's own, drawn anew each round, and generous; no half sees the other's.
     """
-    dense = (-density if looks_dark(density, support) else density).cpu()
-    drawn_on = torch.from_numpy(resized(dense.numpy(), _MASK_GRID))
+    dense = -density if looks_dark(density, support) else density
+    drawn_on = resized_map(dense, _MASK_GRID).cpu()
     mask = soft_mask(DensityMap(drawn_on, field_angstrom / _MASK_GRID)).values
-    large = torch.from_numpy(resized(mask.numpy(), len(density))).clamp(0, 1)
-    return density * large.to(density.device)
+    return density * resized_map(mask.to(density.device), len(density)).clamp(0, 1)
 
 
 def half_set_fsc(

@@ -81,6 +81,22 @@ class OrientationGrid:
         return replace(self, base=self.base.to(device))
 
 
+def quaternions_of(rotations: Float[Tensor, "*n 3 3"]) -> Float[Tensor, "*n 4"]:
+    """Unit quaternions (x, y, z, w) up to sign: the longest row of 4 q q^T, normalised (Markley
+    2008, eqs. 7 to 9). Nothing is chosen by its value on the host: a card goes on."""
+    (a, b, c), (d, e, f), (g, h, i) = (row.unbind(-1) for row in rotations.unbind(-2))
+    rows = [
+        [1 + a - e - i, b + d, c + g, h - f],
+        [b + d, 1 - a + e - i, f + h, c - g],
+        [c + g, f + h, 1 - a - e + i, d - b],
+        [h - f, c - g, d - b, 1 + a + e + i],
+    ]
+    square = torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2)
+    longest = square.diagonal(dim1=-2, dim2=-1).argmax(dim=-1)
+    index = longest[..., None, None].expand(*longest.shape, 1, 4)
+    return torch.nn.functional.normalize(square.gather(-2, index)[..., 0, :], dim=-1)
+
+
 def rotations_of_views(directions: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3 3"]:
     """A rotation whose third row is the view direction, in-plane angle left free."""
     z = directions

@@ -150,9 +150,8 @@ def _units(box: int) -> float:
 @lru_cache(maxsize=8)
 def _centring_signs(keep: int, device: torch.device) -> Tensor:
     """(-1)^(x+y+z): moves the origin to the centre of an even padded grid."""
-    axis = torch.arange(-keep, keep + 1)
-    parity = (axis[:, None, None] + axis[None, :, None] + torch.arange(keep + 1)) % 2
-    return (1.0 - 2.0 * parity).to(device)
+    axis = 1.0 - 2.0 * (torch.arange(-keep, keep + 1, device=device) % 2)
+    return axis[:, None, None] * axis[None, :, None] * axis[keep:]
 
 
 @lru_cache(maxsize=8)

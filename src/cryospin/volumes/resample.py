@@ -59,6 +59,19 @@ def resample(density: DensityMap, box: int, pixel_size_angstrom: float) -> Densi
     return sample_on_grid(density, identity, nowhere, box, pixel_size_angstrom)
 
 
+def resized_map(values: Float[Tensor, "d d d"], box: int) -> Float[Tensor, "e e e"]:
+    """More or fewer voxels of the same field, by padding or cropping the transform, where the
+    map is: `fourier.resize.resized` of tensors. Both boxes even; Nyquist is left out."""
+    old, device = values.shape[-1], values.device
+    keep = min(old, box) // 2 - 1
+    rows = torch.arange(-keep, keep + 1, device=device)
+    spectrum = volume_spectrum(values)
+    padded = torch.zeros(box, box, box // 2 + 1, dtype=spectrum.dtype, device=device)
+    inner = spectrum[(rows % old)[:, None], (rows % old)[None, :], : keep + 1]
+    padded[(rows % box)[:, None], (rows % box)[None, :], : keep + 1] = inner
+    return volume_of_spectrum(padded, (box, box, box)) * (box / old) ** 3
+
+
 def _spline_coefficients(values: Float[Tensor, "d d d"], size: int, keep: int) -> np.ndarray:
     """Coefficients of the cubic B-spline through the map sampled on `size` voxels, (z, y, x).
 
