@@ -367,7 +367,15 @@ def _half_turned(scores, norms, block, norm_block, inside):
     )
 
 
-@_program("inverse_temperature", "log_hypotheses", "block", "norm_block", "count", "orientations")
+@_program(
+    "evidence",
+    "inverse_temperature",
+    "log_hypotheses",
+    "block",
+    "norm_block",
+    "count",
+    "orientations",
+)
 def weigh_program(
     scores,
     norms,
@@ -447,7 +455,7 @@ def _keep_best(score, best, at, shift):
     return tl.where(better, score, best), tl.where(better, shift, at)
 
 
-@_program("near", "block", "norm_block", "count", "orientations", "hypotheses")
+@_program("found", "near", "block", "norm_block", "count", "orientations", "hypotheses")
 def peaks_program(
     scores,
     norms,
