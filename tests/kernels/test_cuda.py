@@ -235,7 +235,9 @@ class Search:
         self.quaternions = normalize(torch.randn(4, slices, 4, generator=generator), dim=-1)
 
     def arguments(self) -> tuple:
-        return (*on_device(self.slices, self.images, self.ctf, self.shifts), self.disk)
+        """Images and CTFs are prefixes of longer ones."""
+        slices, images, ctf, shifts = on_device(self.slices, self.images, self.ctf, self.shifts)
+        return slices, *prefixes(images, ctf), shifts, self.disk
 
     def turned(self, values: Tensor) -> Tensor:
         """(4, *, k): as they are, half a turn in the plane, and the two from behind."""

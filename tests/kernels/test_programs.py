@@ -15,10 +15,10 @@ PROGRAMS = Path(cryospin.__file__).parent / "kernels" / "programs.py"
 
 # what is launched, by its arguments' names; every other argument is an int32
 POINTERS = {
-    "*i64": "volume out values images index found",
+    "*i64": "volume out values images index found places",
     "*i32": "best_shifts",
     "*fp32": "rotations kx ky weights sums scale ctf shifts loss gradient hessian scores norms "
-    "evidence quaternions best_scores",
+    "evidence quaternions best_scores factors data power",
     "fp32": "turn inverse_temperature log_hypotheses near",
 }
 
@@ -81,6 +81,7 @@ def test_insertion_adds_as_it_says(how: str, capability: int, instruction: str) 
         ("slice_program", 1, {"BLOCK": 128}),
         ("pose_program", 1, {"DERIVATIVES": False, "BLOCK": 128}),
         ("pose_program", 1, {"DERIVATIVES": True, "BLOCK": 128}),
+        ("fold_program", 1, {"BLOCK": 128}),
         ("weigh_program", 8, {"BLOCK": 1024}),
         ("peaks_program", 8, {"BLOCK": 1024}),
     ],

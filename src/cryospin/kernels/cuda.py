@@ -14,9 +14,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
-from cryospin.fourier.disk import FourierDisk, moved
+from cryospin.fourier.disk import FourierDisk
 from cryospin.fourier.parity import ParityFold
 from cryospin.kernels import programs
 
@@ -263,7 +262,7 @@ def grid_weights(
     evidence = torch.empty(len(images), device=slices.device)
     hypotheses = 4 * len(shifts_pixel) * len(slices)
     for rows in _chunks(len(images), hypotheses):
-        scores, norms, data, power = grid.scores(images[rows], ctf[rows], shifts_pixel, disk)
+        scores, norms, data, power = grid.scores(images[rows], ctf[rows], shifts_pixel)
         with torch.cuda.device_of(slices):
             programs.weigh_program[(scores.shape[1],)](
                 scores,
@@ -298,7 +297,7 @@ def grid_peaks(
     found = torch.empty(len(images), hypotheses, 3, dtype=torch.int64, device=slices.device)
     components = quaternions.flatten(0, 1).T.contiguous()
     for rows in _chunks(len(images), 4 * len(shifts_pixel) * len(slices)):
-        scores, norms, _, _ = grid.scores(images[rows], ctf[rows], shifts_pixel, disk)
+        scores, norms, _, _ = grid.scores(images[rows], ctf[rows], shifts_pixel)
         best = torch.empty(scores.shape[1], 4, len(slices), device=slices.device)
         with torch.cuda.device_of(slices):
             programs.peaks_program[(scores.shape[1],)](
@@ -329,21 +328,32 @@ def _chunks(images: int, hypotheses: int) -> Iterator[slice]:
 class _Grid:
     """Slices by parity block, padded to one length: P (4, g, k') and |P|^2 (2, g, k')."""
 
-    fold: ParityFold
+    disk: FourierDisk
+    places: Tensor
+    factors: Tensor
     slices: Tensor
     power: Tensor
-    lengths: tuple[int, ...]
 
     @classmethod
     def of(cls, slices: Tensor, disk: FourierDisk) -> _Grid:
-        fold = ParityFold.on(disk, slices.device)
-        blocks = fold.fold(slices)
-        power = fold.fold_even(slices.abs().square())
-        lengths = tuple(block.shape[-1] for block in blocks)
-        return cls(fold, _stacked(blocks), _stacked(power), lengths)
+        places, factors = disk.once(
+            ("parity blocks", slices.device), lambda: _parity_blocks(disk, slices.device)
+        )
+        squares = slices.abs().square()
+        parts = (slices.real, slices.real, slices.imag, slices.imag)
+        blocks = [
+            (of_slices[:, two] * each).sum(1)
+            for of_slices, two, each in zip(
+                (*parts, squares, squares),
+                (*places, *places[:2]),
+                (*factors, *factors[:2]),
+                strict=True,
+            )
+        ]
+        return cls(disk, places, factors, torch.stack(blocks[:4]), torch.stack(blocks[4:]))
 
     def scores(
-        self, images: Tensor, ctf: Tensor, shifts_pixel: Tensor, disk: FourierDisk
+        self, images: Tensor, ctf: Tensor, shifts_pixel: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Inner products per parity block: Re<C x s*, P> (4, b, t, g), <C^2, |P|^2> (2, b, g),
         and the image blocks they were made of.
@@ -351,26 +361,70 @@ class _Grid:
         The former to the 11 bits of TF32: far below the noise of the images, and five times as
         fast. The latter would not be: the same for all images, their errors would add up.
         """
-        data = _stacked(self.fold.fold(moved((images * ctf)[:, None], -shifts_pixel, disk)))
-        power = _stacked(self.fold.fold_even(ctf.square()))
+        data, power = self._image_blocks(images, ctf, shifts_pixel)
         with _products(tf32=True):
             scores = data.flatten(1, 2) @ self.slices.mT
         with _products(tf32=False):
             norms = power @ self.power.mT
         return scores.unflatten(1, data.shape[1:3]), norms, data, power
 
+    def _image_blocks(
+        self, images: Tensor, ctf: Tensor, shifts_pixel: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        length, device = self.places.shape[-1], images.device
+        data = torch.empty(4, len(images), len(shifts_pixel), length, device=device)
+        power = torch.empty(2, len(images), length, device=device)
+        words, ctf = _words(images), _rows(ctf)
+        with torch.cuda.device_of(images):
+            programs.fold_program[len(images), _blocks(length)](
+                words,
+                ctf,
+                shifts_pixel.contiguous(),
+                *self.disk.frequencies(device),
+                self.places,
+                self.factors,
+                data,
+                power,
+                data.stride(0),
+                power.stride(0),
+                length,
+                words.stride(0),
+                ctf.stride(0),
+                len(shifts_pixel),
+                2 * math.pi / self.disk.box,
+                BLOCK=_BLOCK,
+                num_warps=_WARPS,
+            )
+        return data, power
+
     def unfold(self, values: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-        blocks = [block[:, :length] for block, length in zip(values, self.lengths, strict=True)]
-        power = [block[:, :length] for block, length in zip(weights, self.lengths[:2], strict=True)]
-        return self.fold.unfold(*blocks), self.fold.unfold_even(*power)
+        fold = ParityFold.on(self.disk, values.device)
+        pairs, x, y = len(fold.plus), len(fold.on_x), len(fold.on_y)
+        even, odd = pairs + x + y + len(fold.origin), pairs
+        lengths = (even, odd, pairs + x, pairs + y)
+        blocks = [block[:, :length] for block, length in zip(values, lengths, strict=True)]
+        power = [block[:, :length] for block, length in zip(weights, lengths[:2], strict=True)]
+        return fold.unfold(*blocks), fold.unfold_even(*power)
 
 
-def _stacked(blocks: tuple[Tensor, ...]) -> Tensor:
-    """Blocks one upon another, with zeros behind the shorter ones, to a length that the matrix
-    units take without a rest."""
-    longest = max(block.shape[-1] for block in blocks)
-    length = -(-longest // 8) * 8
-    return torch.stack([pad(block, (0, length - block.shape[-1])) for block in blocks])
+def _parity_blocks(disk: FourierDisk, device: torch.device) -> tuple[Tensor, Tensor]:
+    """`ParityFold` as tables for blocks of one length: the two coefficients that each number of
+    a block is made of, and their factors, (4, 2, k'). Behind the shorter blocks factors are 0,
+    to a length that the matrix units take without a rest."""
+    fold = ParityFold.of(disk)
+    axes = ((fold.on_x, fold.on_y, fold.origin), (), (fold.on_x,), (fold.on_y,))
+    length = len(fold.plus) + len(fold.on_x) + len(fold.on_y) + len(fold.origin)
+    length = -(-length // 8) * 8
+    places = torch.zeros(4, 2, length, dtype=torch.long)
+    factors = torch.zeros(4, 2, length)
+    for block, sign in enumerate((1, -1, 1, -1)):
+        alone = torch.cat([fold.plus[:0], *axes[block]])
+        pairs, end = len(fold.plus), len(fold.plus) + len(alone)
+        places[block, 0, :end] = torch.cat([fold.plus, alone])
+        places[block, 1, :pairs] = fold.minus
+        factors[block, 0, :pairs], factors[block, 0, pairs:end] = 0.5**0.5, 1
+        factors[block, 1, :pairs] = sign * 0.5**0.5
+    return places.to(device), factors.to(device)
 
 
 @contextmanager

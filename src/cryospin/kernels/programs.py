@@ -212,6 +212,14 @@ def insert_program(
 
 
 @_function
+def _recentred(seen, phase):
+    """(re, im) of an image's coefficients with the particle moved back to the centre, conj(s) x."""
+    re, im = _parts(seen)
+    cos, sin = tl.cos(phase), tl.sin(phase)
+    return cos * re - sin * im, cos * im + sin * re
+
+
+@_function
 def _turned(kx, ky, rotation, x, y, z):
     """Slopes along the object's axes, as derivatives with respect to the three turns of the view
     frame. `rotation` includes the oversampling, which makes slopes per Fourier pixel of them."""
@@ -283,12 +291,10 @@ def pose_program(
         )
         c = tl.load(ctf + image * ctf_stride + k, inside, 0.0)
         re, im = c * re, c * im
-        # the image with the particle moved back to the centre, conj(s) x
-        seen_re, seen_im = _parts(tl.load(images + image * image_stride + k, inside, 0))
-        phase = fx * tx + fy * ty
-        cos, sin = tl.cos(phase), tl.sin(phase)
-        r5 = tl.where(inside, cos * seen_re - sin * seen_im - re, 0.0)
-        i5 = tl.where(inside, cos * seen_im + sin * seen_re - im, 0.0)
+        seen = tl.load(images + image * image_stride + k, inside, 0)
+        seen_re, seen_im = _recentred(seen, fx * tx + fy * ty)
+        r5 = tl.where(inside, seen_re - re, 0.0)
+        i5 = tl.where(inside, seen_im - im, 0.0)
         total += r5 * r5 + i5 * i5
         if DERIVATIVES:
             r0, r1, r2 = _turned(fx, fy, rotation, c * re_x, c * re_y, c * re_z)
@@ -348,6 +354,72 @@ def _store_both(out, row, column, products):
     value = 2 * tl.sum(products, 0)
     tl.store(out + 5 * row + column, value)
     tl.store(out + 5 * column + row, value)
+
+
+@_program(
+    "images",
+    "ctf",
+    "shifts",
+    "kx",
+    "ky",
+    "places",
+    "factors",
+    "data",
+    "power",
+    "data_block",
+    "power_block",
+    "length",
+    "image_stride",
+    "ctf_stride",
+    "count",
+    "turn",
+)
+def fold_program(
+    images,
+    ctf,
+    shifts,
+    kx,
+    ky,
+    places,
+    factors,
+    data,
+    power,
+    data_block,
+    power_block,
+    length,
+    image_stride,
+    ctf_stride,
+    count,
+    turn,
+    BLOCK: tl.constexpr,
+):
+    """An image's parity blocks: of C x s* at every shift (4, b, t, length), and of C^2
+    (2, b, length). places, factors: (4, 2, length), the two coefficients that each number of a
+    block is made of."""
+    image = tl.program_id(0).to(tl.int64)
+    j = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    inside = j < length
+    images += image * image_stride
+    ctf += image * ctf_stride
+    data += image * count * length
+    for block in tl.static_range(4):
+        at = 2 * block * length + j
+        k, m = tl.load(places + at, inside, 0), tl.load(places + at + length, inside, 0)
+        f, g = tl.load(factors + at, inside, 0.0), tl.load(factors + at + length, inside, 0.0)
+        c, d = tl.load(ctf + k), tl.load(ctf + m)
+        x, y = tl.load(images + k), tl.load(images + m)
+        kx0, ky0, kx1, ky1 = tl.load(kx + k), tl.load(ky + k), tl.load(kx + m), tl.load(ky + m)
+        if block < 2:
+            out = power + block * power_block + image * length + j
+            tl.store(out, f * c * c + g * d * d, inside)
+        shift = 0
+        while shift < count:
+            tx, ty = tl.load(shifts + 2 * shift) * turn, tl.load(shifts + 2 * shift + 1) * turn
+            x_re, x_im = _recentred(x, kx0 * tx + ky0 * ty)
+            y_re, y_im = _recentred(y, kx1 * tx + ky1 * ty)
+            value = f * c * x_re + g * d * y_re if block < 2 else f * c * x_im + g * d * y_im
+            tl.store(data + block * data_block + shift * length + j, value, inside)
+            shift += 1
 
 
 @_function
