@@ -162,8 +162,8 @@ class _IntegerSums:
         self.bound += largest.double() * (8 * len(values))
         exponent = (61 - torch.log2(self.bound).ceil()).clamp(-120, 120)
         shift = (self.exponent - exponent).long().clamp(0, 63)
-        self.total[..., :2] >>= shift[0]
-        self.total[..., 2] >>= shift[1]
+        self.total[..., :2].bitwise_right_shift_(shift[0])
+        self.total[..., 2].bitwise_right_shift_(shift[1])
         self.exponent = exponent
         return torch.exp2(exponent).float()
 
