@@ -47,6 +47,14 @@ def find_device(name: str) -> tuple[torch.device, str]:
     return device, f"computing on {torch.cuda.get_device_name(device)} ({device})"
 
 
+def free_bytes(device: torch.device) -> int:
+    """Of the card's memory."""
+    import torch
+
+    free, _ = torch.cuda.mem_get_info(device)
+    return free
+
+
 def _not_to_be_used(number: int) -> str | None:
     """What is wrong with a card, if anything."""
     import torch

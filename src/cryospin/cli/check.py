@@ -93,6 +93,11 @@ def table_rows(found: dict[str, Any]) -> dict[str, str]:
         f"about {plan['memory_bytes'] / 1e9:.1f} GB of memory and "
         f"{max(1, round(plan['seconds'] / 60))} min on {plan['cores']} core(s)"
     )
+    if card := found["card"]:
+        rows["card"] = (
+            f"{card['told']}: {card['bytes'] / 2**30:.1f} of {card['free_bytes'] / 2**30:.1f} GiB "
+            f"free; {card['fitting']:,} such images would fit"
+        )
     return rows
 
 

@@ -99,7 +99,8 @@ def is_out_of_resources(error: BaseException) -> bool:
         return True
     if isinstance(error, OSError):
         return error.errno in RESOURCE_ERRNO
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    told = ("can't allocate memory", "CUDA out of memory")
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in told)
 
 
 def is_without_cache(error: BaseException) -> bool:

@@ -49,6 +49,9 @@ def reconstruct(
     device: Annotated[
         str, Option(help="auto, cpu, cuda or cuda:N; auto: a card if there is one that can.")
     ] = "auto",
+    deterministic: Annotated[
+        bool, Option("--deterministic", help="Same bits every time on a card too, but slower.")
+    ] = False,
     threads: Annotated[int | None, Option(help="Default: all cores available.")] = None,
     resume: Annotated[
         bool, Option("--resume", help="Go on with a run that was cut off, as if it never was.")
@@ -90,6 +93,7 @@ def reconstruct(
             initial_map=initial_map,
             initial_lowpass_angstrom=initial_lowpass,
             device=device,
+            deterministic=deterministic,
             threads=threads,
             batch_size=batch_size,
             invert_contrast=invert_contrast.value,

@@ -18,6 +18,7 @@ _WITHOUT_EFFECT = {
     "particles",
     "threads",
     "device",
+    "computed_on",
     "batch_size",
     "allow_bad",
     "screening",

@@ -20,6 +20,7 @@ box's. Frequencies with x < 0 are the conjugates of their Friedel mates.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -28,6 +29,7 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Complex, Float, Int
 from torch import Tensor
 
@@ -68,6 +70,26 @@ def reference_only() -> Iterator[None]:
         yield
     finally:
         _only_reference = before
+
+
+@contextmanager
+def same_bits(device: torch.device) -> Iterator[None]:
+    """Inside, a card gives the same bits every time: its sums are of integers, or sorted. The CPU
+    always does."""
+    if device.type == "cpu":
+        yield
+        return
+    from cryospin.kernels.cuda import deterministic_sums
+
+    # read when the first product is made
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True)
+    try:
+        with deterministic_sums():
+            yield
+    finally:
+        torch.use_deterministic_algorithms(before)
 
 
 def _twin(*tensors: Tensor) -> Any:

@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from cryospin.devices import AUTO, find_device, free_bytes
 from cryospin.particles.audit import particles_too_close, row_of, stack_files, unread_in_words
 from cryospin.particles.contrast import DARK, DISCS, UNCERTAIN, contrast_sign
 from cryospin.particles.diameter import particle_size
 from cryospin.particles.image_audit import ImageAudit, audit_images
-from cryospin.particles.plan import reconstruction_plan
+from cryospin.particles.plan import card_plan, reconstruction_plan
 from cryospin.particles.rejection import reasons_of
 from cryospin.particles.thon_rings import (
     OTHER_FITS,
@@ -70,6 +71,7 @@ def table_findings(stack: ParticleStack, cores: int) -> dict[str, Any]:
         else len(np.unique(stack.tubes[stack.tubes >= 0])),
         "not_modelled": [asdict(each) for each in stack.not_modelled],
         "plan": asdict(reconstruction_plan(len(stack), stack.box, cores)),
+        "card": _card(stack),
     }
     told = [str(each) for each in stack.not_modelled] + unread_in_words(stack)
     return found | {"warnings": _table_warnings(found) + told}
@@ -226,3 +228,13 @@ def ring_warnings(rings: ThonRings) -> list[str]:
             "the images look phase-flipped (their mean follows |CTF|): extract them again unflipped"
         ]
     return []
+
+
+def _card(stack: ParticleStack) -> dict[str, Any] | None:
+    """What a run on this machine's card will take of it; None where there is none that can."""
+    device, told = find_device(AUTO)
+    if device.type == "cpu":
+        return None
+    free = free_bytes(device)
+    plan = card_plan(len(stack), stack.box, stack.box / 2, free)
+    return {"told": told, "free_bytes": free, **asdict(plan)}

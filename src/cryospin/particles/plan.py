@@ -8,6 +8,7 @@ import numpy as np
 
 _BASE_BYTES = 800e6  # libraries, compiled kernels and the explorer's own tables
 _BYTES_PER_COEFFICIENT = 12  # complex64 and its CTF
+_CARD_BASE_BYTES = 3 * 2**30  # context, libraries, the search's scores, images on their way
 _VOLUMES = 12  # oversampled numerators, denominators and maps alive at once
 # measured at 5,000 images of 64 x 64 on two cores (docs/benchmarks.md); rounds over all
 # particles grow with their coefficients
@@ -38,6 +39,24 @@ def reconstruction_plan(particles: int, box: int, cores: int) -> ReconstructionP
         _BASE_SECONDS + _CORE_SECONDS_PER_COEFFICIENT * work / cores,
         cores,
     )
+
+
+@dataclass(frozen=True)
+class CardPlan:
+    """bytes: of a card's memory that all of the images' coefficients and the volumes take.
+    fitting: how many such images would fit into what is free."""
+
+    bytes: int
+    fitting: int
+
+
+def card_plan(particles: int, box: int, radius: float, free_bytes: int) -> CardPlan:
+    """Of a run with its coefficients on a card. radius: Fourier pixels that are kept."""
+    coefficients = np.pi / 2 * min(radius, box // 2 - 1) ** 2
+    # both half-sets, and one once more as it is, unmasked, for the final map
+    each = _BYTES_PER_COEFFICIENT * 1.5 * coefficients
+    rest = _CARD_BASE_BYTES + 2 * _VOLUMES * 8 * 2 * box**3
+    return CardPlan(int(rest + each * particles), max(0, int((free_bytes - rest) / each)))
 
 
 def output_bytes(particles: int, box: int) -> int:

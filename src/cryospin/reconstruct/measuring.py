@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cryospin.fourier.fsc import fourier_shell_correlation
+from cryospin.parallel import CPU
 from cryospin.reconstruct.coverage import directions_of_half_the_views, sampling_compensation
 from cryospin.reconstruct.cross_check import cross_check
 from cryospin.reconstruct.judgement import Measures
@@ -52,7 +53,7 @@ def measure(
         measured = {
             "sampling_compensation": sampling_compensation(rotations, operators.cpu()),
             "cones": cone_area_ratio(conical_fsc(one, two, max(1, round(shells)))),
-            "own_mirror": self_mirror_correlation(density, mask, shells),
+            "own_mirror": self_mirror_correlation(density, mask, shells, operators.device),
             "cross": cross_check(
                 halves,
                 filtered,
@@ -77,12 +78,14 @@ def measure(
     )
 
 
-def self_mirror_correlation(density: DensityMap, mask: DensityMap, shells: float) -> float:
+def self_mirror_correlation(
+    density: DensityMap, mask: DensityMap, shells: float, device: torch.device = CPU
+) -> float:
     """Mean FSC of a map with its own mirror image, laid upon it as well as can be, over the
     shells to which its half-maps agree. Proteins are of one hand: about 0.5."""
     pixel = density.pixel_size_angstrom
-    masked = DensityMap(density.values * mask.values, pixel)
+    masked = DensityMap((density.values * mask.values).to(device), pixel)
     finest = density.box * pixel / max(shells, 4.0)
     mirrored = apply_alignment(masked, align_maps(masked, masked, finest, hands=(True,)))
-    curve = fourier_shell_correlation(mirrored.values, masked.values)
+    curve = fourier_shell_correlation(mirrored.values, masked.values.cpu())
     return float(curve[: max(1, int(shells))].clamp_min(0.0).mean())

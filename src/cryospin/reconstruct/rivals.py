@@ -47,7 +47,7 @@ def starts_told(
             start |= {"agrees_to_shell": radius, "rival": False}
             continue
         moved = apply_alignment(density, align_maps(density, best))
-        curve = fourier_shell_correlation(moved.values, best.values)[: int(radius)]
+        curve = fourier_shell_correlation(moved.values, best.values.cpu())[: int(radius)]
         reached = agreement_radius(torch.cat([torch.ones(1, dtype=curve.dtype), curve]), 0.5)
         start["agrees_to_shell"] = reached
         start["rival"] = start["score"] >= as_good and reached < _AGREES * radius
@@ -63,5 +63,5 @@ def _density(
 ) -> DensityMap:
     box = particles.disk.box
     support = support_sphere(box, radius, support_radius, particles.device)
-    values = map_of(sums, precision, radius, box, support).cpu()
+    values = map_of(sums, precision, radius, box, support)
     return DensityMap(values, particles.pixel_size_angstrom * box / len(support))

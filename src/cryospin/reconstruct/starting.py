@@ -266,17 +266,15 @@ class _Run:
         grid_pixel = pixel * box / support.shape[-1]
         maps = [
             DensityMap(
-                (
-                    unfiltered_map(sums_of(half, radius, self.operators), radius, box, len(support))
-                    * support
-                ).cpu(),
+                unfiltered_map(sums_of(half, radius, self.operators), radius, box, len(support))
+                * support,
                 grid_pixel,
             )
             for half in halves
         ]
         alignment = align_maps(maps[1], maps[0])
         moved = apply_alignment(maps[1], alignment)
-        curve = fourier_shell_correlation(maps[0].values, moved.values)
+        curve = fourier_shell_correlation(maps[0].values.cpu(), moved.values)
         second = halves[1]
         shifts = second.shifts_pixel.cpu() * pixel
         poses = Poses(second.rotations.cpu(), shifts, second.confidence.cpu())

@@ -41,6 +41,7 @@ class Options:
     initial_map: Path | None
     initial_lowpass_angstrom: float
     device: str
+    deterministic: bool
     threads: int | None
     batch_size: int
     invert_contrast: str

@@ -25,6 +25,7 @@ def reconstruct(
     initial_map: Path | str | None = None,
     initial_lowpass_angstrom: float = 30.0,
     device: str = "auto",
+    deterministic: bool = False,
     threads: int | None = None,
     batch_size: int = 500,
     invert_contrast: str = "auto",
@@ -51,6 +52,7 @@ def reconstruct(
     max_shift_angstrom: largest offset in x and in y; default 5 % of the box.
     initial_map: a map to start from instead of from nothing, low-passed first.
     device: "cpu", "cuda", "cuda:N", or "auto": a card if there is one that can.
+    deterministic: the same bits every time also on a card; on the CPU they always are.
     threads: of torch and numba, from now on; default: all cores available.
     batch_size: images held in work at once; memory, not the result.
     invert_contrast: "yes", "no", or "auto": turn the images' sign if images or map show
@@ -83,6 +85,7 @@ def reconstruct(
         initial_map=None if initial_map is None else Path(initial_map),
         initial_lowpass_angstrom=initial_lowpass_angstrom,
         device=device,
+        deterministic=deterministic,
         threads=threads,
         batch_size=batch_size,
         invert_contrast=invert_contrast,

@@ -7,8 +7,11 @@ from dataclasses import asdict, replace
 from time import perf_counter
 from typing import Any
 
+import torch
+
 from cryospin import recipes, report
-from cryospin.devices import find_device
+from cryospin.devices import AUTO, find_device, free_bytes
+from cryospin.errors import ResourceError
 from cryospin.explore.snapshot import NonFiniteLossError
 from cryospin.io.formats import read_particles_of_any_kind
 from cryospin.io.mrc import read_map
@@ -18,9 +21,10 @@ from cryospin.journal.checkpoints import Checkpoints, remove_checkpoints
 from cryospin.journal.identity import identity
 from cryospin.journal.journal import Journal
 from cryospin.journal.signals import Signals
+from cryospin.kernels import same_bits
 from cryospin.particles.audit import audit_table, unread_in_words
 from cryospin.particles.contrast import inverted
-from cryospin.particles.plan import output_bytes
+from cryospin.particles.plan import card_plan, output_bytes
 from cryospin.reconstruct.abinitio import AbInitio
 from cryospin.reconstruct.monitor import Monitor
 from cryospin.reconstruct.outputs import RUN, clear_finished, write_result
@@ -44,9 +48,8 @@ def solve(job: Job, began: float) -> Run:
     """
     method = recipes.find_recipe(job.options.recipe)
     symmetry_group(job.options.symmetry)  # complain before anything is touched
-    device, told = find_device(job.options.device)
-    job.tell(f"note: {told}")
-    request = replace(asked(job.options), device=str(device))
+    find_device(job.options.device)
+    request = asked(job.options)
     with Signals() as signals, ExitStack() as exits:
         stack = read_particles_of_any_kind(job.particles)
         audit_table(stack)
@@ -58,6 +61,11 @@ def solve(job: Job, began: float) -> Run:
         if job.resume and has_ended(job.out):
             # by a process that had the folder until now
             return ended_before(job.out, job.settings())
+        device, told = device_for(job.options, stack)
+        job.tell(f"note: {told}")
+        if job.options.deterministic:
+            exits.enter_context(same_bits(device))
+        request = replace(request, device=str(device))
         monitor = monitor_of(job)
         checkpoints = checkpoints_of(job, identity(stack, job.settings()), monitor)
         journal = Journal(
@@ -104,10 +112,37 @@ def solve_claimed(
     with monitor.stage("write"):
         trusted = result.resolution.resolution_05_angstrom
         write_samples(out / SAMPLES, stack, result.map, result.poses, trusted)
-        settings = job.settings() | {"screening": screening}
+        settings = job.settings() | {"screening": screening, "computed_on": request.device}
         write_result(result, stack, out, monitor.seconds, settings)
         remove_checkpoints(out / CHECKPOINTS)
     return Run(out, result.verdict.word, report.write_report(out), result)
+
+
+def device_for(options: Options, stack: ParticleStack) -> tuple[torch.device, str]:
+    """Where these particles are computed on, and in a sentence which it is and why.
+
+    Raises
+    ------
+    ResourceError: the card that was asked for has not the memory.
+    """
+    device, told = find_device(options.device)
+    if device.type == "cpu":
+        return device, told
+    radius = stack.box / 2
+    if options.max_resolution_angstrom is not None:
+        radius = stack.box * stack.pixel_size_angstrom / options.max_resolution_angstrom
+    free = free_bytes(device)
+    plan = card_plan(len(stack), stack.box, radius, free)
+    if plan.bytes <= free:
+        return device, told
+    short = (
+        f"{device} has {free / 2**30:.1f} GiB of memory free; {len(stack):,} images take "
+        f"{plan.bytes / 2**30:.1f}, and {plan.fitting:,} would fit"
+    )
+    if options.device == AUTO:
+        return torch.device("cpu"), f"computing on the CPU: {short}"
+    fix = "give --device cpu, a coarser --max-resolution, or smaller images (cryospin downsample)"
+    raise ResourceError(f"{short}\n  fix: {fix}")
 
 
 def asked(options: Options) -> Request:

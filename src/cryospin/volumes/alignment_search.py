@@ -11,7 +11,7 @@ from jaxtyping import Complex, Float
 from torch import Tensor
 
 from cryospin.fourier.volume import volume_of_spectrum
-from cryospin.parallel import in_blocks, single_threaded_torch
+from cryospin.parallel import in_blocks_on, single_threaded_torch
 from cryospin.rotations.align import MIRROR
 from cryospin.rotations.grid import VIEW_HALF_TURNS, OrientationGrid
 from cryospin.volumes.spectrum_pair import (
@@ -76,9 +76,10 @@ def coarse_placements(pair: SpectrumPair, hands: tuple[bool, ...] = BOTH_HANDS) 
         def best(rows: slice, matrices: Tensor = matrices) -> tuple[Tensor, Tensor]:
             return _best_shifts(pair, matrices[rows])
 
-        scores, shifts = zip(*in_blocks(best, len(matrices), _CHUNK), strict=True)
-        order = _distinct(rotations, torch.cat(scores), _KEPT_PER_HAND)
-        shift = torch.cat(shifts)
+        device = pair.reference.device
+        scores, shifts = zip(*in_blocks_on(device, best, len(matrices), _CHUNK), strict=True)
+        order = _distinct(rotations, torch.cat(scores).cpu(), _KEPT_PER_HAND)
+        shift = torch.cat(shifts).cpu()
         found += [Placement(rotations[i], shift[i], flipped) for i in order]
     return found
 
@@ -92,10 +93,11 @@ def _best_shifts(
     x, y, z = pair.frequencies.long().unbind(-1)
     # irfftn adds the mates of x > 0 by itself; on x = 0 only one of each pair is there
     product = torch.where(x == 0, 2 * product, product)
-    spectrum = torch.zeros(len(matrices), size, size, size // 2 + 1, dtype=torch.complex64)
+    shape, device = (len(matrices), size, size, size // 2 + 1), product.device
+    spectrum = torch.zeros(shape, dtype=torch.complex64, device=device)
     spectrum[:, z % size, y % size, x] = product
     correlation = volume_of_spectrum(spectrum, (size, size, size)).flatten(1)
-    step = torch.fft.fftfreq(size, 1.0 / size)
+    step = torch.fft.fftfreq(size, 1.0 / size, device=device)
     shifts = torch.stack(torch.meshgrid(step, step, step, indexing="ij"), dim=-1).flatten(0, 2)
     correlation[:, shifts.norm(dim=1) > size / 4] = -torch.inf
     score, best = correlation.max(dim=1)
@@ -134,7 +136,11 @@ def _best_distinct(placements: list[Placement]) -> list[Placement]:
 
 def _all_refined(pair: SpectrumPair, starts: list[Placement], steps: int) -> list[Placement]:
     """Each on a thread of its own."""
-    return list(in_blocks(lambda one: _refined(pair, starts[one.start], steps), len(starts), 1))
+
+    def on(some: slice) -> list[Placement]:
+        return [_refined(pair, start, steps) for start in starts[some]]
+
+    return [one for part in in_blocks_on(pair.reference.device, on, len(starts), 1) for one in part]
 
 
 def _refined(pair: SpectrumPair, start: Placement, steps: int) -> Placement:
@@ -152,8 +158,8 @@ def _refined(pair: SpectrumPair, start: Placement, steps: int) -> Placement:
     for _ in range(steps):
         jacobian = _jacobian(pair, placement, moved)
         weighted = jacobian.conj() * weight
-        gradient = (weighted @ pair.reference).real.double()
-        normal = ((weighted * fading) @ jacobian.T).real.double()
+        gradient = (weighted @ pair.reference).real.double().cpu()
+        normal = ((weighted * fading) @ jacobian.T).real.double().cpu()
         diagonal = normal.diagonal().clamp_min(1e-12).diag()
         step = torch.linalg.solve(normal + damping * diagonal, gradient)
         trial = _stepped(placement, step)

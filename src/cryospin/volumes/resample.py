@@ -32,7 +32,7 @@ def sample_on_grid(
     pixel = density.pixel_size_angstrom
     size = 2 * round(_UPSAMPLING * density.box / 2)
     keep = int(min(density.box / 2, 0.5 * density.box * pixel / pixel_size_angstrom + 1e-6) - 1)
-    coefficients = _spline_coefficients(density.values, size, keep)
+    coefficients = _spline_coefficients(density.values.cpu(), size, keep)
     # voxel to voxel: v_in = scale (matrix (v_out - c_out) p_out / p_in + offset / p_in + c_in)
     scale = size / density.box
     linear = matrix.double().numpy() * (pixel_size_angstrom / pixel)

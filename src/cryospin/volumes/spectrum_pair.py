@@ -78,7 +78,8 @@ class SpectrumPair:
 
     def phases(self, shift_pixel: Float[Tensor, " 3"]) -> Complex[Tensor, " k"]:
         """What a shift multiplies coefficients by."""
-        angle = self.frequencies @ (shift_pixel * (-2 * np.pi / self.box)).float()
+        turn = (shift_pixel * (-2 * np.pi / self.box)).float()
+        angle = self.frequencies @ turn.to(self.frequencies.device)
         return torch.polar(self.frequencies.new_ones(()).expand_as(angle), angle)
 
     def moved(self, placement: Placement) -> Complex[Tensor, " k"]:
@@ -89,12 +90,13 @@ class SpectrumPair:
 def spectrum_pair(
     moving: Float[Tensor, "d d d"], reference: Float[Tensor, "d d d"], radius: int
 ) -> SpectrumPair:
-    """Window both maps to the sphere that turns within the box, transform, whiten."""
-    box = reference.shape[-1]
-    window = spherical_support(box, 0.4 * box, 0.1 * box)
-    frequencies, shells = _ball(radius)
+    """Window both maps to the sphere that turns within the box, transform, whiten: where they
+    are. Placements stay on the CPU."""
+    box, device = reference.shape[-1], reference.device
+    window = spherical_support(box, 0.4 * box, 0.1 * box, device)
+    frequencies, shells = (each.to(device) for each in _ball(radius))
     volume = map_to_volume(moving.float() * window, box, radius + 1.0)
-    identity = torch.eye(3)[None]
+    identity = torch.eye(3, device=device)[None]
     turned = turned_coefficients(volume, identity, frequencies, OVERSAMPLING)[0]
     x, y, z = frequencies.long().unbind(-1)
     # the origin of phases is the centre of the box

@@ -6,6 +6,7 @@ of map alignment, in numba.
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import numba
@@ -25,8 +26,11 @@ def turned_coefficients(
 ) -> Complex[Tensor, "h k"]:
     """Trilinear samples of a Fourier volume (layout: cryospin.kernels) at `matrix @ k`.
 
-    matrices: orthogonal, proper or not. frequencies: xyz in Fourier pixels of the box.
+    matrices: orthogonal, proper or not, on any device. frequencies: xyz in Fourier pixels of the
+    box. Computed where the volume is.
     """
+    if volume.device.type != "cpu":
+        return _gathered(volume, matrices.to(volume.device), frequencies, oversampling)
     out = torch.empty(len(matrices), len(frequencies), dtype=torch.complex64)
     _sample(
         volume.contiguous().numpy(),
@@ -35,6 +39,26 @@ def turned_coefficients(
         out.numpy(),
     )
     return out
+
+
+def _gathered(volume: Tensor, matrices: Tensor, frequencies: Tensor, oversampling: int) -> Tensor:
+    """`_sample` by torch."""
+    margin = volume.shape[-1] - 1
+    scaled = (matrices * oversampling).to(torch.float32)
+    points = torch.einsum("hij,kj->ihk", scaled, frequencies.to(torch.float32))
+    mate = points[0] < 0
+    points = torch.where(mate, -points, points)
+    base = points.floor()
+    x, y, z = points - base
+    ix, iy, iz = base.long()
+    flat = volume.reshape(-1)
+    size, row = 2 * margin + 1, margin + 1
+    first = ((iz + margin) * size + iy + margin) * row + ix
+    value = torch.zeros(first.shape, dtype=volume.dtype, device=volume.device)
+    for dz, dy, dx in product((0, 1), repeat=3):
+        weight = (x if dx else 1 - x) * (y if dy else 1 - y) * (z if dz else 1 - z)
+        value += weight * flat[first + (dz * size + dy) * row + dx]
+    return torch.where(mate, value.conj(), value)
 
 
 @_jit
