@@ -1,6 +1,6 @@
-"""What a card makes of the kernels: rates, and errors against the float64 twins.
+"""What a card makes of the kernels (rates, and errors against the float64 twins) and of whole runs.
 
-    python benchmarks/gpu.py --json gpu.json
+    python benchmarks/gpu.py --out gpu         # gpu/gpu.json, gpu/gpu.md; 5 minutes, 8 GB of disk
     python benchmarks/gpu.py --rehearse        # on a CPU, toy sizes, the twins as if they were it
 
 Figures are medians of several repetitions, after compilation, as the card's own clock has them.
@@ -21,6 +21,7 @@ from unittest.mock import patch
 import numpy as np
 import roma
 import torch
+import whole_runs
 from torch import Tensor
 
 from cryospin.fourier.disk import FourierDisk
@@ -34,13 +35,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--rehearse", action="store_true")
-    parser.add_argument("--json", type=Path, help="write all figures to this file")
+    parser.add_argument("--out", type=Path, default=Path("gpu"), help="folder for everything")
+    parser.add_argument("--model", type=Path, help="to simulate; default: a made-up molecule")
+    parser.add_argument("--only", choices=("kernels", "runs"))
     options = parser.parse_args()
     device = torch.device("cpu" if options.rehearse else options.device)
-    results: dict[str, Any] = {"machine": machine(device), "kernels": kernels(device)}
-    if options.json:
-        options.json.write_text(json.dumps(results, indent=2) + "\n")
-    print(markdown(results))
+    options.out.mkdir(parents=True, exist_ok=True)
+    results: dict[str, Any] = {"machine": machine(device)}
+    told = []
+    if options.only != "runs":
+        results["kernels"] = kernels(device)
+        told.append(markdown(results))
+    if options.only != "kernels":
+        results["runs"] = whole_runs.whole_runs(
+            str(device), options.out, options.model, options.rehearse
+        )
+        told.append(whole_runs.markdown(results["runs"]))
+    (options.out / "gpu.json").write_text(json.dumps(results, indent=2) + "\n")
+    (options.out / "gpu.md").write_text("\n\n".join(told) + "\n")
+    print("\n\n".join(told))
 
 
 def machine(device: torch.device) -> dict[str, str]:

@@ -11,6 +11,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from cryospin.io.atomic import atomic_path, left_unfinished
 from cryospin.io.formats import write_beside
 from cryospin.io.mrc import write_map
@@ -110,6 +112,7 @@ def summary(
         "seconds": {name: round(value, 2) for name, value in seconds.items()},
         "seconds_total": round(sum(seconds.values()), 2),
         "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "peak_card_memory_bytes": peak_card_memory_bytes(),
         "explore": result.explore,
         "refine": result.refine,
         "settings": settings,
@@ -118,6 +121,11 @@ def summary(
             **{name: version(name) for name in ("torch", "numpy", "numba")},
         },
     }
+
+
+def peak_card_memory_bytes() -> int | None:
+    """Of this process's tensors; None where it has used no card."""
+    return torch.cuda.max_memory_allocated() if torch.cuda.is_initialized() else None
 
 
 def write_fsc(path: Path, resolution: HalfMapResolution) -> None:
