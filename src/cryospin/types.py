@@ -42,6 +42,20 @@ class Optics:
     even_zernike: tuple[float, ...] = ()
     # rows of the 2x2 matrix that takes an image's frequencies to the specimen's
     magnification: tuple[float, float, float, float] = (1.0, 0.0, 0.0, 1.0)
+    # what the micrographs' pixel size was taken for before the images were made smaller, where the
+    # table did not say it; None: that of the images
+    assumed_micrograph_pixel_size_angstrom: float | None = None
+    # the images were multiplied with the sign of their CTF, and so have |CTF|
+    phase_flipped: bool = False
+
+    @property
+    def coordinate_pixel_size_angstrom(self) -> float:
+        """Of the pixels that coordinates count: known, else assumed."""
+        return (
+            self.micrograph_pixel_size_angstrom
+            or self.assumed_micrograph_pixel_size_angstrom
+            or self.pixel_size_angstrom
+        )
 
     @property
     def round(self) -> bool:
@@ -165,7 +179,7 @@ class ParticleStack:
     poses: the poses the table came with, if any. Never used by ab-initio reconstruction.
     micrographs, coordinates_angstrom: where the particle was picked, if the table says so;
         (n, 2) x, y from the micrograph's corner, NaN where unknown. Where the optics do not
-        know the micrographs' pixel size, that of the images was assumed.
+        know the micrographs' pixel size, another is assumed.
     tubes: a number for each helical tube (filament) that segments were cut from, -1 for a
         particle of none; None where the table has no tubes.
     not_modelled: what the table says of the images and nothing here makes use of.
@@ -207,9 +221,13 @@ class ParticleStack:
         """In pixels of the micrograph, as tables count them, (n, 2)."""
         if self.coordinates_angstrom is None:
             return None
-        sizes = [group.micrograph_pixel_size_angstrom for group in self.optics]
-        known = np.array([size or self.pixel_size_angstrom for size in sizes])
-        return self.coordinates_angstrom / known[self.optics_group][:, None]
+        sizes = np.array([group.coordinate_pixel_size_angstrom for group in self.optics])
+        return self.coordinates_angstrom / sizes[self.optics_group][:, None]
+
+    @property
+    def phase_flipped(self) -> Bool[np.ndarray, " n"]:
+        """Whose images have |CTF| (Optics)."""
+        return np.array([group.phase_flipped for group in self.optics])[self.optics_group]
 
     @property
     def inputs(self) -> tuple[Path, ...]:

@@ -9,7 +9,7 @@ import pytest
 
 from cryosparc_tables import full, table
 from cryospin.io.cryosparc import read_cryosparc
-from cryospin.io.formats import CRYODRGN, CRYOSPARC, RELION_30, losses
+from cryospin.io.formats import CRYODRGN, CRYOSPARC, RELION_30, RELION_31, losses
 from cryospin.io.relion import read_particles
 from relion_tables import relion_table
 
@@ -83,10 +83,9 @@ def test_neutral_columns_and_those_made_use_of_are_not_mentioned(
 @pytest.mark.parametrize(
     ("name", "values", "what", "cost"),
     [
-        # 2 pi lambda^2 (Cs t) s^3, Nyquist at 2.6 Angstrom
-        ("ctf/tilt_A", [3e3, -4e3], "beam tilt", "up to 40 degrees at 2.6"),
-        ("ctf/anisomag", [0.02, 0, 0, -0.01], "anisotropic magnification", "up to 2 %"),
-        ("ctf/anisomag", [1.02, 0, 0, 0.99], "anisotropic magnification", "up to 2 %"),
+        ("ctf/tilt_A", [np.nan, 1], "no numbers", "4 particles have no number"),
+        ("ctf/anisomag", [0, 0, 0, np.inf], "no numbers", "4 particles have no number"),
+        ("ctf/anisomag", [[1, 0], [0, 1]], "no numbers", "4 particles have no number"),
         ("ctf/trefoil_A", [10, 20], "trefoil", ""),
         ("ctf/tetra_A", [0, 0, 1, 0], "tetrafoil", ""),
         ("ctf/scale_const", 0.1, "constant", ""),
@@ -106,6 +105,16 @@ def test_cryosparcs_columns_are_told_with_their_cost(
     assert what in found.what and cost in found.cost
 
 
+def test_a_coma_of_no_tilt_is_told(tmp_path: Path) -> None:
+    """Where Cs is zero, no beam tilt of RELION's makes it: 2 pi lambda^2 (Cs t) s^3."""
+    tilt = np.array([[3e3, -4e3]] * 4, "<f4")
+    columns = full(4) | {"ctf/tilt_A": tilt, "ctf/cs_mm": np.zeros(4, "<f4")}
+    stack = read_cryosparc(table(tmp_path / "p.cs", columns))
+    (found,) = stack.not_modelled
+    assert "beam tilt" in found.what and "up to 40 degrees at 2.6" in found.cost
+    assert stack.optics[0].beam_tilt_mrad == (0, 0)
+
+
 @pytest.mark.parametrize("anisomag", [[0, 0, 0, 0], [1, 0, 0, 1]])
 def test_neutral_columns_of_cryosparc_are_not_mentioned(
     tmp_path: Path, anisomag: list[float]
@@ -120,18 +129,45 @@ def test_neutral_columns_of_cryosparc_are_not_mentioned(
 
 @pytest.mark.parametrize("kind", [CRYOSPARC, CRYODRGN, RELION_30])
 @pytest.mark.parametrize(
-    ("name", "value"),
+    ("name", "value", "lost"),
     [
-        ("rlnBeamTiltX", "1"),
-        ("rlnOddZernike", "[0,0,1]"),
-        ("rlnEvenZernike", "[0,0,1]"),
-        ("rlnMagMat00", "1.01"),
-        ("rlnCtfBfactor", "30"),
+        ("rlnBeamTiltX", "1", [CRYODRGN]),
+        ("rlnMagMat00", "1.01", [CRYODRGN]),
+        ("rlnHelicalTubeID", "1", [CRYODRGN]),
+        ("rlnOddZernike", "[0,0,1]", [CRYODRGN, CRYOSPARC]),
+        ("rlnEvenZernike", "[0,0,1]", [CRYODRGN, CRYOSPARC]),
+        ("rlnCtfBfactor", "30", [CRYODRGN, CRYOSPARC]),
+        ("rlnHelicalTrackLengthAngst", "30", [CRYODRGN, CRYOSPARC]),
     ],
 )
 def test_a_conversion_says_what_it_leaves_behind(
-    tmp_path: Path, kind: str, name: str, value: str
+    tmp_path: Path, kind: str, name: str, value: str, lost: list[str]
 ) -> None:
-    stack = read_particles(relion_table(tmp_path, PIXEL, {name: value}, SOME))
+    tubes = {"rlnHelicalTubeID": ["1", "1"]} if "Helical" in name else {}
+    of_particles = {name: [value] * 2} if "Helical" in name else {}
+    optics: dict[str, str | list[str]] = {} if of_particles else {name: value}
+    stack = read_particles(relion_table(tmp_path, PIXEL, optics, SOME | tubes | of_particles))
     said = [note for note in losses(stack, kind, tmp_path / "out") if name in note]
-    assert len(said) == (0 if kind == RELION_30 else 1)
+    assert len(said) == (kind in lost)
+
+
+@pytest.mark.parametrize("kind", [RELION_31, CRYODRGN, CRYOSPARC])
+@pytest.mark.parametrize(
+    ("name", "value", "lost"),
+    [
+        ("ctf/tilt_A", [3e3, -4e3], [CRYODRGN]),
+        ("ctf/anisomag", [0.02, 0, 0, -0.01], [CRYODRGN]),
+        ("filament/filament_uid", 7, [CRYODRGN]),
+        ("location/micrograph_psize_A", 0.65, [CRYODRGN]),
+        ("ctf/trefoil_A", [10, 20], [CRYODRGN, RELION_31]),
+        ("ctf/tetra_A", [0, 0, 1, 0], [CRYODRGN, RELION_31]),
+        ("ctf/bfactor", 27.04, [CRYODRGN, RELION_31]),
+    ],
+)
+def test_so_does_one_of_cryosparcs(
+    tmp_path: Path, kind: str, name: str, value: object, lost: list[str]
+) -> None:
+    columns = full(4) | {name: np.array([value] * 4, "<u8" if "uid" in name else "<f4")}
+    stack = read_cryosparc(table(tmp_path / "p.cs", columns))
+    said = [note for note in losses(stack, kind, tmp_path / "out") if name in note]
+    assert len(said) == (kind in lost)

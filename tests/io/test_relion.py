@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cryospin.errors import BadDataError, CryospinError
 from cryospin.io.conventions import euler_to_rotation
-from cryospin.io.formats import poses_of, read_particles_of_any_kind, write_table
+from cryospin.io.formats import losses, poses_of, read_particles_of_any_kind, write_table
 from cryospin.io.mrc import StackWriter, read_images
 from cryospin.io.relion import read_particles, write_new_particles, write_particles
 from cryospin.io.star import read_star
@@ -655,3 +655,30 @@ def test_one_image_by_two_names(tmp_path: Path, name: str) -> None:
     with pytest.raises(BadDataError, match="also in row 2") as refusal:
         audit_table(read_particles(path), min_particles=1)
     assert refusal.value.row == 3
+
+
+@pytest.mark.parametrize("dialect", ["3.0", "3.1"])
+def test_phase_flips_are_of_an_optics_group(tmp_path: Path, dialect: str) -> None:
+    if dialect == "3.1":
+        text = RELION_31.replace("_rlnMtfFileName", "_rlnCtfDataArePhaseFlipped")
+        text = text.replace("8 mtf.star\n1", "8 1\n1").replace("8 mtf.star", "8 0")
+        expected = [False, False, True]
+    else:
+        text = RELION_30.replace("_rlnPhaseShift", "_rlnCtfDataArePhaseFlipped")
+        text = text.replace(" 1.5 90 10", " 1.5 1 10")
+        expected = [True, False]
+    stack = read_particles(table(tmp_path, text))
+    assert stack.phase_flipped.tolist() == expected
+    for kind, out in (("cryosparc", "x.cs"), ("cryodrgn", "x.txt"), ("relion-3.1", "x.star")):
+        said = [note for note in losses(stack, kind, tmp_path / out) if "phase-flipped" in note]
+        assert len(said) == (kind != "relion-3.1")
+    write_table(tmp_path / "other.star", stack, "relion-3.0" if dialect == "3.1" else "relion-3.1")
+    assert read_particles(tmp_path / "other.star").phase_flipped.tolist() == expected
+
+
+def test_premultiplied_images_are_refused_with_the_way_out(tmp_path: Path) -> None:
+    text = RELION_31.replace("_rlnSomethingNew", "_rlnCtfDataAreCtfPremultiplied")
+    text = text.replace("0x1F", "0").replace("1e-3", "1").replace('"x y"', "0")
+    with pytest.raises(BadDataError, match="multiplied by their CTF") as refusal:
+        read_particles(table(tmp_path, text))
+    assert refusal.value.row == 2 and "--premultiply_ctf" in str(refusal.value.fix)

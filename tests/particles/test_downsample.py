@@ -18,11 +18,13 @@ from cryospin.io.cryosparc_table import read_cs, with_columns, write_cs
 from cryospin.io.formats import read_particles_of_any_kind
 from cryospin.io.mrc import StackWriter, read_images
 from cryospin.io.relion import read_particles, write_new_particles, write_particles
+from cryospin.io.relion_optics import ASSUMED
 from cryospin.io.star import StarBlock, read_star, write_star
 from cryospin.particles.audit import audit_table
 from cryospin.particles.contrast import inverted
 from cryospin.particles.downsample import downsample
 from cryospin.particles.half_sets import split_half_sets
+from cryospin.particles.picks import tube_pairs
 from cryospin.types import CtfParameters, Optics, Poses
 from phantoms import random_turns
 
@@ -189,7 +191,7 @@ def test_columns_that_hold_on_fewer_pixels_stay(
         left, right = block.columns, after.blocks[name].columns
         for label in left.keys() - CHANGED - {"rlnReconstructImageName"}:
             assert left[label] == right[label], label
-        assert right.keys() - left.keys() <= {"rlnImageOriginalName", "rlnMicrographPixelSize"}
+        assert right.keys() - left.keys() <= {"rlnImageOriginalName", ASSUMED}
         for label in ("rlnOriginX", "rlnOriginY", "rlnOriginXPrior", "rlnHelicalTrackLength"):
             if label in left:
                 values = np.array([*map(float, left[label])]) * SMALL / BOX
@@ -342,3 +344,85 @@ def test_a_stack_that_cannot_be_read_is_refused_before_anything_is_written(
             downsample(stack, SMALL, tmp_path / folder)
     assert {file: file.read_bytes() for file in (tmp_path / "s").iterdir()} == before
     assert not (tmp_path / "new").exists()
+
+
+def of_cryosparc(table: Path, columns: dict[str, np.ndarray]) -> Path:
+    """The particles of `table` as a .cs with these columns set."""
+    convert(table, table.with_suffix(".cs"))
+    write_cs(table.with_suffix(".cs"), with_columns(read_cs(table.with_suffix(".cs")), columns))
+    return table.with_suffix(".cs")
+
+
+def test_filaments_of_cryosparc_stay_tubes(table: Path, tmp_path: Path) -> None:
+    # three particles a micrograph
+    uids = np.array([9, 9, 0, 4, 4, 0, 7], "<u8") * 10**15
+    path = of_cryosparc(table, {"filament/filament_uid": uids})
+    stack = read_particles_of_any_kind(path)
+    small = read_particles(downsample(stack, SMALL, tmp_path / "small"))
+    numbers = small.table.particles.columns["rlnHelicalTubeID"]
+    assert numbers[0] == numbers[1] and numbers[3] == numbers[4]
+    assert len({*numbers}) == 5, "particles of no filament are in none together"
+    pairs = (sorted(map(tuple, tube_pairs(each).tolist())) for each in (small, stack))
+    assert [*pairs] == [[(0, 1), (3, 4)]] * 2
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("column", ["alignments3D/pose", "alignments3D/shift"])
+def test_a_pose_of_cryosparc_that_is_no_number_is_refused(
+    table: Path, tmp_path: Path, column: str, value: float
+) -> None:
+    """As by convert: a STAR file cannot leave out a single one."""
+    convert(table, tmp_path / "plain.cs")
+    values = read_cs(tmp_path / "plain.cs")[column]
+    values[2, 1] = value
+    stack = read_particles_of_any_kind(of_cryosparc(table, {column: values}))
+    with pytest.raises(BadDataError, match="is no number") as refusal:
+        downsample(stack, SMALL, tmp_path / "small")
+    assert (refusal.value.row, refusal.value.column) == (3, column)
+    assert not (tmp_path / "small").exists()
+    some = downsample(stack.select(np.array([0, 3])), SMALL, tmp_path / "some")
+    assert len(read_particles(some)) == 2
+
+
+def without_a_pixel_size(table: Path, kind: str) -> Path:
+    """A table whose micrographs' pixel size nobody tells."""
+    if kind == "cryosparc":
+        rng = np.random.default_rng(5)
+        return of_cryosparc(table, {
+            "location/micrograph_shape": np.full((COUNT, 2), 1000, "<u4"),
+            "location/center_x_frac": rng.random(COUNT).astype("<f4"),
+            "location/center_y_frac": rng.random(COUNT).astype("<f4"),
+        })  # fmt: skip
+    convert(table, table.with_name("other.star"), to=Format(kind))
+    return table.with_name("other.star")
+
+
+@pytest.mark.parametrize("kind", ["relion-3.0", "relion-3.1", "cryosparc"])
+def test_a_pixel_size_that_is_assumed_stays_an_assumption(
+    table: Path, tmp_path: Path, kind: str
+) -> None:
+    """Places stay where they are, however often images are made smaller, in whatever table."""
+    stack = read_particles_of_any_kind(without_a_pixel_size(table, kind))
+    assert stack.coordinates_angstrom is not None
+    table = stack.source
+    for box, folder in ((SMALL, tmp_path / "once"), (16, tmp_path / "twice")):
+        table = downsample(read_particles_of_any_kind(table), box, folder)
+        convert(folder / "particles.star", folder / "30.star", to=Format.relion_30)
+        convert(folder / "30.star", folder / "31.star", to=Format.relion_31)
+        for path in folder.glob("*.star"):
+            small = read_particles(path)
+            assert "rlnMicrographPixelSize" not in path.read_text()
+            assert {group.micrograph_pixel_size_angstrom for group in small.optics} == {None}
+            for name in ("coordinates_angstrom", "coordinates_pixel"):
+                found, expected = getattr(small, name), getattr(stack, name)
+                np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-4)
+    if kind == "cryosparc":
+        small = read_particles_of_any_kind(tmp_path / "once" / "particles.cs")
+        assert "location/micrograph_psize_A" not in small.table.rows.dtype.names
+        np.testing.assert_allclose(
+            small.coordinates_angstrom, stack.coordinates_angstrom, rtol=1e-5
+        )
+        again = read_particles(downsample(small, 16, tmp_path / "again"))
+        np.testing.assert_allclose(
+            again.coordinates_angstrom, stack.coordinates_angstrom, rtol=1e-5
+        )

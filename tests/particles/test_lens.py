@@ -179,3 +179,18 @@ def pose_error_degrees(prepared: PreparedParticles, truth: Poses) -> float:
     data = (volume, prepared.coefficients, prepared.ctf)
     found = GaussNewton().refine(*data, rotations, shifts, prepared.disk)
     return float(torch.rad2deg(roma.rotmat_geodesic_distance(found.rotations, rotations)).median())
+
+
+@pytest.mark.parametrize("kind", [None, "beam tilt", "magnification"])
+def test_phase_flipped_images_have_the_modulus_of_the_ctf(tmp_path: Path, kind: str | None) -> None:
+    """Of the groups that are; sign times image is what the model then predicts."""
+    stack = stack_with(tmp_path, kind or "beam tilt")
+    aberrated = PLAIN if kind is None else stack.optics[1]
+    stack = replace(stack, optics=(PLAIN, aberrated))
+    flipped = replace(stack, optics=(PLAIN, replace(aberrated, phase_flipped=True)))
+    disk = FourierDisk.of(BOX, 12)
+    index = np.arange(COUNT)
+    transfer, modulus = (Lenses.of(each, disk).transfer(index) for each in (stack, flipped))
+    assert (transfer[1::2] < 0).any()
+    assert torch.equal(modulus[::2], transfer[::2])
+    assert torch.equal(modulus[1::2], transfer[1::2].abs())

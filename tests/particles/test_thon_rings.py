@@ -14,6 +14,7 @@ from cryospin.fourier.disk import FourierDisk, coefficients_to_images
 from cryospin.io.mrc import StackWriter
 from cryospin.io.relion import read_particles, write_new_particles
 from cryospin.particles.contrast import BRIGHT, DARK, UNCERTAIN, contrast_sign, inverted
+from cryospin.particles.findings import ring_warnings
 from cryospin.particles.image_audit import ImageAudit, audit_images
 from cryospin.particles.ring_transfer import ring_squares, ring_transfers
 from cryospin.particles.thon_rings import (
@@ -111,6 +112,35 @@ def test_the_mean_of_centred_particles_tells_of_flipped_phases(
     flipped = write(tmp_path, flipped=True, signal=3.0)
     found = compare_thon_rings(flipped, audit_images(flipped).rings)
     assert found.verdict == CONFIRMED and found.phase_flipped is not False
+
+
+def declared(stack: ParticleStack, flipped: bool) -> ParticleStack:
+    return replace(
+        stack, optics=tuple(replace(each, phase_flipped=flipped) for each in stack.optics)
+    )
+
+
+def test_flipped_phases_that_are_declared_are_no_doubt(
+    tmp_path: Path, sound: tuple[ParticleStack, ImageAudit]
+) -> None:
+    """Neither against the table, nor for the contrast, whose sign needs that of the CTF."""
+    flipped = write(tmp_path, flipped=True, signal=3.0)
+    right = declared(flipped, True)
+    rings = audit_images(right).rings
+    assert contrast_sign(rings).protein == BRIGHT
+    found = compare_thon_rings(right, rings)
+    assert found.declared_flipped and not ring_warnings(found)
+
+
+@pytest.mark.parametrize("measured", [True, False, None])
+@pytest.mark.parametrize("said", [True, False, None])
+def test_a_contradiction_is_told(
+    sound: tuple[ParticleStack, ImageAudit], measured: bool | None, said: bool | None
+) -> None:
+    found = replace(judged(sound), phase_flipped=measured, declared_flipped=said)
+    warnings = ring_warnings(found)
+    assert len(warnings) == (None not in (measured, said) and measured != said)
+    assert not warnings or f"rlnCtfDataArePhaseFlipped to {int(bool(measured))}" in warnings[0]
 
 
 def test_noise_says_nothing(tmp_path: Path) -> None:

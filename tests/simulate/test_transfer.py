@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from cryospin.errors import BadDataError, UsageError
+from cryospin.io.formats import read_particles_of_any_kind, write_table
 from cryospin.io.relion import write_new_particles
 from cryospin.simulate.transfer import apply_ctf, ctf_from_table, draw_ctf, neutral_ctf
 from cryospin.types import CtfParameters, Optics
@@ -110,3 +111,33 @@ def test_mean_of_an_image_is_multiplied_by_the_amplitude_contrast() -> None:
     out = apply_ctf(image, ctf, 8.0)
     # protein stays bright; at small defocus little leaves the box
     assert abs(float(out.sum()) - 0.1) < 0.02
+
+
+ABERRATED = {
+    "beam tilt (rlnBeamTiltX, rlnBeamTiltY)": {"beam_tilt_mrad": (1.0, 0.0)},
+    "odd aberrations (rlnOddZernike)": {"odd_zernike": (0.0, 1.0)},
+    "even aberrations (rlnEvenZernike)": {"even_zernike": (0.0, 1.0)},
+    "anisotropic magnification (rlnMagMat00": {"magnification": (1.02, 0.0, 0.0, 0.98)},
+    None: {},
+}
+
+
+@pytest.mark.parametrize("suffix", [".star", ".cs"])
+@pytest.mark.parametrize("what", ABERRATED)
+def test_what_is_not_simulated_is_said_once(tmp_path: Path, what: str | None, suffix: str) -> None:
+    names = [f"{i + 1}@none.mrcs" for i in range(5)]
+    optics = (Optics("one", 1.5, 300.0, 2.7, 0.1, **ABERRATED[what]),)
+    ctf = draw_ctf(5, seed=3)
+    write_new_particles(tmp_path / "ctf.star", names, optics, 64, np.zeros(5, int), ctf)
+    if suffix == ".cs":
+        stack = read_particles_of_any_kind(tmp_path / "ctf.star")
+        write_table(tmp_path / "ctf.cs", stack, "cryosparc")
+    said: list[str] = []
+    drawn = ctf_from_table(tmp_path / f"ctf{suffix}", 9, 1, said.append)
+    assert len(drawn) == 9
+    if suffix == ".cs":
+        # it has no place for the others
+        columns = {"beam": "beam tilt (ctf/tilt_A)", "anis": "magnification (ctf/anisomag)"}
+        what = columns.get((what or "")[:4])
+    assert len(said) == (what is not None)
+    assert not said or ("not simulated" in said[0] and str(what) in said[0])

@@ -106,6 +106,7 @@ def aberrations_in_words(group: dict[str, Any]) -> list[str]:
     x, y = group["beam_tilt_mrad"]
     matrix = group["magnification_matrix"]
     found = {
+        "phases flipped": group["phase_flipped"],
         f"beam tilt {x:g}, {y:g} mrad": x or y,
         "odd aberrations": any(group["odd_zernike"]),
         "even aberrations": any(group["even_zernike"]),

@@ -37,7 +37,8 @@ def simulate(
     ],
     max_shift: Annotated[float, Option(min=0.0, help="Largest shift in x and y, pixels.")] = 0.0,
     ctf_from: Annotated[
-        str, Option(help="'none', 'drawn' (1-3 um) or a table (.npz, .star) to take CTFs from.")
+        str,
+        Option(help="'none', 'drawn' (1-3 um) or a table (.star, .cs, .npz) with CTFs."),
     ] = "drawn",
     seed: Annotated[int, Option(help="Same seed, same images.")] = 0,
     views: Annotated[
@@ -92,7 +93,9 @@ def _ctf(source: str, particles: int, seed: int) -> CtfParameters:
         return neutral_ctf(particles)
     if source == "drawn":
         return draw_ctf(particles, seed)
-    return ctf_from_table(Path(source), particles, seed)
+    return ctf_from_table(
+        Path(source), particles, seed, lambda sentence: print(f"note: {sentence}")
+    )
 
 
 def _ratio(snr: float) -> str:

@@ -5,7 +5,8 @@ RELION's matrix A(rot, tilt, psi) is our R, and its origin is -t. Checked agains
 itself in tests/outside/test_relion_conventions.py.
 
 cryoSPARC's `pose` is a rotation vector whose matrix is the transpose of our R; its `shift`
-has RELION's sign, in pixels of the alignment. cryoDRGN's matrix is our R, its translation has
+has RELION's sign, in pixels of the alignment. Its beam tilt has RELION's sign too, as a length,
+and its magnification is RELION's matrix less one. cryoDRGN's matrix is our R, its translation has
 RELION's sign, in units of the box.
 """
 
@@ -100,6 +101,40 @@ def shifts_to_cryodrgn(
 ) -> Float[Tensor, "*n 2"]:
     """In units of the box."""
     return -shifts_angstrom.to(torch.float64) / box_angstrom
+
+
+def beam_tilt_from_cryosparc(
+    tilt_angstrom: Float[Tensor, "*n 2"], spherical_aberration_mm: Float[Tensor, "*n 1"]
+) -> Float[Tensor, "*n 2"]:
+    """In mrad, of cryoSPARC's `tilt_A`, the coma that a tilt makes: Cs times its angle.
+
+    The sign is RELION's. Without a Cs there is no tilt that makes a coma: zero.
+    """
+    per_mrad = spherical_aberration_mm * 1e4
+    return torch.where(per_mrad > 0, tilt_angstrom / per_mrad, torch.zeros_like(tilt_angstrom))
+
+
+def beam_tilt_to_cryosparc(
+    tilt_mrad: Float[Tensor, "*n 2"], spherical_aberration_mm: Float[Tensor, "*n 1"]
+) -> Float[Tensor, "*n 2"]:
+    """`tilt_A` in Angstrom; the inverse of `beam_tilt_from_cryosparc`."""
+    return tilt_mrad * spherical_aberration_mm * 1e4
+
+
+def magnification_from_cryosparc(anisomag: Float[Tensor, "*n 4"]) -> Float[Tensor, "*n 4"]:
+    """Rows of the matrix on frequencies, which is RELION's, of cryoSPARC's `anisomag`.
+
+    cryoSPARC keeps the matrix less one, so that zeros are a round image; other programs write the
+    matrix itself, which real distortions of a few per cent let one tell.
+    """
+    one = torch.tensor([1.0, 0.0, 0.0, 1.0], dtype=anisomag.dtype)
+    less_one = (anisomag[..., :1] + anisomag[..., 3:]).abs() < 1
+    return torch.where(less_one, anisomag + one, anisomag)
+
+
+def magnification_to_cryosparc(rows: Float[Tensor, "*n 4"]) -> Float[Tensor, "*n 4"]:
+    """The inverse of `magnification_from_cryosparc`: the matrix less one."""
+    return rows - torch.tensor([1.0, 0.0, 0.0, 1.0], dtype=rows.dtype)
 
 
 def image_sign_from_cryosparc(blob_sign: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:

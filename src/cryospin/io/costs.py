@@ -15,15 +15,6 @@ def of_phases(worst_radians: float, nyquist_angstrom: float) -> str:
     return f"phases are off by up to {degrees} degrees at {_finest(nyquist_angstrom)}"
 
 
-def of_magnification(matrices: np.ndarray, width_angstrom: float) -> str:
-    """matrices: (m, 2, 2), those there are, on frequencies."""
-    worst = np.linalg.norm(matrices - np.eye(2), ord=2, axis=(1, 2)).max()
-    return (
-        f"distances are off by up to {_number(100 * worst)} %, which is"
-        f" {_number(0.5 * width_angstrom * worst)} Angstrom at the edge of the box"
-    )
-
-
 def of_bfactor(bfactor: np.ndarray, nyquist_angstrom: float) -> str:
     """bfactor: in square Angstrom, (n,); RELION's envelope is exp(-B s^2 / 4)."""
     envelope = np.exp(-0.25 * bfactor / nyquist_angstrom**2)

@@ -17,7 +17,9 @@ import torch
 
 from cryospin.errors import BadDataError
 from cryospin.io.conventions import (
+    beam_tilt_to_cryosparc,
     image_sign_from_cryosparc,
+    magnification_to_cryosparc,
     rotation_to_cryosparc,
     shifts_to_cryosparc,
 )
@@ -28,6 +30,7 @@ from cryospin.io.cryosparc_columns import (
     CryosparcColumns,
 )
 from cryospin.io.cryosparc_not_modelled import not_modelled
+from cryospin.io.cryosparc_optics import optics_groups
 from cryospin.io.cryosparc_table import (
     covers,
     joined,
@@ -37,6 +40,7 @@ from cryospin.io.cryosparc_table import (
     with_columns,
     write_cs,
 )
+from cryospin.io.distortion import poses_from_images, poses_in_images
 from cryospin.io.image_files import image_uid, numbered_stacks, one_pixel_size
 from cryospin.types import CtfParameters, Optics, ParticleStack, Poses, Unread
 
@@ -87,10 +91,13 @@ def read_cryosparc(path: Path | str, passthroughs: Sequence[Path | str] = ()) ->
     names, slices = columns.stack_names(), columns.slices()
     files, file_index, _ = numbered_stacks(names, path)
     uids = tuple(map(image_uid, slices.tolist(), names))
-    optics, optics_group = columns.optics_groups()
+    optics, optics_group = optics_groups(columns)
     pixel_size = one_pixel_size(optics, optics_group, path, "blob/psize_A")
     box = columns.box()
     unread: Unread = {}
+    poses = columns.poses(pixel_size, unread)
+    if poses is not None:
+        poses = poses_from_images(poses, optics, optics_group)
     micrographs, coordinates = _places(columns, optics, optics_group, unread)
     return ParticleStack(
         source=path,
@@ -105,13 +112,13 @@ def read_cryosparc(path: Path | str, passthroughs: Sequence[Path | str] = ()) ->
         optics=optics,
         optics_group=optics_group,
         ctf=columns.ctf(),
-        poses=columns.poses(pixel_size, unread),
+        poses=poses,
         half_set=columns.half_set(unread),
         micrographs=micrographs,
         coordinates_angstrom=coordinates,
         image_sign=columns.image_sign(),
         tubes=_tubes(columns),
-        not_modelled=not_modelled(columns, box, pixel_size),
+        not_modelled=not_modelled(columns, pixel_size),
         unread=unread,
         companions=tuple(companions),
         original_names=tuple(columns.text(ORIGINAL_NAME)) if ORIGINAL_NAME in columns else None,
@@ -168,7 +175,7 @@ def _places(
     # rows, columns
     shape = columns.known_numbers("location/micrograph_shape", (2,), "coordinates", unread)
     x, y = (columns.known_numbers(name, (), "coordinates", unread) for name in x_and_y)
-    sizes = [each.micrograph_pixel_size_angstrom or each.pixel_size_angstrom for each in optics]
+    sizes = [each.coordinate_pixel_size_angstrom for each in optics]
     places = np.stack([x * shape[:, 1], y * shape[:, 0]], axis=1)
     return micrographs, places * np.array(sizes)[group][:, None]
 
@@ -207,7 +214,7 @@ def write_cryosparc(
         for row, name in stack_names.items():
             paths[row] = name.encode("utf-8") if encoded else name
         rows = with_columns(rows, {"blob/path": np.array(paths)})
-    write_cs(path, with_columns(rows, _alignment(rows, poses, half_set, stack.pixel_size_angstrom)))
+    write_cs(path, with_columns(rows, _alignment(rows, stack, poses, half_set)))
 
 
 def write_new_cryosparc(
@@ -236,13 +243,14 @@ def write_new_cryosparc(
         "ctf/type": np.full(n, b"imported"),
         "ctf/exp_group_id": stack.optics_group.astype("<u4"),
         **_ctf_columns(stack.ctf),
+        **_aberration_columns(stack),
         **_place_columns(stack),
     }
     if stack.original_names is not None:
         columns[ORIGINAL_NAME] = np.array([name.encode("utf-8") for name in stack.original_names])
     empty = np.empty(n, dtype=np.dtype([]))
     rows = with_columns(empty, columns)
-    write_cs(path, with_columns(rows, _alignment(rows, poses, half_set, stack.pixel_size_angstrom)))
+    write_cs(path, with_columns(rows, _alignment(rows, stack, poses, half_set)))
 
 
 def _numbers_of(uids: Sequence[str]) -> list[int]:
@@ -270,23 +278,38 @@ def _ctf_columns(ctf: CtfParameters) -> dict[str, np.ndarray]:
         "phase_shift_rad": torch.deg2rad(ctf.phase_shift_degrees.double()),
         "scale": torch.ones(n),
     }
-    widths = {"shift_A": 2, "tilt_A": 2, "trefoil_A": 2, "tetra_A": 4, "anisomag": 4}
+    widths = {"shift_A": 2, "trefoil_A": 2, "tetra_A": 4}
     columns = {f"ctf/{name}": x.numpy().astype("<f4") for name, x in values.items()}
     columns["ctf/scale_const"] = np.zeros(n, dtype="<f4")
     columns |= {f"ctf/{name}": np.zeros((n, width), "<f4") for name, width in widths.items()}
     return columns | {"ctf/bfactor": np.zeros(n, dtype="<f4")}
 
 
+def _aberration_columns(stack: ParticleStack) -> dict[str, np.ndarray]:
+    def of_groups(name: str) -> torch.Tensor:
+        return torch.tensor([getattr(group, name) for group in stack.optics], dtype=torch.float64)
+
+    cs = of_groups("spherical_aberration_mm")[:, None]
+    tilt = beam_tilt_to_cryosparc(of_groups("beam_tilt_mrad"), cs)
+    matrix = magnification_to_cryosparc(of_groups("magnification"))
+    columns = {"ctf/tilt_A": tilt, "ctf/anisomag": matrix}
+    return {name: x.numpy().astype("<f4")[stack.optics_group] for name, x in columns.items()}
+
+
 def _place_columns(stack: ParticleStack) -> dict[str, np.ndarray]:
-    """cryoSPARC has fractions of a micrograph whose size no other table tells: names only."""
-    if stack.micrographs is None:
-        return {}
-    names = [str(name).encode("utf-8") for name in stack.micrographs]
-    return {"location/micrograph_path": np.array(names, dtype="S")}
+    """cryoSPARC has fractions of a micrograph whose size no other table tells: names only, and
+    each segment's filament, 0 for none."""
+    columns = {}
+    if stack.micrographs is not None:
+        names = [str(name).encode("utf-8") for name in stack.micrographs]
+        columns["location/micrograph_path"] = np.array(names, dtype="S")
+    if stack.tubes is not None:
+        columns["filament/filament_uid"] = (stack.tubes + 1).astype("<u8")
+    return columns
 
 
 def _alignment(
-    rows: np.ndarray, poses: Poses | None, half_set: np.ndarray | None, pixel_size_angstrom: float
+    rows: np.ndarray, stack: ParticleStack, poses: Poses | None, half_set: np.ndarray | None
 ) -> dict[str, np.ndarray]:
     """The columns to set; what a refinement writes besides is added where it is missing."""
     columns: dict[str, np.ndarray] = {}
@@ -295,7 +318,9 @@ def _alignment(
         columns[prefix + "split"] = (np.asarray(half_set) - 1).astype("<u4")
     if poses is None:
         return columns
-    shifts = shifts_to_cryosparc(poses.shifts_angstrom, pixel_size_angstrom)
+    pixel_size_angstrom = stack.pixel_size_angstrom
+    in_images = poses_in_images(poses, stack.optics, stack.optics_group)
+    shifts = shifts_to_cryosparc(in_images.shifts_angstrom, pixel_size_angstrom)
     columns |= {
         prefix + "shift": shifts.numpy().astype("<f4"),
         prefix + "pose": rotation_to_cryosparc(poses.rotations).numpy().astype("<f4"),

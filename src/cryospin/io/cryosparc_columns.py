@@ -1,7 +1,7 @@
 """What the columns of a cryoSPARC particle table mean.
 
 Units: radians for angles, Angstrom for defocus, pixels of the alignment's own pixel size for
-shifts. Tilt, trefoil, tetrafoil and anisotropic magnification are carried, not modelled.
+shifts. Trefoil and tetrafoil are neither carried nor modelled.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from cryospin.io.conventions import (
     rotation_from_cryosparc,
     shifts_from_cryosparc,
 )
-from cryospin.types import CtfParameters, Optics, Poses, Unread
+from cryospin.types import CtfParameters, Poses, Unread
 
+# columns of ours, which cryoSPARC keeps and makes nothing of
 CONFIDENCE = "cryospin/confidence"
 ORIGINAL_NAME = "cryospin/original_name"
 _AGAIN = "write the table again with cryoSPARC"
@@ -90,12 +91,6 @@ class CryosparcColumns:
             unread.setdefault(what, error)
         return values
 
-    def micrograph_pixel_sizes(self) -> np.ndarray:
-        """Of the micrographs, which places are counted in, in Angstrom, (n,); 0: unknown."""
-        name = "location/micrograph_psize_A"
-        sizes = self.known_numbers(name) if name in self else np.zeros(len(self.rows))
-        return np.where(sizes > 0, sizes, 0.0)
-
     def optional(self, name: str, default: float) -> np.ndarray:
         return self.numbers(name) if name in self else np.full(len(self.rows), default)
 
@@ -150,21 +145,6 @@ class CryosparcColumns:
             raise self.refuse(problem, "blob/sign", fix, int(broken[0]))
         sign = image_sign_from_cryosparc(torch.from_numpy(blob)).numpy()
         return sign if (sign < 0).any() else None
-
-    def optics_groups(self) -> tuple[tuple[Optics, ...], np.ndarray]:
-        """The distinct optics, ordered by exposure group, and each particle's."""
-        names = ("blob/psize_A", "ctf/accel_kv", "ctf/cs_mm", "ctf/amp_contrast")
-        columns = [
-            self.optional("ctf/exp_group_id", 0.0),
-            *map(self.numbers, names),
-            self.micrograph_pixel_sizes(),
-        ]
-        distinct, members = np.unique(np.stack(columns, axis=1), axis=0, return_inverse=True)
-        optics = tuple(
-            Optics(f"expGroup{number:g}", pixel, kv, cs, contrast, micrograph or None)
-            for number, pixel, kv, cs, contrast, micrograph in map(_as_written, distinct)
-        )
-        return optics, members.reshape(-1)
 
     def ctf(self) -> CtfParameters:
         degrees = 180.0 / np.pi
@@ -279,8 +259,3 @@ class CryosparcColumns:
         best = np.where(np.isnan(posterior), -np.inf, posterior).argmax(axis=1)
         row = np.arange(len(best))
         return pose[row, best], shift[row, best], size[row, best][:, None]
-
-
-def _as_written(values: np.ndarray) -> list[float]:
-    """0.1 for the float32 nearest to it, and so on: what was meant, for the next table."""
-    return [float(f"{value:.7g}") for value in values]

@@ -1,8 +1,7 @@
 """Which columns of a cryoSPARC table tell of the images what the forward model leaves out.
 
-cryoSPARC publishes no formulas for the signs of its aberrations and the form of its
-magnification, so these are told and not applied. A column of neutral values tells nothing and is
-not mentioned.
+Nothing public tells the scale and signs of its trefoil and tetrafoil, so these are told and not
+applied. A column of neutral values tells nothing and is not mentioned.
 """
 
 from __future__ import annotations
@@ -24,29 +23,25 @@ _UNKNOWN_COST = {
 }
 
 
-def not_modelled(
-    columns: CryosparcColumns, box: int, pixel_size_angstrom: float
-) -> tuple[NotModelled, ...]:
+def not_modelled(columns: CryosparcColumns, pixel_size_angstrom: float) -> tuple[NotModelled, ...]:
     """What is in the table and nothing makes use of, with what that costs where it is known."""
-    return tuple(_found(columns, box * pixel_size_angstrom, 2.0 * pixel_size_angstrom))
+    return tuple(_found(columns, 2.0 * pixel_size_angstrom))
 
 
-def _found(columns: CryosparcColumns, width: float, nyquist: float) -> Iterator[NotModelled]:
+def _found(columns: CryosparcColumns, nyquist: float) -> Iterator[NotModelled]:
     if not nyquist > 0:
         return  # nonsense, which the audit refuses
+    for name, width in (("ctf/tilt_A", 2), ("ctf/anisomag", 4)):
+        if unread := _unread(columns, name, width):
+            cost = f"{unread} particles have no number there and are taken to have none"
+            yield NotModelled((name,), "aberrations that are no numbers", cost)
     if (tilt := _values(columns, "ctf/tilt_A")) is not None:
-        wavelength = wavelength_angstrom(float(columns.numbers("ctf/accel_kv").min()))
-        # the tilt times Cs, in Angstrom
-        worst = 2 * np.pi * wavelength**2 * np.linalg.norm(tilt, axis=1).max() / nyquist**3
-        yield NotModelled(("ctf/tilt_A",), "beam tilt", costs.of_phases(worst, nyquist))
-    if (matrix := _values(columns, "ctf/anisomag")) is not None and matrix.shape[1] == 4:
-        distinct = np.unique(matrix, axis=0).reshape(-1, 2, 2)
-        # programs that write it hold it for the matrix or for the matrix less one
-        less_one = np.abs(distinct[:, 0, 0] + distinct[:, 1, 1]) < 1
-        distinct[less_one] += np.eye(2)
-        cost = costs.of_magnification(distinct, width)
-        if not np.allclose(distinct, np.eye(2), rtol=0, atol=1e-9):
-            yield NotModelled(("ctf/anisomag",), "anisotropic magnification", cost)
+        # with a Cs it is taken for RELION's tilt (io.conventions)
+        coma = np.linalg.norm(tilt, axis=1) * (columns.numbers("ctf/cs_mm") <= 0)
+        if coma.any():
+            wavelength = wavelength_angstrom(float(columns.numbers("ctf/accel_kv").min()))
+            cost = costs.of_phases(2 * np.pi * wavelength**2 * coma.max() / nyquist**3, nyquist)
+            yield NotModelled(("ctf/tilt_A",), "beam tilt without a Cs", cost)
     for name, what in _UNKNOWN_COST.items():
         if _values(columns, name) is not None:
             yield NotModelled((name,), what, "the CTF is taken to have none")
@@ -67,6 +62,13 @@ def _found(columns: CryosparcColumns, width: float, nyquist: float) -> Iterator[
         and _values(columns, "filament/filament_uid") is not None
     ):
         yield NotModelled(tuple(filament), "helical geometry", costs.OF_HELICES)
+
+
+def _unread(columns: CryosparcColumns, name: str, width: int) -> int:
+    """How many particles have something in a column that is no row of so many numbers."""
+    if name not in columns:
+        return 0
+    return int(np.isnan(columns.known_numbers(name, (width,))).any(axis=1).sum())
 
 
 def _values(columns: CryosparcColumns, name: str, neutral: float = 0.0) -> np.ndarray | None:

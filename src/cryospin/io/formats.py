@@ -24,7 +24,7 @@ from cryospin.io.cryosparc import (
 )
 from cryospin.io.distortion import poses_from_images, poses_in_images
 from cryospin.io.image_files import names_for, same_image, stack_of
-from cryospin.io.losses import left_behind, notes_on_names
+from cryospin.io.losses import ABERRATIONS, left_behind, left_out, notes_on_names
 from cryospin.io.pairing import pair_particles
 from cryospin.io.relion import (
     RelionTable,
@@ -112,6 +112,14 @@ def poses_of(stack: ParticleStack) -> Poses:
         column="rlnAngleRot",
         fix="give a table with rlnAngleRot, rlnAngleTilt, rlnAnglePsi (.cs: alignments3D/pose)",
     )
+
+
+def poses_for_others(stack: ParticleStack) -> Poses | None:
+    """The poses a table came with, if any, for a table of another program.
+
+    Raises BadDataError for one that is no number: such a table has no place for that.
+    """
+    return poses_of(stack) if "poses" in stack.unread else stack.poses
 
 
 def format_of(stack: ParticleStack) -> str:
@@ -202,14 +210,13 @@ def write_table(
     ResourceError: the disk does not take it.
     """
     own = format_of(stack).split("-")[0] == kind.split("-")[0]
-    if poses is None and "poses" in stack.unread and (not own or kind == CRYODRGN):
-        poses_of(stack)
     known_poses = stack.poses if poses is None else poses
-    if kind in (CRYODRGN, CRYOSPARC) and known_poses is not None:
-        # these tables do not tell of a distortion
-        known_poses = poses_in_images(known_poses, stack.optics, stack.optics_group)
+    if poses is None and (not own or kind == CRYODRGN):
+        known_poses = poses_for_others(stack)
     known_half_set = stack.half_set if half_set is None else half_set
     if kind == CRYODRGN:
+        if known_poses is not None:
+            known_poses = poses_in_images(known_poses, stack.optics, stack.optics_group)
         write_cryodrgn(out, stack, known_poses)
     elif kind == CRYOSPARC and isinstance(stack.table, CryosparcTable):
         write_cryosparc(out, stack, poses, half_set, _moved_names(out, stack))
@@ -259,6 +266,7 @@ def _new_star(
         stack.coordinates_pixel,
         half_set,
         None if stack.original_names is None else [*stack.original_names],
+        stack.tubes,
     )
 
 
@@ -273,6 +281,11 @@ def losses(stack: ParticleStack, kind: str, out: Path) -> list[str]:
             "images are dark on light (blob/sign 1), which this format cannot say: "
             "invert the images, or tell the program that reads the table"
         )
+    if not own and stack.phase_flipped.any():
+        notes.append(
+            "images are phase-flipped (rlnCtfDataArePhaseFlipped), which this format cannot say: "
+            "tell the program that reads the table, or extract them unflipped"
+        )
     if kind == CRYODRGN and stack.half_set is not None:
         notes.append("cryoDRGN's files have no half-sets")
     repeated = int(np.count_nonzero(doubled(same_image(stack))))
@@ -282,19 +295,14 @@ def losses(stack: ParticleStack, kind: str, out: Path) -> list[str]:
             "of its own in cryoSPARC, with its own uid"
         )
     if not own:
-        if corrected := _corrected(stack):
-            whats = (f"{what} ({', '.join(columns)})" for what, columns in corrected.items())
-            notes.append(f"left behind: {', '.join(whats)}")
-        notes += [
-            f"left behind: {each.what} ({', '.join(each.columns)})" for each in stack.not_modelled
-        ]
+        notes += left_out(stack, bare=kind == CRYODRGN)
         notes += [
             f"{what} are left behind: column {error.column}, row {error.row}: {error.problem}"
             for what, error in stack.unread.items()
             if what != "poses"
         ]
     told = {column for each in stack.not_modelled for column in each.columns}
-    told |= {column for columns in _corrected(stack).values() for column in columns}
+    told |= {*ABERRATIONS}
     told |= {error.column for error in stack.unread.values() if error.column is not None}
     lost = [name for name in left_behind(stack, bare=kind == CRYODRGN) if name not in told]
     if lost and not own:
@@ -303,23 +311,6 @@ def losses(stack: ParticleStack, kind: str, out: Path) -> list[str]:
         home = "" if repeated else "; --like INPUT gives them back on the way home"
         notes.append(note + ", ".join(lost) + home)
     return notes
-
-
-def _corrected(stack: ParticleStack) -> dict[str, list[str]]:
-    """What of the optics is undone in our images, and the columns that only RELION's tables have
-    for it."""
-    optics = stack.optics
-    found = (
-        ("beam tilt", ["rlnBeamTiltX", "rlnBeamTiltY"], any(any(o.beam_tilt_mrad) for o in optics)),
-        ("odd aberrations", ["rlnOddZernike"], any(o.odd_zernike for o in optics)),
-        ("even aberrations", ["rlnEvenZernike"], any(o.even_zernike for o in optics)),
-        (
-            "anisotropic magnification",
-            [f"rlnMagMat{row}{column}" for row in "01" for column in "01"],
-            any(not o.round for o in optics),
-        ),
-    )
-    return {what: columns for what, columns, there in found if there}
 
 
 def write_beside(folder: Path, stack: ParticleStack, poses: Poses, half_set: np.ndarray) -> None:

@@ -8,9 +8,12 @@ from cryospin.io.cryosparc import CryosparcTable
 from cryospin.io.cryosparc_columns import CONFIDENCE as CRYOSPARC_CONFIDENCE
 from cryospin.io.cryosparc_columns import ORIGINAL_NAME as CRYOSPARC_ORIGINAL_NAME
 from cryospin.io.cryosparc_columns import REQUIRED
+from cryospin.io.cryosparc_optics import ASSUMED as CRYOSPARC_ASSUMED
 from cryospin.io.image_files import misleading_name, names_for, out_of_reach
 from cryospin.io.relion import ORIGINAL_NAME, RelionTable, takes_for_map
 from cryospin.io.relion_columns import ANGLES, CONFIDENCE, ORIGINS_ANGSTROM, ORIGINS_PIXEL
+from cryospin.io.relion_optics import PHASE_FLIPPED
+from cryospin.io.relion_picks import TUBE
 from cryospin.types import ParticleStack
 
 # what every program's table has a place for, as each names it
@@ -29,11 +32,25 @@ _RELION_COMMON = {
     "rlnMagnification",
     "rlnImageSize",
     "rlnImageDimensionality",
+    PHASE_FLIPPED,
     "rlnOpticsGroup",
     *ANGLES,
     *ORIGINS_ANGSTROM,
     *ORIGINS_PIXEL,
 }
+_ABERRATIONS = {
+    "beam tilt": ("rlnBeamTiltX", "rlnBeamTiltY", "ctf/tilt_A"),
+    "anisotropic magnification": (
+        *(f"rlnMagMat{row}{column}" for row in "01" for column in "01"),
+        "ctf/anisomag",
+    ),
+    "odd aberrations": ("rlnOddZernike",),
+    "even aberrations": ("rlnEvenZernike",),
+}
+ABERRATIONS = tuple(name for names in _ABERRATIONS.values() for name in names)
+_FILAMENT = "filament/filament_uid"
+# those that cryoSPARC has a place for, with the signs and units of io.conventions
+_IN_BOTH = ("beam tilt", "anisotropic magnification")
 _CRYOSPARC_COMMON = {
     *REQUIRED,
     "blob/sign",
@@ -43,16 +60,66 @@ _CRYOSPARC_COMMON = {
 }
 # what RELION and cryoSPARC can tell each other besides; cryoSPARC's places need the
 # micrographs' sizes, which RELION's table does not have
-_RELION_MORE = {"rlnRandomSubset", "rlnMicrographName", CONFIDENCE, ORIGINAL_NAME}
-_CRYOSPARC_MORE = {
+_CARRIED = {name for what in _IN_BOTH for name in _ABERRATIONS[what]} | {TUBE, _FILAMENT}
+_RELION_MORE = _CARRIED | {"rlnRandomSubset", "rlnMicrographName", CONFIDENCE, ORIGINAL_NAME}
+_CRYOSPARC_MORE = _CARRIED | {
     "alignments3D/split",
     "location/micrograph_path",
     "location/center_x_frac",
     "location/center_y_frac",
     "location/micrograph_shape",
+    "location/micrograph_psize_A",
+    CRYOSPARC_ASSUMED,
     CRYOSPARC_CONFIDENCE,
     CRYOSPARC_ORIGINAL_NAME,
 }
+
+
+def left_out(stack: ParticleStack, *, bare: bool = False) -> list[str]:
+    """What another program's new table will not tell of the optics and of what is not modelled, a
+    sentence each, with the columns it stands in.
+
+    Parameters
+    ----------
+    bare: see `left_behind`.
+    """
+    found = [(what, names) for what, names in _aberrations(stack) if bare or what not in _IN_BOTH]
+    carried = set() if bare else _CARRIED
+    found += [
+        (each.what, [name for name in each.columns if name not in carried])
+        for each in stack.not_modelled
+    ]
+    return [f"left behind: {what} ({', '.join(names)})" for what, names in found if names]
+
+
+def not_in_the_ctf(stack: ParticleStack) -> list[str]:
+    """What the stack's table says of its images' formation that defocus, voltage, Cs, amplitude
+    contrast and phase shift do not: each with its columns."""
+    found = _aberrations(stack)
+    found += [
+        (each.what, [*each.columns])
+        for each in stack.not_modelled
+        if any(name.startswith(("rlnCtf", "ctf/")) for name in each.columns)
+    ]
+    if stack.phase_flipped.any():
+        found.append(("phase flips", [PHASE_FLIPPED]))
+    return [f"{what} ({', '.join(names)})" for what, names in found]
+
+
+def _aberrations(stack: ParticleStack) -> list[tuple[str, list[str]]]:
+    """Those there are, each with the columns of the stack's own program that hold it."""
+    optics, relion = stack.optics, isinstance(stack.table, RelionTable)
+    there = {
+        "beam tilt": any(any(group.beam_tilt_mrad) for group in optics),
+        "anisotropic magnification": not all(group.round for group in optics),
+        "odd aberrations": any(group.odd_zernike for group in optics),
+        "even aberrations": any(group.even_zernike for group in optics),
+    }
+    return [
+        (what, [name for name in _ABERRATIONS[what] if name.startswith("rln") == relion])
+        for what, is_there in there.items()
+        if is_there
+    ]
 
 
 def left_behind(stack: ParticleStack, *, bare: bool = False) -> list[str]:

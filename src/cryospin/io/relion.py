@@ -27,7 +27,13 @@ from cryospin.io.relion_columns import (
 )
 from cryospin.io.relion_not_modelled import not_modelled
 from cryospin.io.relion_optics import optics_block, optics_groups
-from cryospin.io.relion_picks import COORDINATES, coordinates_angstrom, tubes
+from cryospin.io.relion_picks import (
+    COORDINATES,
+    TUBE,
+    coordinates_angstrom,
+    tube_numbers,
+    tubes_of,
+)
 from cryospin.io.relion_refusals import refuse
 from cryospin.io.star import StarBlock, StarFile, quoted, read_star, write_star
 from cryospin.types import CtfParameters, Optics, ParticleStack, Poses, Unread
@@ -97,8 +103,8 @@ def read_particles(path: Path | str) -> ParticleStack:
         poses=poses,
         half_set=columns.half_set(unread),
         micrographs=None if micrographs is None else np.array(micrographs),
-        coordinates_angstrom=coordinates_angstrom(columns, unread),
-        tubes=tubes(columns),
+        coordinates_angstrom=coordinates_angstrom(columns, optics, optics_group, unread),
+        tubes=tubes_of(columns),
         not_modelled=not_modelled(columns, pixel_size),
         original_names=_original_names(columns.text(ORIGINAL_NAME)),
         unread=unread,
@@ -254,6 +260,7 @@ def new_particles(
     coordinates: np.ndarray | None = None,
     half_set: np.ndarray | None = None,
     original_names: list[str] | None = None,
+    tubes: np.ndarray | None = None,
 ) -> StarFile:
     """The blocks of a fresh table in RELION 3.1's dialect.
 
@@ -263,6 +270,7 @@ def new_particles(
     optics_group: index into `optics` of each particle, from 0.
     coordinates: (n, 2) x, y in pixels of the micrograph.
     original_names: the images these were made from.
+    tubes: see ParticleStack.
     """
     columns = {"rlnImageName": [quoted(name) for name in image_names]}
     if original_names is not None:
@@ -271,6 +279,8 @@ def new_particles(
         columns["rlnMicrographName"] = [quoted(name) for name in micrographs]
     if coordinates is not None:
         columns |= zip(COORDINATES, (_decimals(xy) for xy in coordinates.T), strict=True)
+    if tubes is not None:
+        columns[TUBE] = [str(number) for number in tube_numbers(tubes).tolist()]
     columns |= {
         "rlnDefocusU": _decimals(ctf.defocus_u_angstrom),
         "rlnDefocusV": _decimals(ctf.defocus_v_angstrom),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from cryospin.io.relion_columns import RelionColumns
+from cryospin.io.relion_optics import ASSUMED
 from cryospin.io.star import StarBlock, StarFile
 
 # what 3.1 and later keep once per optics group
@@ -20,6 +21,7 @@ _OPTICS = (
     "rlnImagePixelSize",
     "rlnMicrographOriginalPixelSize",
     "rlnMicrographPixelSize",
+    ASSUMED,
     "rlnImageSize",
     "rlnImageDimensionality",
     "rlnMtfFileName",

@@ -8,7 +8,9 @@ from __future__ import annotations
 import numpy as np
 
 from cryospin.errors import BadDataError
+from cryospin.io.distortion import no_magnification
 from cryospin.io.relion_columns import OPTICS_FIXES, RelionColumns, number
+from cryospin.io.rows import distinct_rows
 from cryospin.io.star import StarBlock, quoted
 from cryospin.types import Optics
 
@@ -16,7 +18,9 @@ from cryospin.types import Optics
 TILT = {"rlnBeamTiltX": 0.0, "rlnBeamTiltY": 0.0}
 MAGNIFICATION = {"rlnMagMat00": 1.0, "rlnMagMat01": 0.0, "rlnMagMat10": 0.0, "rlnMagMat11": 1.0}
 ODD, EVEN = ZERNIKE = ("rlnOddZernike", "rlnEvenZernike")
-_STRETCH = (0.5, 2.0)  # beyond what any microscope does
+PHASE_FLIPPED = "rlnCtfDataArePhaseFlipped"
+# see Optics; a column of ours, which other programs keep and make nothing of
+ASSUMED = "cryospinAssumedMicrographPixelSize"
 
 
 def optics_groups(columns: RelionColumns) -> tuple[tuple[Optics, ...], np.ndarray]:
@@ -26,37 +30,40 @@ def optics_groups(columns: RelionColumns) -> tuple[tuple[Optics, ...], np.ndarra
     ------
     BadDataError: no voltage, Cs or amplitude contrast; a magnification matrix far from 1.
     """
-    kv, cs, contrast = (columns.required(name, fix) for name, fix in OPTICS_FIXES.items())
+    beam = [columns.required(name, fix) for name, fix in OPTICS_FIXES.items()]
     group = columns.integers("rlnOpticsGroup")
-    group = np.ones(len(kv)) if group is None else group
+    group = np.ones(len(beam[0])) if group is None else group
     magnification = _or_neutral(columns, MAGNIFICATION)
     _refuse_strange(columns, magnification)
     (odd, odd_number), (even, even_number) = (_vectors(columns, name) for name in ZERNIKE)
-    sizes = [columns.pixel_sizes(), micrograph_pixel_sizes(columns)]
+    micrograph = micrograph_pixel_sizes(columns)
+    assumed = np.where(micrograph > 0, 0.0, _first_known(columns, (ASSUMED,)))
+    flipped = columns.known_numbers(PHASE_FLIPPED)
+    flipped = np.zeros(len(micrograph)) if flipped is None else flipped == 1
+    sizes = [columns.pixel_sizes(), micrograph, assumed, flipped]
     aberrations = [*_or_neutral(columns, TILT).T, odd_number, even_number, *magnification.T]
-    table = np.stack([group, *sizes, kv, cs, contrast, *aberrations], axis=1)
-    # a million rows are sorted by what differs alone
-    varying = (table != table[0]).any(axis=0)
-    varying[0] = True
-    _, first, members = np.unique(table[:, varying], axis=0, return_index=True, return_inverse=True)
+    table = np.stack([group, *sizes, *beam, *aberrations], axis=1)
+    first, members = distinct_rows(table)
     found = []
     for count, row in enumerate(table[first].tolist(), start=1):
-        name, pixel, micrograph, kilovolts, millimetres, amplitude, x, y, i, k, *matrix = row
+        name, pixel, of_micrograph, taken_for, flips, kv, cs, contrast, x, y, i, k, *matrix = row
         # RELION 3.0 has no numbers; its distinct optics are counted
         optics = Optics(
             f"opticsGroup{name if columns.optics is not None else count:g}",
             pixel,
-            kilovolts,
-            millimetres,
-            amplitude,
-            micrograph or None,
+            kv,
+            cs,
+            contrast,
+            of_micrograph or None,
             (x, y),
             odd[int(i)],
             even[int(k)],
             (matrix[0], matrix[1], matrix[2], matrix[3]),
+            taken_for or None,
+            bool(flips),
         )
         found.append(optics)
-    return tuple(found), members.reshape(-1)
+    return tuple(found), members
 
 
 def micrograph_pixel_sizes(columns: RelionColumns) -> np.ndarray:
@@ -65,8 +72,13 @@ def micrograph_pixel_sizes(columns: RelionColumns) -> np.ndarray:
     Extracted particles often have the movies' pixel size alone, which is the micrographs'
     unless motion correction binned them.
     """
+    return _first_known(columns, ("rlnMicrographPixelSize", "rlnMicrographOriginalPixelSize"))
+
+
+def _first_known(columns: RelionColumns, names: tuple[str, ...]) -> np.ndarray:
+    """The first of the columns with a positive number, (n,); 0 where none has one."""
     sizes = np.zeros(len(columns.particles))
-    for name in ("rlnMicrographPixelSize", "rlnMicrographOriginalPixelSize"):
+    for name in names:
         found = columns.known_numbers(name)
         if found is not None:
             sizes = np.where((sizes == 0) & np.isfinite(found) & (found > 0), found, sizes)
@@ -95,9 +107,13 @@ def optics_block(optics: tuple[Optics, ...], box: int) -> StarBlock:
         "rlnImageSize": [str(box)] * len(optics),
         "rlnImageDimensionality": ["2"] * len(optics),
     }
-    if any(group.micrograph_pixel_size_angstrom for group in optics):
-        sizes = [g.micrograph_pixel_size_angstrom or g.pixel_size_angstrom for g in optics]
-        columns["rlnMicrographPixelSize"] = [f"{size:.6f}" for size in sizes]
+    for name, sizes in (
+        ("rlnMicrographPixelSize", [group.micrograph_pixel_size_angstrom for group in optics]),
+        (ASSUMED, [group.assumed_micrograph_pixel_size_angstrom for group in optics]),
+    ):
+        if any(sizes):
+            # zero is unknown
+            columns[name] = [f"{size or 0.0:.6f}" for size in sizes]
     if any(any(group.beam_tilt_mrad) for group in optics):
         for i, name in enumerate(TILT):
             columns[name] = [f"{group.beam_tilt_mrad[i]:.6f}" for group in optics]
@@ -132,14 +148,11 @@ def _vectors(columns: RelionColumns, name: str) -> tuple[list[tuple[float, ...]]
 
 def _refuse_strange(columns: RelionColumns, matrices: np.ndarray) -> None:
     """matrices: (n, 4). Real ones differ from 1 by a few per cent."""
-    distinct, first = np.unique(matrices, axis=0, return_index=True)
-    stretch = np.linalg.svd(distinct.reshape(-1, 2, 2), compute_uv=False)
-    strange = (stretch < _STRETCH[0]).any(axis=1) | (stretch > _STRETCH[1]).any(axis=1)
-    if strange.any():
-        row = int(first[strange].min())
-        found = " ".join(f"{value:g}" for value in matrices[row])
+    strange = no_magnification(matrices)
+    if strange is not None:
+        row, found = strange
         raise BadDataError(
-            f"{found} is no magnification matrix, which is close to 1 0 0 1",
+            found,
             file=columns.path,
             row=row + 1,
             column="rlnMagMat00",

@@ -6,14 +6,23 @@ import numpy as np
 
 from cryospin.errors import BadDataError
 from cryospin.io.relion_columns import ANGLES, ORIGINS_ANGSTROM, ORIGINS_PIXEL, RelionColumns
+from cryospin.io.relion_optics import PHASE_FLIPPED
 from cryospin.io.relion_picks import COORDINATES
 from cryospin.types import Unread
 
 # where one of these holds, the images are not what the forward model says they are
 _NOT_MODELLED = {
-    "rlnCtfDataAreCtfPremultiplied": (1, "images are multiplied by their CTF", "not premultiplied"),
-    "rlnCtfDataArePhaseFlipped": (1, "the images' phases are flipped", "unflipped"),
-    "rlnImageDimensionality": (3, "these are subtomograms", "as 2D images"),
+    "rlnCtfDataAreCtfPremultiplied": (
+        1,
+        "images are multiplied by their CTF, which leaves nothing of them at its zeros",
+        "extract the particles again without it (relion_preprocess: without --premultiply_ctf); "
+        "images that are phase-flipped instead are read",
+    ),
+    "rlnImageDimensionality": (
+        3,
+        "these are subtomograms",
+        "extract the particles again, as 2D images",
+    ),
 }
 # what says nothing unless it is all there; of origins one pair is enough. A tilt or a matrix of
 # which a part is missing is neutral in that part (io.relion_optics)
@@ -43,12 +52,12 @@ def _refuse_images_of_another_kind(columns: RelionColumns, unread: Unread) -> No
         fix = "give a table of single-particle images"
         problem = "these particles are of tomograms (tilt series)"
         raise BadDataError(problem, file=columns.path, column="rlnTomoName", fix=fix)
-    for name, (value, problem, instead) in _NOT_MODELLED.items():
+    columns.known_numbers(PHASE_FLIPPED, "flags of the images", unread)
+    for name, (value, problem, fix) in _NOT_MODELLED.items():
         values = columns.known_numbers(name, "flags of the images", unread)
         found = np.flatnonzero(values == value) if values is not None else np.empty(0, int)
         if len(found):
             row = int(found[0]) + 1
-            fix = f"extract the particles again, {instead}"
             raise BadDataError(problem, file=columns.path, row=row, column=name, fix=fix)
 
 

@@ -30,3 +30,12 @@ def rows_in_words(rows: Int[np.ndarray, " n"], most: int = 3) -> str:
     if len(rows) == 1:
         return f"row {first}"
     return f"rows {first}" + ", ..." * (len(rows) > most)
+
+
+def distinct_rows(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of an array (n, c), the first row of each kind, sorted by their values, and the kind of each
+    row (n,). A million rows are sorted by what differs alone."""
+    varying = (table != table[0]).any(axis=0)
+    varying[0] = True
+    _, first, members = np.unique(table[:, varying], axis=0, return_index=True, return_inverse=True)
+    return first, members.reshape(-1)

@@ -13,14 +13,16 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from cryospin.io.cryosparc_columns import ORIGINAL_NAME as CRYOSPARC_ORIGINAL_NAME
+from cryospin.io.cryosparc_optics import ASSUMED as CRYOSPARC_ASSUMED
 from cryospin.io.cryosparc_table import with_columns
+from cryospin.io.formats import poses_for_others
 from cryospin.io.image_files import image_uid, same_image, stack_of
 from cryospin.io.losses import left_behind
 from cryospin.io.relion import ORIGINAL_NAME, RelionTable, columns_of_rows, new_particles
 from cryospin.io.relion_columns import RelionColumns
-from cryospin.io.relion_optics import micrograph_pixel_sizes
+from cryospin.io.relion_optics import ASSUMED
 from cryospin.io.star import StarFile, quoted
-from cryospin.types import ParticleStack
+from cryospin.types import Optics, ParticleStack
 
 _SIZES = ("rlnImageSize", "rlnImageSizeX", "rlnImageSizeY")
 _PIXEL_SIZES = ("rlnImagePixelSize", "rlnPixelSize")
@@ -80,6 +82,10 @@ def star_with_smaller_box(
 
     In the dialect of the table where that is RELION's, with all its columns but those that
     `dropped` names; else in that of RELION 3.1.
+
+    Raises
+    ------
+    BadDataError: a pose that is no number, of particles from another program's table.
     """
     names = [image_uid(number, stack_name) for number in image.tolist()]
     if isinstance(stack.table, RelionTable):
@@ -91,21 +97,27 @@ def star_with_smaller_box(
             replace(
                 optics,
                 pixel_size_angstrom=optics.pixel_size_angstrom * scale,
-                # the coordinates count the pixels they did
-                micrograph_pixel_size_angstrom=optics.micrograph_pixel_size_angstrom
-                or optics.pixel_size_angstrom,
+                assumed_micrograph_pixel_size_angstrom=_assumed(stack, optics),
             )
             for optics in stack.optics
         ),
         box,
         stack.optics_group,
         stack.ctf,
-        stack.poses,
+        poses_for_others(stack),
         None if stack.micrographs is None else [str(name) for name in stack.micrographs],
         stack.coordinates_pixel,
         stack.half_set,
         [*original_names(stack)],
+        stack.tubes,
     )
+
+
+def _assumed(stack: ParticleStack, optics: Optics) -> float | None:
+    """Coordinates count the pixels they did, whatever was assumed of them: see Optics."""
+    if stack.coordinates_angstrom is None or optics.micrograph_pixel_size_angstrom:
+        return None
+    return optics.coordinate_pixel_size_angstrom
 
 
 def dropped(stack: ParticleStack) -> list[str]:
@@ -135,11 +147,10 @@ def _relion(stack: ParticleStack, box: int, names: list[str]) -> StarFile:
         optics = RelionColumns(table.path, table.optics, None)
         changed = _rescaled(optics, scale, box)
         blocks["optics"] = table.optics.with_table(table.optics.table | changed)
-    if stack.coordinates_angstrom is not None and not micrograph_pixel_sizes(whole).any():
-        # coordinates count the pixels they did, which were taken for the images'
+    if ASSUMED not in whole.names and any(_assumed(stack, group) for group in stack.optics):
         last = "optics" if table.optics is not None else table.name
-        size = f"{stack.pixel_size_angstrom:.6f}"
-        blocks[last].columns["rlnMicrographPixelSize"] = [size] * len(blocks[last])
+        assumed = [f"{stack.pixel_size_angstrom:.6f}"] * len(blocks[last])
+        blocks[last] = blocks[last].with_table(blocks[last].table | {ASSUMED: assumed})
     return StarFile(blocks)
 
 
@@ -186,6 +197,9 @@ def cs_with_smaller_box(
         "blob/sign": np.full(n, -1.0, dtype="<f4"),
         CRYOSPARC_ORIGINAL_NAME: np.array([name.encode("utf-8") for name in original_names(stack)]),
     }
+    assumed = np.array([_assumed(stack, optics) or 0.0 for optics in stack.optics])
+    if CRYOSPARC_ASSUMED not in names and assumed.any():
+        changed[CRYOSPARC_ASSUMED] = assumed[stack.optics_group].astype("<f4")
     for name in names:
         group, _, column = name.rpartition("/")
         # a shift counts in pixels of its own alignment, or else of the images

@@ -42,7 +42,8 @@ def downsample(
     ------
     UsageError: an odd box, or one that is not smaller than the images'; a folder that holds the
         table, its images, or another program's files of these names.
-    BadDataError: a stack that cannot be read; nothing is written then, and nothing removed.
+    BadDataError: a stack that cannot be read, or another program's pose that is no number;
+        nothing is written then, and nothing removed.
     ResourceError: the disk does not take it.
     """
     if box % 2 or not 16 <= box < stack.box:

@@ -51,6 +51,7 @@ def table_findings(stack: ParticleStack, cores: int) -> dict[str, Any]:
                 "voltage_kv": optics.voltage_kv,
                 "spherical_aberration_mm": optics.spherical_aberration_mm,
                 "amplitude_contrast": optics.amplitude_contrast,
+                "phase_flipped": optics.phase_flipped,
                 "beam_tilt_mrad": optics.beam_tilt_mrad,
                 "odd_zernike": optics.odd_zernike,
                 "even_zernike": optics.even_zernike,
@@ -223,9 +224,15 @@ def ring_warnings(rings: ThonRings) -> list[str]:
             "the images do not tell whether the CTF is right: too little signal, or rings too"
             " wide for this pixel size"
         ]
-    if rings.phase_flipped:
+    if rings.phase_flipped and rings.declared_flipped is False:
         return [
-            "the images look phase-flipped (their mean follows |CTF|): extract them again unflipped"
+            "the images look phase-flipped (their mean follows |CTF|), and the table does not say"
+            " so: set rlnCtfDataArePhaseFlipped to 1 if they are"
+        ]
+    if rings.phase_flipped is False and rings.declared_flipped:
+        return [
+            "the table says that the images are phase-flipped, and they do not look so (their mean"
+            " follows the CTF): set rlnCtfDataArePhaseFlipped to 0 if they are not"
         ]
     return []
 

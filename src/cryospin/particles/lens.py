@@ -34,12 +34,14 @@ class _Lens:
     known: which of these lie inside the images' Nyquist square.
     unphased: exp(-i phi(q)).
     symmetrical: radians of the CTF's argument.
+    flipped: images have the modulus of the CTF.
     """
 
     undistorted: NonuniformTransform | None
     known: Tensor | None
     unphased: Tensor | None
     symmetrical: Tensor | None
+    flipped: bool
 
     @classmethod
     def of(cls, optics: Optics, disk: FourierDisk) -> _Lens:
@@ -55,7 +57,7 @@ class _Lens:
             unphased = torch.polar(torch.ones_like(phase), -phase).to(torch.complex64)
         if any(optics.even_zernike):
             symmetrical = torch.from_numpy(even_zernike_phase(optics.even_zernike, frequency))
-        return cls(undistorted, known, unphased, symmetrical)
+        return cls(undistorted, known, unphased, symmetrical, optics.phase_flipped)
 
 
 @dataclass(frozen=True)
@@ -85,14 +87,15 @@ class Lenses:
         return found
 
     def transfer(self, index: np.ndarray, device: torch.device = CPU) -> Float[Tensor, "b k"]:
-        """The CTF; zero where a distorted image has no frequency to tell of."""
+        """The CTF, its modulus where images are phase-flipped; zero where a distorted image has
+        no frequency to tell of."""
         found = torch.empty(len(index), len(self.disk), device=device)
         of_all = self.stack.ctf.select(torch.as_tensor(index)).to(device)
         for rows, lens in self._groups(index, device):
             symmetrical = None if lens.symmetrical is None else lens.symmetrical.to(device)
             pixel_size = self.stack.pixel_size_angstrom
             values = contrast_transfer(of_all.select(rows), self.disk, pixel_size, symmetrical)
-            values = values.float()
+            values = values.abs().float() if lens.flipped else values.float()
             found[rows] = values if lens.known is None else values * lens.known.to(device)
         return found
 

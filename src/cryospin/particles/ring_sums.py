@@ -120,7 +120,9 @@ class RingSampler:
         coefficients = images_to_coefficients(normal * self.mask, self.disk)
         parameters = stack.ctf.select(torch.as_tensor(index))
         transfer = contrast_transfer(parameters, self.inner, stack.pixel_size_angstrom)
-        flipped = coefficients[:, : len(self.inner)] * transfer.sign().float()
+        signs = transfer.sign().float()
+        signs[torch.from_numpy(stack.phase_flipped[index])] = 1.0
+        flipped = coefficients[:, : len(self.inner)] * signs
         flipped[:, 0] = 0.0
         group = torch.as_tensor(self.group[index])
         member = torch.nn.functional.one_hot(group, self.groups).double().T

@@ -57,6 +57,7 @@ class ThonRings:
     best_factor, best_correlation: of the defocus phase.
     explanations: what would make the best factor, in words; empty unless OTHER_FITS.
     phase_flipped: True or False where the mean image tells, else None.
+    declared_flipped: whether the table says so; None where it does of some particles only.
     """
 
     verdict: str
@@ -67,10 +68,12 @@ class ThonRings:
     phase_flipped: bool | None
     groups: int
     finest_angstrom: float
+    declared_flipped: bool | None = False
 
 
 def compare_thon_rings(stack: ParticleStack, rings: RingSums) -> ThonRings:
     """Judge the claimed CTF by the sums of `audit_images`."""
+    declared = np.unique(stack.phase_flipped)
     groups = np.flatnonzero(rings.count.numpy() > 0)
     if not len(groups):
         return ThonRings(SILENT, 0.0, 1.0, 0.0, (), None, 0, float("inf"))
@@ -108,6 +111,7 @@ def compare_thon_rings(stack: ParticleStack, rings: RingSums) -> ThonRings:
         _phase_flipped(rings, groups, members, shells, field) if verdict == CONFIRMED else None,
         len(groups),
         field / last,
+        bool(declared[0]) if len(declared) == 1 else None,
     )
 
 

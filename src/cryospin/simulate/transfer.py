@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ from torch import Tensor
 from cryospin.ctf import contrast_transfer
 from cryospin.errors import BadDataError, UsageError
 from cryospin.fourier.disk import FourierDisk
-from cryospin.io.relion import read_particles
+from cryospin.io.formats import read_particles_of_any_kind
+from cryospin.io.losses import not_in_the_ctf
 from cryospin.particles.draws import generator_for
 from cryospin.types import CtfParameters
 
@@ -44,12 +46,18 @@ def draw_ctf(particles: int, seed: int) -> CtfParameters:
     return CtfParameters(*torch.from_numpy(columns.T.copy()))
 
 
-def ctf_from_table(path: Path, particles: int, seed: int) -> CtfParameters:
+def ctf_from_table(
+    path: Path,
+    particles: int,
+    seed: int,
+    tell: Callable[[str], None] = lambda sentence: None,
+) -> CtfParameters:
     """Rows of a table of real particles, drawn with replacement.
 
-    Tables: a RELION STAR file, or an .npz whose array `ctf` has the columns box (px), pixel
-    size (A), defocus U (A), V (A), angle (degrees), kV, Cs (mm), amplitude contrast, phase
-    shift (degrees), cryoDRGN's. Box and pixel size are not used.
+    Tables: a RELION STAR file, a cryoSPARC .cs, or an .npz whose array `ctf` has the columns
+    box (px), pixel size (A), defocus U (A), V (A), angle (degrees), kV, Cs (mm), amplitude
+    contrast, phase shift (degrees), cryoDRGN's. Box and pixel size are not used.
+    `tell` is told in a sentence what else the table says and images will not have.
 
     Raises
     ------
@@ -57,13 +65,19 @@ def ctf_from_table(path: Path, particles: int, seed: int) -> CtfParameters:
     """
     if not path.is_file():
         raise UsageError(f"no such file: {path}")
-    source = read_particles(path).ctf if path.suffix == ".star" else _read_npz(path)
+    if path.suffix in (".star", ".cs"):
+        stack = read_particles_of_any_kind(path)
+        if left_out := not_in_the_ctf(stack):
+            tell(f"not simulated: {', '.join(left_out)}; images get the CTF of defocus and Cs")
+        source = stack.ctf
+    else:
+        source = _read_npz(path)
     rows = [int(generator_for(seed, "ctf", i).integers(len(source))) for i in range(particles)]
     return source.select(torch.tensor(rows))
 
 
 def _read_npz(path: Path) -> CtfParameters:
-    fix = "give a RELION .star, or an .npz with an array `ctf` of nine columns"
+    fix = "give a RELION .star, a .cs, or an .npz with an array `ctf` of nine columns"
     try:
         with np.load(path, allow_pickle=False) as archive:
             table = np.asarray(archive["ctf"], dtype=np.float64)
