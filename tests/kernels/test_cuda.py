@@ -345,3 +345,38 @@ def test_precision_outside_is_left_alone() -> None:
             assert settings.allow_tf32 is allowed
     finally:
         settings.allow_tf32 = before
+
+
+def short_of_memory(monkeypatch: pytest.MonkeyPatch, most: int) -> list[int]:
+    """A card that has room for the scores of `most` images; what was asked of it."""
+    asked = []
+    scores = cuda._Grid.scores
+
+    def refusing(self, images: Tensor, ctf: Tensor, shifts: Tensor) -> tuple[Tensor, ...]:
+        asked.append(len(images))
+        if len(images) > most:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return scores(self, images, ctf, shifts)
+
+    monkeypatch.setattr(cuda._Grid, "scores", refusing)
+    return asked
+
+
+def test_short_of_memory_the_search_takes_fewer_images_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    search = Search(DISKS[0], slices=9, images=5, shifts=2)
+    expected = cuda.grid_weights(*search.arguments(), 1.0)
+    asked = short_of_memory(monkeypatch, 2)
+    found = cuda.grid_weights(*search.arguments(), 1.0)
+    assert asked == [5, 2, 2, 1]
+    for ours, all_at_once in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, all_at_once, rtol=1e-5, atol=1e-5)
+
+
+def test_no_memory_at_all_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    search = Search(DISKS[0], slices=9, images=3, shifts=1)
+    asked = short_of_memory(monkeypatch, 0)
+    with pytest.raises(torch.OutOfMemoryError):
+        cuda.grid_weights(*search.arguments(), 1.0)
+    assert asked == [3, 1]

@@ -8,7 +8,7 @@ order the card's atomics take, so its last bits differ from run to run, unless
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -261,7 +261,8 @@ def grid_weights(
     values, weights = torch.zeros_like(grid.slices), torch.zeros_like(grid.power)
     evidence = torch.empty(len(images), device=slices.device)
     hypotheses = 4 * len(shifts_pixel) * len(slices)
-    for rows in _chunks(len(images), hypotheses):
+
+    def weigh(rows: slice) -> None:
         scores, norms, data, power = grid.scores(images[rows], ctf[rows], shifts_pixel)
         with torch.cuda.device_of(slices):
             programs.weigh_program[(scores.shape[1],)](
@@ -280,6 +281,8 @@ def grid_weights(
         with _products(tf32=False):
             values.baddbmm_(scores.flatten(1, 2).mT, data.flatten(1, 2))
             weights.baddbmm_(norms.mT, power)
+
+    _in_chunks(weigh, len(images), hypotheses)
     return (*grid.unfold(values, weights), evidence)
 
 
@@ -296,7 +299,8 @@ def grid_peaks(
     grid = _Grid.of(slices, disk)
     found = torch.empty(len(images), hypotheses, 3, dtype=torch.int64, device=slices.device)
     components = quaternions.flatten(0, 1).T.contiguous()
-    for rows in _chunks(len(images), 4 * len(shifts_pixel) * len(slices)):
+
+    def find(rows: slice) -> None:
         scores, norms, _, _ = grid.scores(images[rows], ctf[rows], shifts_pixel)
         best = torch.empty(scores.shape[1], 4, len(slices), device=slices.device)
         with torch.cuda.device_of(slices):
@@ -316,12 +320,31 @@ def grid_peaks(
                 BLOCK=_ROW,
                 num_warps=_ROW_WARPS,
             )
+
+    _in_chunks(find, len(images), 4 * len(shifts_pixel) * len(slices))
     return found
 
 
-def _chunks(images: int, hypotheses: int) -> Iterator[slice]:
-    size = max(1, _CHUNK_BYTES // (4 * hypotheses))
-    return (slice(first, first + size) for first in range(0, images, size))
+def _in_chunks(work: Callable[[slice], None], images: int, hypotheses: int) -> None:
+    """`work` on all images, so many at once as make `_CHUNK_BYTES` of scores; on half as many
+    where the card has not the memory. What `work` adds to, it adds to last.
+
+    Raises
+    ------
+    torch.OutOfMemoryError: there is none for a single image.
+    """
+    size, first = max(1, min(images, _CHUNK_BYTES // (4 * hypotheses))), 0
+    while first < images:
+        rows = slice(first, min(first + size, images))
+        try:
+            work(rows)
+        except torch.OutOfMemoryError:
+            if size == 1:
+                raise
+            size //= 2
+            torch.cuda.empty_cache()
+        else:
+            first = rows.stop
 
 
 @dataclass(frozen=True)
