@@ -79,6 +79,19 @@ def test_all_modes_and_byte_orders(tmp_path: Path, kind: str, byte_order: str, e
     np.testing.assert_array_equal(read.numpy(), images.astype(np.float32))
 
 
+@pytest.mark.parametrize("kind", ["i1", "f4"])
+def test_any_order_of_slices(tmp_path: Path, kind: str) -> None:
+    """Runs of neighbours are read in one piece; a slice may be asked for twice."""
+    images = np.stack([pixels(3), pixels(3) + 1, pixels(3) + 2]).reshape(9, BOX, BOX).astype(kind)
+    for name, part in zip("ab", np.split(images, [5]), strict=True):
+        write_stack(tmp_path / f"{name}.mrcs", part, "<", 0)
+    files, slices = np.repeat([0, 1], [5, 4]), np.concatenate([np.arange(5), np.arange(4)])
+    stack = stack_of([tmp_path / "a.mrcs", tmp_path / "b.mrcs"], files.tolist(), slices.tolist())
+    index = np.array([4, 0, 1, 2, 2, 8, 3, 6, 7, 5])
+    read = read_images(stack, index).numpy()
+    np.testing.assert_array_equal(read, images[index].astype(np.float32))
+
+
 STAMP = 1146047817
 
 

@@ -7,18 +7,15 @@ particles.rejection.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from cryospin.io.mrc import read_images
 from cryospin.parallel import in_image_blocks, single_threaded_torch
-from cryospin.particles.prepare import radius_grid
+from cryospin.particles.pixel_loops import Moments
 from cryospin.particles.ring_sums import BlockRings, RingSampler, RingSums
 from cryospin.types import ParticleStack
 
@@ -95,10 +92,9 @@ def audit_images(
     """
     order = np.lexsort((stack.slice_index, stack.file_index))
     sampler = RingSampler.of(stack, seed)
-    weights = _moment_weights(stack.box)
 
     def look(rows: slice) -> _Block:
-        return _look_at(stack, order[rows], weights, sampler)
+        return _look_at(stack, order[rows], sampler)
 
     columns = _Columns(len(stack))
     sums = sampler.empty()
@@ -113,58 +109,38 @@ def audit_images(
     return columns.judged(sums.finished())
 
 
-def _look_at(
-    stack: ParticleStack, index: np.ndarray, weights: Float[Tensor, "p 2"], sampler: RingSampler
-) -> _Block:
-    images = read_images(stack, index)
-    flat = images.flatten(1)
-    # NaN and infinity show in the sums; products with two columns are read at memory's speed
-    mean, rim_mean, deviation, rim_deviation = _moments(flat, weights)
-    finite = torch.isfinite(deviation) & torch.isfinite(mean)
-    pixels = flat.numpy()
-    low, high = (torch.from_numpy(edge(axis=1)) for edge in (pixels.min, pixels.max))
-    varied = high > low
-    extreme = torch.maximum(high - mean, mean - low) / deviation.clamp_min(1e-30)
-    # the checksum alone has twins among 10^5 images; with these sums it has not
-    checksums = torch.tensor([zlib.crc32(image.data) for image in pixels], dtype=torch.float64)
-    digests = torch.stack([checksums, mean, deviation, low, high], dim=1).numpy()
-    chosen = torch.as_tensor(sampler.is_sampled[index]) & finite & varied
+def _look_at(stack: ParticleStack, index: np.ndarray, sampler: RingSampler) -> _Block:
+    images = read_images(stack, index).numpy()
+    seen = Moments.of(images, 0.5 * stack.box - _RIM_PIXEL)
+    # NaN and infinity show in the sums
+    finite = np.isfinite(seen.deviation) & np.isfinite(seen.mean)
+    varied = seen.high > seen.low
+    with np.errstate(invalid="ignore"):
+        farthest = np.maximum(seen.high - seen.mean, seen.mean - seen.low)
+        extreme = farthest / np.maximum(seen.deviation, 1e-30)
+    chosen = np.flatnonzero(sampler.is_sampled[index] & finite & varied)
     rings = None
-    if chosen.any():
-        sampled = images if chosen.all() else images[chosen]
+    if len(chosen):
         # a noiseless image has an empty background
-        scale = torch.maximum(rim_deviation, 1e-3 * deviation)[chosen]
-        rings = sampler.sums_of(stack, index[chosen.numpy()], sampled, rim_mean[chosen], scale)
+        scale = np.maximum(seen.outer_deviation, 1e-3 * seen.deviation)[chosen]
+        rings = sampler.sums_of(
+            stack,
+            index[chosen],
+            torch.from_numpy(images[chosen]),
+            torch.from_numpy(seen.outer_mean[chosen]).float(),
+            torch.from_numpy(scale).float(),
+        )
     return _Block(
         index,
-        finite.numpy(),
-        (finite & ~varied).numpy(),
-        rim_mean.numpy(),
-        rim_deviation.numpy(),
-        extreme.numpy(),
-        digests,
+        finite,
+        finite & ~varied,
+        seen.outer_mean,
+        seen.outer_deviation,
+        extreme,
+        # with the moments, for the checksum's upper bits alone might have twins among 10^6 images
+        np.column_stack([seen.checksum >> 11, seen.mean, seen.deviation, seen.low, seen.high]),
         rings,
     )
-
-
-def _moment_weights(box: int) -> Float[Tensor, "p 2"]:
-    """Columns whose products with an image are the means of all pixels and of the background's."""
-    outside = (radius_grid(box) > 0.5 * box - _RIM_PIXEL).float().flatten()
-    return torch.stack([torch.full_like(outside, 1 / len(outside)), outside / outside.sum()], 1)
-
-
-def _moments(
-    flat: Float[Tensor, "b p"], weights: Float[Tensor, "p 2"]
-) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"], Float[Tensor, " b"], Float[Tensor, " b"]]:
-    """Means of all pixels and of the background's, and their deviations."""
-    # squares about a value near the mean, or an offset of 10^4 would leave no digits
-    near = flat[:, :1]
-    centred = flat - near
-    mean, rim_mean = (centred @ weights).unbind(1)
-    square, rim_square = (centred.square() @ weights).unbind(1)
-    deviation = (square - mean.square()).clamp_min(0.0).sqrt()
-    rim_deviation = (rim_square - rim_mean.square()).clamp_min(0.0).sqrt()
-    return mean + near[:, 0], rim_mean + near[:, 0], deviation, rim_deviation
 
 
 class _Columns:
