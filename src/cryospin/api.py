@@ -35,6 +35,7 @@ from cryospin.simulate.poses import draw_poses
 from cryospin.simulate.transfer import draw_ctf
 from cryospin.types import CtfParameters, DensityMap, Optics, ParticleStack, Poses
 from cryospin.volumes.map_fsc import fsc
+from cryospin.volumes.point_group import PointGroup, find_point_group
 
 __all__ = [
     "BadDataError",
@@ -45,6 +46,7 @@ __all__ = [
     "InterruptedRunError",
     "Microscope",
     "Optics",
+    "PointGroup",
     "ParticleStack",
     "Poses",
     "ResourceError",
@@ -57,6 +59,7 @@ __all__ = [
     "draw_ctf",
     "draw_poses",
     "evaluate",
+    "find_point_group",
     "fourier_shell_correlation",
     "fsc",
     "insert_slices",

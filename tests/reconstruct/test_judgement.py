@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+import torch
 
 from cryospin.reconstruct.cross_check import CrossCheck
 from cryospin.reconstruct.judgement import Measures, judge
+from cryospin.reconstruct.point_group import SymmetryFound
+from cryospin.volumes.alignment import MapAlignment
+from cryospin.volumes.point_group import PointGroup, TriedGroup
 
 GOOD = Measures(
     field_angstrom=128.0,
@@ -104,6 +108,36 @@ def test_one_view_is_a_warning_where_both_halves_see_it() -> None:
     """90 % of the images from one side: 3JB9 is found so, with its poses."""
     found = judge(changed(half_views=0.04))
     assert found.converged and "preferred orientation" in found.warnings[0]
+
+
+def looking(name: str, loss: tuple[float, float] | None) -> SymmetryFound:
+    unmoved = MapAlignment(torch.eye(3), torch.zeros(3), False, 1.0)
+    tried = (TriedGroup("D7", 0.4, 0.2), TriedGroup("C7", 0.98, 0.2))
+    return SymmetryFound(PointGroup(name, unmoved, tried, 12.0), loss)
+
+
+@pytest.mark.parametrize("word", ["converged", "ambiguous"])
+def test_a_symmetry_that_was_found_is_said_whatever_the_verdict(word: str) -> None:
+    measures = changed(found=looking("C7", (-3.0, 0.5)))
+    if word == "ambiguous":
+        measures = replace(measures, cross=cross(found_again=0.4))
+    found = judge(measures)
+    assert found.word == word
+    assert "looks C7: run again with --symmetry C7" in found.warnings[0]
+    # once imposed there is nothing left to say
+    assert not judge(replace(measures, symmetry="C7")).warnings
+
+
+def test_a_symmetry_that_images_object_to_is_not_recommended() -> None:
+    found = judge(changed(found=looking("C7", (3.0, 0.5))))
+    assert found.converged and len(found.warnings) == 1
+    assert "fit it worse" in found.warnings[0] and "run again" not in found.warnings[0]
+
+
+def test_a_map_without_symmetry_says_nothing() -> None:
+    found = judge(changed(found=looking("C1", None)))
+    assert not found.warnings
+    assert found.evidence[-1].name == "symmetry of the map" and found.evidence[-1].value == 0.98
 
 
 def test_few_views_cannot_show_degeneracy() -> None:

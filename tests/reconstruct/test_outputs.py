@@ -31,9 +31,12 @@ from cryospin.reconstruct.outputs import (
     summary,
     write_result,
 )
+from cryospin.reconstruct.point_group import SymmetryFound
 from cryospin.reconstruct.result import CONVERGED, FAILED, Evidence, Result, Verdict
 from cryospin.report import write_report
 from cryospin.types import CtfParameters, DensityMap, NotModelled, Optics, ParticleStack, Poses
+from cryospin.volumes.alignment import MapAlignment
+from cryospin.volumes.point_group import PointGroup, TriedGroup
 from cryospin.volumes.resolution import HalfMapResolution
 from phantoms import random_turns
 
@@ -64,6 +67,7 @@ def result(converged: bool = True, angstrom: float | None = 6.0) -> Result:
     poses = Poses(
         random_turns(COUNT, 1).float(), torch.randn(COUNT, 2), torch.linspace(0.1, 1, COUNT)
     )
+    unmoved = MapAlignment(torch.eye(3), torch.zeros(3), False, 1.0)
     return Result(
         density(),
         density(),
@@ -75,12 +79,16 @@ def result(converged: bool = True, angstrom: float | None = 6.0) -> Result:
         Verdict(CONVERGED if converged else FAILED, ("a reason",), ("a warning",), (EVIDENCE,)),
         {"half1": [{"attempt": 1, "start": 1, "score": 12.5}], "agreed": converged},
         [{"radius": 12.0, "limit": 11.0, "median_turn_degrees": 0.5}],
+        symmetry="D2",
+        found=SymmetryFound(
+            PointGroup("D2", unmoved, (TriedGroup("D2", 0.97, 0.2),), 12.0), (-2.0, 0.5)
+        ),
     )
 
 
 EVIDENCE = Evidence("agreement", 12.5, "shells", 8.0, True, FAILED, "they do not agree")
 SECONDS = {"read": 1.234567, "explore": 2.0}
-SETTINGS = {"symmetry": "D2", "seed": 3}
+SETTINGS = {"symmetry": "auto", "seed": 3}
 
 
 def test_every_file_of_a_converged_run(tmp_path: Path, stack: ParticleStack) -> None:
@@ -139,6 +147,7 @@ def test_result_json_says_what_was_done(tmp_path: Path, stack: ParticleStack) ->
         }
     ]
     assert (told["particles"], told["box"], told["symmetry"]) == (COUNT, BOX, "D2")
+    assert told["symmetry_found"]["name"] == "D2" and told["symmetry_found"]["loss_error"] == 0.5
     assert told["pixel_size_angstrom"] == pytest.approx(PIXEL)
     assert told["seconds"] == {"read": 1.23, "explore": 2.0}
     assert told["seconds_total"] == pytest.approx(3.23, abs=0.01)

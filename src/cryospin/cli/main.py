@@ -26,6 +26,7 @@ COMMANDS = (
     "reconstruct",
     "evaluate",
     "fsc",
+    "symmetry",
     "check",
     "convert",
     "report",

@@ -30,7 +30,9 @@ def reconstruct(
         str, Option(help="Method: exhaustive, cryospin, ...; docs/recipes.md.")
     ] = "exhaustive",
     seed: Annotated[int, Option(help="Same seed, same result.")] = 0,
-    symmetry: Annotated[str, Option(help="Point group to impose: C1, C3, D7, T, O, I ...")] = "C1",
+    symmetry: Annotated[
+        str, Option(help="Point group to impose: C1, C3, D7, T, O, I ...; auto: find it.")
+    ] = "C1",
     particle_diameter: Annotated[
         float | None, Option(min=1.0, help="Angstrom; default: found from the images.")
     ] = None,

@@ -25,6 +25,7 @@ from cryospin.particles.prepare import PreparedParticles, prepare_particles
 from cryospin.reconstruct.judgement import judge
 from cryospin.reconstruct.measuring import measure
 from cryospin.reconstruct.monitor import Monitor
+from cryospin.reconstruct.point_group import AUTO, SymmetryFound, find_symmetry, in_the_axes
 from cryospin.reconstruct.refinement import (
     AlternatingRefinement,
     Halves,
@@ -70,8 +71,7 @@ class AbInitio:
         self, stack: ParticleStack, request: Request, monitor: Monitor, journal: Journal
     ) -> Result:
         device = torch.device(request.device)
-        operators = torch.as_tensor(symmetry_group(request.symmetry), dtype=torch.float32)
-        operators = operators.to(device)
+        operators = imposed_from_the_start(request.symmetry).to(device)
         shift_range = 0.05 * stack.box
         if request.max_shift_angstrom is not None:
             shift_range = request.max_shift_angstrom / stack.pixel_size_angstrom
@@ -82,6 +82,7 @@ class AbInitio:
             prepared, half_set = self._prepare(stack, size, request, monitor)
         sized = self.sized(stack, size)
         reports: list[RoundReport] = []
+        found: SymmetryFound | None = None
         with journal.patience():
             halves, told = sized.starts.run(
                 prepared, operators, shift_range, request, monitor, journal.part("start")
@@ -96,9 +97,53 @@ class AbInitio:
                         monitor_rounds(monitor),
                         journal.part("refine"),
                     )
+                if len(operators) == 1:
+                    found = sized._symmetry(halves, request, monitor, journal)
+                if found is not None and request.symmetry == AUTO and found.name != "C1":
+                    operators = symmetry_group(found.name).float().to(device)
+                    halves, reports = sized._again_with(
+                        found, halves, operators, shift_range, request, monitor, journal
+                    )
+        if request.symmetry == AUTO:
+            request = replace(request, symmetry="C1" if found is None else found.name)
         with monitor.stage("postprocess"):
             return sized._finish(
-                stack, size, halves, half_set, operators, shift_range, request, reports, told
+                stack, size, halves, half_set, operators, shift_range, request, reports, told, found
+            )
+
+    def _symmetry(
+        self, halves: Halves, request: Request, monitor: Monitor, journal: Journal
+    ) -> SymmetryFound:
+        support = self.refinement.support_radius
+        with monitor.stage("symmetry"):
+            found = journal.once("symmetry", lambda: find_symmetry(halves, support, request.seed))
+            monitor.log(event="symmetry", **found.summary())
+        return found
+
+    def _again_with(
+        self,
+        found: SymmetryFound,
+        halves: Halves,
+        operators: Float[Tensor, "s 3 3"],
+        shift_range: float,
+        request: Request,
+        monitor: Monitor,
+        journal: Journal,
+    ) -> tuple[Halves, list[RoundReport]]:
+        """The halves in the group's axes, their poses searched for and refined with it imposed."""
+        halves = in_the_axes(halves, found.in_the_map)
+        again = journal.part("with symmetry")
+        halves = self.starts.searched_again(
+            halves, operators, shift_range, request, monitor, again.part("start")
+        )
+        with monitor.stage("refine"):
+            return self.refinement.run(
+                halves,
+                operators,
+                self.starts.assignment,
+                shift_range,
+                monitor_rounds(monitor),
+                again.part("refine"),
             )
 
     def sized(self, stack: ParticleStack, size: ParticleSize) -> AbInitio:
@@ -145,6 +190,7 @@ class AbInitio:
         request: Request,
         reports: list[RoundReport],
         told: dict[str, Any],
+        found: SymmetryFound | None = None,
     ) -> Result:
         box, pixel = stack.box, stack.pixel_size_angstrom
         largest = halves[0].particles.disk.radius
@@ -183,6 +229,7 @@ class AbInitio:
             operators,
             shift_range,
             request,
+            found,
         )
         return Result(
             density,
@@ -197,6 +244,8 @@ class AbInitio:
             [vars(report) for report in reports],
             turned,
             size,
+            request.symmetry,
+            found,
         )
 
     def _unmasked_sums(
@@ -219,6 +268,11 @@ class AbInitio:
             noise_power=half.particles.noise_power,
         )
         return sums_of(replace(half, particles=particles), particles.disk.radius, operators)
+
+
+def imposed_from_the_start(symmetry: str) -> Float[Tensor, "s 3 3"]:
+    """The rotations of the group asked for; where it is to be found, of none."""
+    return symmetry_group("C1" if symmetry == AUTO else symmetry).float()
 
 
 def both_together(

@@ -65,14 +65,14 @@ def cross_check(
     gaps, turned, gains = [], [], []
     for number, half in enumerate(halves):
         rng = generator_for(seed, "cross-check", number)
-        sample = _sample(half, rng, most)
+        sample = sample_of(half, rng, most)
         particles, rotations = sample.particles, sample.rotations
         disk = particles.disk.prefix(radius)
         own, other = (
             map_to_volume(densities[i], disk.box, disk.radius) for i in (number, 1 - number)
         )
         found, _ = _SEARCH.run(other, particles, disk.radius, operators, shift_range_pixel)
-        there, here = _polished_losses(sample, (other, own), disk)
+        there, here = polished_losses(sample, (other, own), disk)
         gaps.append(there - found.loss)
         mates = rotations[:, None] @ operators
         cosine = (torch.einsum("nsij,nij->ns", mates, found.rotations).amax(dim=1) - 1) / 2
@@ -108,18 +108,19 @@ def gain_elsewhere(
     own, other: volumes in the frame of the half's poses, to be compared within `radius` (Fourier
     pixels). Each image may first move to the pose nearby that suits a map best.
     """
-    sample, disk = _sample(half, rng, most), half.particles.disk.prefix(radius)
-    here, there = _polished_losses(sample, (own, other), disk)
+    sample, disk = sample_of(half, rng, most), half.particles.disk.prefix(radius)
+    here, there = polished_losses(sample, (own, other), disk)
     gain = _empty_loss(sample, disk) - here
     return float((here - there).median() / gain.median().clamp_min(1.0))
 
 
-def _sample(half: HalfSet, rng: np.random.Generator, most: int) -> HalfSet:
+def sample_of(half: HalfSet, rng: np.random.Generator, most: int) -> HalfSet:
+    """At most so many of its particles, drawn at random."""
     count = len(half.particles)
     return half.select(torch.as_tensor(np.sort(rng.choice(count, min(most, count), replace=False))))
 
 
-def _polished_losses(
+def polished_losses(
     half: HalfSet, volumes: tuple[Tensor, Tensor], disk: FourierDisk
 ) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
     """Each image's loss in either volume, at the pose nearby that suits it best."""

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cryospin.reconstruct.cross_check import CrossCheck
+from cryospin.reconstruct.point_group import SymmetryFound
 from cryospin.reconstruct.result import AMBIGUOUS, CONVERGED, FAILED, Evidence, Verdict
 
 # maps that have less than this in common: at least one is wrong
@@ -40,6 +41,7 @@ class Measures:
     of the views. cones: area under the worst over that under the best conical FSC.
     own_mirror: mean FSC of the map with its own mirror image.
     rivals: random starts that explain held-out images as well as the best by another map.
+    found: what half-maps and images say of the symmetry, where none was given.
     doubts: what the audit of the data holds against them, in words.
     """
 
@@ -57,6 +59,7 @@ class Measures:
     cross: CrossCheck | None = None
     rivals: int | None = None
     doubts: tuple[str, ...] = ()
+    found: SymmetryFound | None = None
 
 
 def judge(measures: Measures) -> Verdict:
@@ -205,4 +208,36 @@ def _evidence(m: Measures) -> Iterator[Evidence]:
             AMBIGUOUS,
             f"{100 * m.cross.unexplained:.0f} % of the images gain next to nothing from the map: "
             "they are of something else, and may have bent it; sort them out",
+        )
+    if m.found is not None:
+        yield from _of_symmetry(m.found, m.symmetry)
+
+
+def _of_symmetry(found: SymmetryFound, imposed: str) -> Iterator[Evidence]:
+    group = found.in_the_map
+    looks = group.name != "C1"
+    kept = max((each.kept for each in group.tried), default=0.0)
+    yield Evidence(
+        "symmetry of the map",
+        group.tried[-1].kept if looks else kept,
+        f"share of the half-maps' agreement that operators of {group.name} keep"
+        if looks
+        else "largest share of the half-maps' agreement that a group's operators keep",
+        None,
+        found.name == imposed,
+        "warning",
+        f"the map looks {found.name}: run again with --symmetry {found.name} "
+        "(or --symmetry auto, which finds it and refines with it)",
+    )
+    if found.loss is not None:
+        mean, error = found.loss
+        yield Evidence(
+            "what images lose where that symmetry is imposed",
+            mean,
+            f"nats an image in the other half's map, give or take {error:.2g}",
+            found.objection,
+            not found.images_object,
+            "warning",
+            f"the map looks {group.name}, but its images fit it worse with that symmetry imposed: "
+            "it is nearly there at this resolution, and not imposing it is right",
         )

@@ -13,6 +13,7 @@ from cryospin.parallel import CPU
 from cryospin.reconstruct.coverage import directions_of_half_the_views, sampling_compensation
 from cryospin.reconstruct.cross_check import cross_check
 from cryospin.reconstruct.judgement import Measures
+from cryospin.reconstruct.point_group import SymmetryFound
 from cryospin.reconstruct.request import Request
 from cryospin.refine.halves import HalfSet
 from cryospin.types import DensityMap
@@ -34,11 +35,13 @@ def measure(
     operators: Float[Tensor, "s 3 3"],
     shift_range_pixel: float,
     request: Request,
+    found: SymmetryFound | None = None,
 ) -> Measures:
     """filtered: the halves' Wiener maps in units of the whitened images; half_maps: unfiltered;
     density: both halves' map.
 
-    told: how exploration went. A run whose halves never agreed is not looked at further.
+    told: how exploration went. found: what was found of the symmetry, if it was looked for. A run
+    whose halves never agreed is not looked at further.
     """
     field = mask.box * mask.pixel_size_angstrom
     agreed = bool(told["agreed"])
@@ -74,6 +77,7 @@ def measure(
         half_views=directions_of_half_the_views(rotations),
         rivals=sum(compared) if compared else None,
         doubts=request.doubts,
+        found=found,
         **measured,
     )
 

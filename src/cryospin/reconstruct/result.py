@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from cryospin.particles.diameter import ParticleSize
+from cryospin.reconstruct.point_group import SymmetryFound
 from cryospin.types import DensityMap, Poses
 from cryospin.volumes.resolution import HalfMapResolution
 
@@ -51,6 +52,7 @@ class Result:
 
     map: both halves together, Wiener-filtered by their FSC inside of the mask (corrected for it),
         not masked. half1, half2: unfiltered, unmasked.
+    symmetry: imposed at the end. found: where none was given, what maps and images say of it.
     turned: whether the maps are the negative of what the images as they are would give.
     """
 
@@ -66,3 +68,5 @@ class Result:
     refine: list[dict[str, float]] = field(default_factory=list)
     turned: bool = False
     size: ParticleSize | None = None
+    symmetry: str = "C1"
+    found: SymmetryFound | None = None

@@ -31,9 +31,9 @@ from cryospin.reconstruct.refinement import Halves, agreement_radius, unfiltered
 from cryospin.reconstruct.request import Request
 from cryospin.reconstruct.rivals import starts_told
 from cryospin.refine.assign import GlobalAssignment, PolishedHypotheses
-from cryospin.refine.halves import HalfSet, map_of, sums_of
-from cryospin.types import DensityMap, PoseHypotheses, Poses
-from cryospin.volumes.alignment import align_maps, apply_alignment, poses_after_alignment
+from cryospin.refine.halves import HalfSet, after_alignment, map_of, sums_of
+from cryospin.types import DensityMap, PoseHypotheses
+from cryospin.volumes.alignment import align_maps, apply_alignment
 from cryospin.volumes.gridded import SliceSums, map_to_volume, support_sphere
 from cryospin.volumes.initial import initial_volume
 
@@ -72,6 +72,32 @@ class IndependentStarts:
         if request.initial_map is not None:
             return run.from_map(request.initial_map, prepared)
         return run.from_nothing(prepared)
+
+    def searched_again(
+        self,
+        halves: Halves,
+        operators: Float[Tensor, "s 3 3"],
+        shift_range_pixel: float,
+        request: Request,
+        monitor: Monitor,
+        journal: Journal = UNRECORDED,
+    ) -> Halves:
+        """Halves in the axes of a group, their poses searched for anew in their own maps with the
+        group imposed."""
+        run = _Run(self, request, monitor, operators, shift_range_pixel, journal)
+        radius = run._searched_radius(halves)
+        with monitor.stage("assign"):
+            first, second = (
+                run._assigned(
+                    half.particles,
+                    run._volume(sums_of(half, radius, operators), radius, half.particles),
+                    None,
+                    number,
+                    journal.part(f"half{number}"),
+                )
+                for number, half in enumerate(halves, 1)
+            )
+        return first, second
 
 
 @dataclass(frozen=True)
@@ -275,14 +301,5 @@ class _Run:
         alignment = align_maps(maps[1], maps[0])
         moved = apply_alignment(maps[1], alignment)
         curve = fourier_shell_correlation(maps[0].values.cpu(), moved.values)
-        second = halves[1]
-        shifts = second.shifts_pixel.cpu() * pixel
-        poses = Poses(second.rotations.cpu(), shifts, second.confidence.cpu())
-        poses = poses_after_alignment(poses, alignment)
-        second = replace(
-            second,
-            rotations=poses.rotations.float().to(particles.device),
-            shifts_pixel=(poses.shifts_angstrom / pixel).float().to(particles.device),
-        )
         shells = torch.cat([torch.ones(1, dtype=curve.dtype), curve[: int(radius)]])
-        return (halves[0], second), agreement_radius(shells, 0.5)
+        return (halves[0], after_alignment(halves[1], alignment)), agreement_radius(shells, 0.5)

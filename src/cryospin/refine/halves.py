@@ -17,6 +17,8 @@ from cryospin.kernels import margin_for, slice_volume
 from cryospin.parallel import in_blocks_on
 from cryospin.particles.prepare import PreparedParticles, rewhiten
 from cryospin.refine.gauss_newton import GaussNewton, RefinedPoses
+from cryospin.types import Poses
+from cryospin.volumes.alignment import MapAlignment, poses_after_alignment
 from cryospin.volumes.gridded import SliceSums, map_to_volume, volume_to_map, wiener_volume
 
 _CHUNK = 1000  # images whose predictions are in memory at once
@@ -46,6 +48,19 @@ class HalfSet:
 
     def with_poses(self, poses: RefinedPoses) -> HalfSet:
         return replace(self, rotations=poses.rotations, shifts_pixel=poses.shifts_pixel)
+
+
+def after_alignment(half: HalfSet, alignment: MapAlignment) -> HalfSet:
+    """The half at poses that give its map moved."""
+    device, pixel = half.particles.device, half.particles.pixel_size_angstrom
+    shifts = half.shifts_pixel.cpu() * pixel
+    poses = Poses(half.rotations.cpu(), shifts, half.confidence.cpu())
+    poses = poses_after_alignment(poses, alignment)
+    return replace(
+        half,
+        rotations=poses.rotations.float().to(device),
+        shifts_pixel=(poses.shifts_angstrom / pixel).float().to(device),
+    )
 
 
 def sums_of(half: HalfSet, radius: float, operators: Float[Tensor, "s 3 3"]) -> SliceSums:

@@ -46,7 +46,8 @@ def reconstruct(
     ----------
     particles: RELION .star, cryoSPARC .cs or cryoDRGN .txt.
     recipe: the method, by name (docs/recipes.md).
-    symmetry: point group to impose: C1, C3, D7, T, O, I ...
+    symmetry: point group to impose: C1, C3, D7, T, O, I ...; "auto": found in the map that
+        comes out without one, imposed where images do not object, and refined with.
     particle_diameter_angstrom: default: found from the images.
     max_resolution_angstrom: finer detail is not used.
     max_shift_angstrom: largest offset in x and in y; default 5 % of the box.

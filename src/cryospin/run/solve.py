@@ -25,7 +25,7 @@ from cryospin.kernels import same_bits
 from cryospin.particles.audit import audit_table, unread_in_words
 from cryospin.particles.contrast import inverted
 from cryospin.particles.plan import card_plan, output_bytes
-from cryospin.reconstruct.abinitio import AbInitio
+from cryospin.reconstruct.abinitio import AbInitio, imposed_from_the_start
 from cryospin.reconstruct.monitor import Monitor
 from cryospin.reconstruct.outputs import RUN, clear_finished, write_result
 from cryospin.reconstruct.request import Request
@@ -33,7 +33,6 @@ from cryospin.reconstruct.samples import SAMPLES, write_samples
 from cryospin.reconstruct.screening import REJECTED, screened
 from cryospin.reconstruct.tensorboard import tensorboard_listener
 from cryospin.report.unfinished import read_lines
-from cryospin.rotations.symmetry import symmetry_group
 from cryospin.run.finished import Run, ended_before, has_ended
 from cryospin.run.job import Job, Options
 from cryospin.types import ParticleStack
@@ -47,7 +46,7 @@ def solve(job: Job, began: float) -> Run:
     As `cryospin.run.reconstruct`.
     """
     method = recipes.find_recipe(job.options.recipe)
-    symmetry_group(job.options.symmetry)  # complain before anything is touched
+    imposed_from_the_start(job.options.symmetry)  # complain before anything is touched
     find_device(job.options.device)
     request = asked(job.options)
     with Signals() as signals, ExitStack() as exits:

@@ -59,7 +59,7 @@ def _searched(pair: SpectrumPair, largest_radius: int, hands: tuple[bool, ...]) 
         curve = shell_correlations(shells.reference, moved, shells.shells)
         if curve[inner + 1 :].mean() < _NOISE:
             break
-    return _refined(shells, _best_distinct(placements)[0], steps=12)
+    return refined(shells, _best_distinct(placements)[0], steps=12)
 
 
 def coarse_placements(pair: SpectrumPair, hands: tuple[bool, ...] = BOTH_HANDS) -> list[Placement]:
@@ -74,7 +74,7 @@ def coarse_placements(pair: SpectrumPair, hands: tuple[bool, ...] = BOTH_HANDS) 
         matrices = MIRROR @ rotations.mT if flipped else rotations.mT
 
         def best(rows: slice, matrices: Tensor = matrices) -> tuple[Tensor, Tensor]:
-            return _best_shifts(pair, matrices[rows])
+            return best_shifts(pair, matrices[rows])
 
         device = pair.reference.device
         scores, shifts = zip(*in_blocks_on(device, best, len(matrices), _CHUNK), strict=True)
@@ -84,7 +84,7 @@ def coarse_placements(pair: SpectrumPair, hands: tuple[bool, ...] = BOTH_HANDS) 
     return found
 
 
-def _best_shifts(
+def best_shifts(
     pair: SpectrumPair, matrices: Float[Tensor, "h 3 3"]
 ) -> tuple[Float[Tensor, " h"], Float[Tensor, "h 3"]]:
     """Highest correlation over a grid of shifts, and the shift in pixels."""
@@ -138,12 +138,12 @@ def _all_refined(pair: SpectrumPair, starts: list[Placement], steps: int) -> lis
     """Each on a thread of its own."""
 
     def on(some: slice) -> list[Placement]:
-        return [_refined(pair, start, steps) for start in starts[some]]
+        return [refined(pair, start, steps) for start in starts[some]]
 
     return [one for part in in_blocks_on(pair.reference.device, on, len(starts), 1) for one in part]
 
 
-def _refined(pair: SpectrumPair, start: Placement, steps: int) -> Placement:
+def refined(pair: SpectrumPair, start: Placement, steps: int) -> Placement:
     """Gauss-Newton (Levenberg-Marquardt) on the correlation weighted by FSC / (1 - FSC^2).
 
     That weight makes the correlation a log-likelihood (Gaussian signal and noise); it is
