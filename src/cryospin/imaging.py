@@ -19,6 +19,7 @@ from torch import Tensor
 from cryospin.fourier.disk import FourierDisk, moved
 from cryospin.kernels import (
     OVERSAMPLING,
+    fit_compiled,
     insert_slices,
     pose_losses,
     pose_normal_equations,
@@ -77,18 +78,13 @@ def negative_log_likelihood(
     if not wanted:
         # the kernels take nothing that wants a gradient
         volume, rotations, shifts_pixel = volume.detach(), rotations.detach(), shifts_pixel.detach()
-    elif _fits_kernels(volume, images, ctf, rotations, shifts_pixel):
+    elif fit_compiled(volume, images, ctf, rotations, shifts_pixel):
         return _Likelihood.apply(
             volume, images, ctf, rotations, shifts_pixel, disk, image_index, oversampling
         )
     return pose_losses(
         volume, images, ctf, rotations, shifts_pixel, disk, image_index, oversampling
     )
-
-
-def _fits_kernels(*tensors: Tensor) -> bool:
-    single = (torch.float32, torch.complex64)
-    return all(tensor.device.type == "cpu" and tensor.dtype in single for tensor in tensors)
 
 
 def left_gradient(

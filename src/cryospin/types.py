@@ -128,6 +128,9 @@ class PoseHypotheses:
     def __len__(self) -> int:
         return len(self.rotations)
 
+    def to(self, device: torch.device) -> PoseHypotheses:
+        return PoseHypotheses(self.rotations.to(device), self.shifts_pixel.to(device))
+
     def joined(self, other: PoseHypotheses) -> PoseHypotheses:
         """Of each particle its own candidates, then the other's."""
         return PoseHypotheses(

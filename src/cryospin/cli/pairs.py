@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import sys
+from collections import deque
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from typer import Option
 
+from cryospin.devices import check_device_name, find_device
 from cryospin.errors import UsageError
 from cryospin.threads import configure_threads
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 pairs = typer.Typer(
     no_args_is_help=True,
@@ -37,6 +42,9 @@ def train(
         str, Option(help="LOW,HIGH: of the full box, drawn evenly in the logarithm.")
     ] = "0.03,3",
     seed: Annotated[int, Option(help="Same seed, same weights.")] = 0,
+    device: Annotated[
+        str, Option(help="auto, cpu, cuda or cuda:N; auto: a card if there is one that can.")
+    ] = "auto",
     threads: Annotated[int | None, Option(help="Default: all cores available.")] = None,
 ) -> None:
     """Train the network of recipe pairwise on simulated images.
@@ -48,6 +56,7 @@ def train(
     if not made_up and models is None:
         raise UsageError("nothing to learn from\n  fix: --made-up 300, or --models FOLDER")
     noise = _range(snr)
+    check_device_name(device)
     configure_threads(threads)
     from cryospin.io.atomic import check_output_directory
     from cryospin.io.lock import sole_use
@@ -62,16 +71,16 @@ def train(
     state = out.with_name(out.name + ".state")
     for file in (out, state):
         check_output_file(file, chosen)
-    print(f"{made_up} made-up molecules, {len(chosen)} models", file=sys.stderr)
+    found, where = find_device(device)
+    print(f"{made_up} made-up molecules, {len(chosen)} models; {where}", file=sys.stderr)
     densities = training_densities(made_up, chosen, seed)
     training = Training(steps=steps, snr=noise)
-    losses: list[float] = []
+    losses: deque[Tensor] = deque(maxlen=100)
 
-    def report(step: int, loss: float) -> None:
+    def report(step: int, loss: Tensor) -> None:
         losses.append(loss)
         if step % 100 == 0 or step == steps:
-            recent = losses[-100:]
-            mean = sum(recent) / len(recent)
+            mean = float(sum(losses)) / len(losses)
             print(f"step {step} of {steps}: {mean:.3f} nats", file=sys.stderr, flush=True)
 
     told = {
@@ -80,7 +89,7 @@ def train(
         "models": ",".join(path.name for path in chosen),
     }
     with sole_use(out, out.with_name(f".{out.name}.lock")):
-        network = training.run(densities, seed, state, report)
+        network = training.run(densities, seed, state, report, found)
         save_network(out, network, told)
         state.unlink(missing_ok=True)
     print(out)

@@ -17,7 +17,7 @@ from torch import Tensor
 from cryospin.explore.decoders import Decoder
 from cryospin.explore.encoder import PoseEncoder
 from cryospin.explore.heads import Winners, winner_takes_all
-from cryospin.explore.snapshot import Snapshot, require_finite
+from cryospin.explore.snapshot import FiniteLosses, Snapshot
 from cryospin.fourier.disk import FourierDisk
 from cryospin.particles.draws import generator_for
 from cryospin.particles.prepare import PreparedParticles
@@ -91,7 +91,8 @@ class EncoderTraining:
         begun: what an earlier process found of it; model and optimiser are as it left them.
         keep: called after each batch with what was found so far.
         """
-        order = torch.as_tensor(generator_for(seed, "encoder epoch", number).permutation(members))
+        order = particles.rows(generator_for(seed, "encoder epoch", number).permutation(members))
+        losses = FiniteLosses("encoder", number, last)
         parts = [] if begun is None else [begun]
         done = sum(len(part.rows) for part in parts)
         for rows in batches(order, self.batch, done):
@@ -99,7 +100,7 @@ class EncoderTraining:
             model.encoder.train(len(rows) > 1)
             hypotheses = candidates(model.encoder, particles.coefficients[rows], self.symmetrised)
             winners = scored(model, particles, rows, hypotheses)
-            require_finite(winners.loss, "encoder", number, last)
+            losses.see(winners.loss)
             optimiser.zero_grad()
             winners.loss.mean().backward()
             optimiser.step()
@@ -107,6 +108,7 @@ class EncoderTraining:
             done += len(rows)
             progress(done, len(members))
             keep(parts)
+        losses.settle()
         return EpochReport.joined(parts)
 
     def predicted(
@@ -116,7 +118,7 @@ class EncoderTraining:
         model.encoder.eval()
         hypotheses, parts = [], []
         with torch.no_grad():
-            for rows in torch.as_tensor(members).split(_PREDICTED_TOGETHER):
+            for rows in particles.rows(members).split(_PREDICTED_TOGETHER):
                 found = candidates(model.encoder, particles.coefficients[rows], self.symmetrised)
                 hypotheses.append(found)
                 winners = scored(model, particles, rows, found)
@@ -151,9 +153,9 @@ def candidates(
     rotations, shifts = encoder(torch.cat([coefficients, coefficients.conj()]))
     rotations, mates = rotations.chunk(2)
     shifts, opposite = shifts.chunk(2)
-    half_turn = torch.tensor([-1.0, -1.0, 1.0], device=mates.device)[:, None]
+    turned = torch.cat([-mates[..., :2, :], mates[..., 2:, :]], dim=-2)
     return PoseHypotheses(
-        torch.cat([rotations, half_turn * mates], dim=1), torch.cat([shifts, -opposite], dim=1)
+        torch.cat([rotations, turned], dim=1), torch.cat([shifts, -opposite], dim=1)
     )
 
 
@@ -171,7 +173,7 @@ def scored(
 
 def report_of(rows: Int[Tensor, " b"], winners: Winners, hypotheses: PoseHypotheses) -> EpochReport:
     """The winners' side of a batch, free of its graph."""
-    chosen = torch.arange(len(rows)), winners.head
+    chosen = torch.arange(len(rows), device=rows.device), winners.head
     return EpochReport(
         rows,
         winners.head,

@@ -28,8 +28,8 @@ from torch import Tensor
 from cryospin.explore.candidates import Candidates, Level, subdivided
 from cryospin.fourier.disk import FourierDisk, moved
 from cryospin.kernels import pose_losses, slice_volume
-from cryospin.parallel import in_blocks
-from cryospin.rotations.grid import VIEW_HALF_TURNS, OrientationGrid
+from cryospin.parallel import in_blocks_on
+from cryospin.rotations.grid import OrientationGrid, view_half_turns
 from cryospin.rotations.sampling import random_rotations
 
 _SAMPLE = 64  # orientations from which P and D are taken
@@ -106,7 +106,7 @@ class BoundedSearch:
             slack = problem.slack(parent, self.sigmas, rng)
             kept = cells.select(cells.loss <= (lowest + slack)[cells.image])
             # the grid's best survive whatever the bound: there is nothing better to split
-            alive = torch.zeros(len(images), dtype=torch.bool)
+            alive = torch.zeros(len(images), dtype=torch.bool, device=images.device)
             alive[kept.image] = True
             cells = Candidates.joined(kept, cells.best(len(images)).select(~alive))
             most = max(4, self.most_candidates >> number)
@@ -122,12 +122,14 @@ class BoundedSearch:
         rng: np.random.Generator,
     ) -> tuple[Float[Tensor, "g 3 3"], Float[Tensor, "t 2"]]:
         """Every orientation of a freshly turned grid, and every shift."""
-        grid = OrientationGrid.of(self.nside, self.in_plane).turned(random_rotations(1, rng)[0])
-        base = grid.asymmetric_unit(operators).base
+        device = operators.device
+        grid = OrientationGrid.of(self.nside, self.in_plane).to(device)
+        grid = grid.turned(random_rotations(1, rng)[0].to(device)).asymmetric_unit(operators)
         count = self._shifts_per_axis(shift_range_pixel, box)
         axis = torch.arange(count) - (count - 1) / 2
         shifts = torch.cartesian_prod(axis, axis) * self.first_step(shift_range_pixel, box)
-        return (VIEW_HALF_TURNS[:, None] @ base).reshape(-1, 3, 3), shifts
+        rotations = view_half_turns(device)[:, None] @ grid.base
+        return rotations.reshape(-1, 3, 3), shifts.to(device)
 
 
 @dataclass(frozen=True)
@@ -162,10 +164,11 @@ class _Problem:
             return torch.topk(loss.flatten(1), count, dim=1, largest=False)
 
         values, index = (
-            torch.cat(part) for part in zip(*in_blocks(on, len(images), _BLOCK), strict=True)
+            torch.cat(part)
+            for part in zip(*in_blocks_on(images.device, on, len(images), _BLOCK), strict=True)
         )
         shift, orientation = index // len(rotations), index % len(rotations)
-        image = torch.arange(len(images)).repeat_interleave(count)
+        image = torch.arange(len(images), device=images.device).repeat_interleave(count)
         return Candidates(
             rotations[orientation.flatten()], shifts[shift.flatten()], image, values.flatten()
         )
@@ -189,9 +192,11 @@ class _Problem:
         """D + z sqrt(2 D) + P + z sqrt(2 P) - |x_high|^2 per image: cells are excluded whose
         loss exceeds that of the dive by more."""
         low = self.disk.length_within(level.radius)
-        centres = random_rotations(_SAMPLE, rng)
+        device = self.ctf.device
+        centres = random_rotations(_SAMPLE, rng).to(device)
         turns = torch.as_tensor(rng.uniform(-0.5, 0.5, (_SAMPLE, 3)) * level.side_radians).float()
         moves = torch.as_tensor(rng.uniform(-0.5, 0.5, (_SAMPLE, 2)) * level.side_pixel).float()
+        turns, moves = turns.to(device), moves.to(device)
         slices = slice_volume(self.volume, centres, self.disk)
         near = slice_volume(self.volume, roma.rotvec_to_rotmat(turns) @ centres, self.disk)
         away = (moved(near, moves, self.disk) - slices)[:, :low].abs().square()

@@ -141,7 +141,8 @@ class _Run:
         self.batches = -(-len(particles) // _BATCH)
 
     def _support(self, radius: float) -> Tensor:
-        return support_sphere(self.particles.disk.box, radius, self.method.support_radius)
+        box, device = self.particles.disk.box, self.particles.device
+        return support_sphere(box, radius, self.method.support_radius, device)
 
     def radius_at(self, iteration: int) -> float:
         """Slow in the race, faster after it, and at rest in the end."""
@@ -159,7 +160,7 @@ class _Run:
         """A batch of the images that are not held out."""
         rng = generator_for(self.seed, *purpose)
         count = min(self.method.batch, len(self.members))
-        return torch.as_tensor(rng.choice(self.members, count, replace=False)), rng
+        return self.particles.rows(rng.choice(self.members, count, replace=False)), rng
 
     def random_start(self, start: int) -> _State:
         """The map of one batch at random orientations."""
@@ -168,7 +169,7 @@ class _Run:
         disk = self.particles.disk.prefix(radius)
         ctf = self.particles.ctf[rows][:, : len(disk)]
         values = self.particles.coefficients[rows][:, : len(disk)] * ctf
-        rotations = random_rotations(len(rows), rng)
+        rotations = random_rotations(len(rows), rng).to(rows.device)
         sums = self._inserted(values, ctf.square(), rotations, disk, len(rows))
         volume = wiener_volume(sums.numerator, sums.denominator, self.precision, radius)
         density = self._real(volume)
@@ -263,7 +264,7 @@ class _Run:
         """Mean log-likelihood of held-out images at their best poses, and its error."""
         radius = min(self.method.race_radius, self.marched_radius)
         volume = map_to_volume(density, self.particles.disk.box, self.marched_radius)
-        rows, rng = torch.as_tensor(self.held_out), generator_for(self.seed, "score")
+        rows, rng = self.particles.rows(self.held_out), generator_for(self.seed, "score")
         found = self.search(volume, rows, radius, self.method.march_search, rng)
         likelihood = -found.best(len(rows)).loss
         return float(likelihood.mean()), float(likelihood.std() / len(rows) ** 0.5)
@@ -294,7 +295,8 @@ class _Run:
         found: list[Candidates] = list(journal.recalled() or ())
         done = sum(map(len, found))
         for first in range(done, len(self.particles), _BATCH):
-            rows = torch.arange(first, min(first + _BATCH, len(self.particles)))
+            last = min(first + _BATCH, len(self.particles))
+            rows = torch.arange(first, last, device=self.particles.device)
             batch = first // _BATCH
             rng = generator_for(self.seed, "everyone", number, batch)
             left = self.search(volume, rows, radius, self.method.search, rng)

@@ -49,7 +49,7 @@ class Candidates:
         ranked = self.ranked()
         counts = torch.bincount(self.image, minlength=images)
         first = torch.cumsum(counts, dim=0) - counts
-        rank = torch.arange(len(self)) - first[ranked.image]
+        rank = torch.arange(len(self), device=first.device) - first[ranked.image]
         return ranked.select(rank < most)
 
     def best(self, images: int) -> Candidates:
@@ -57,9 +57,10 @@ class Candidates:
 
     def weights(self, images: int) -> Float[Tensor, " p"]:
         """Posterior weight of each among its image's: softmax of -loss."""
-        least = torch.full((images,), torch.inf).scatter_reduce(0, self.image, self.loss, "amin")
+        least = self.loss.new_full((images,), torch.inf)
+        least = least.scatter_reduce(0, self.image, self.loss, "amin")
         weight = torch.exp(least[self.image] - self.loss)
-        return weight / torch.zeros(images).index_add_(0, self.image, weight)[self.image]
+        return weight / weight.new_zeros(images).index_add_(0, self.image, weight)[self.image]
 
 
 @dataclass(frozen=True)
@@ -75,11 +76,11 @@ class Level:
 def subdivided(cells: Candidates, level: Level) -> Candidates:
     """Each cell's children: 8 octants of its cube of turns exp([w]) R, times the 4 quadrants of
     its square of shifts, where that has a side. Losses are the parents'."""
-    half = torch.tensor([-0.25, 0.25])
+    half = torch.tensor([-0.25, 0.25], device=cells.rotations.device)
     turns = roma.rotvec_to_rotmat(torch.cartesian_prod(half, half, half) * level.side_radians)
     moves = torch.cartesian_prod(half, half) * level.side_pixel
     if level.side_pixel == 0:
-        moves = torch.zeros(1, 2)
+        moves = moves.new_zeros(1, 2)
     count = len(turns) * len(moves)
     rotations = (turns[:, None] @ cells.rotations[:, None, None]).expand(-1, -1, len(moves), 3, 3)
     shifts = (cells.shifts_pixel[:, None, None] + moves).expand(-1, len(turns), -1, 2)

@@ -22,6 +22,7 @@ from cryospin.volumes.implicit import ImplicitVolume
 # frequencies an implicit volume is asked for at once; the tensors of more are mapped and cleared
 # by the system each time, on CPU, which takes nearly as long as the arithmetic
 _POINTS = 2**14
+_LARGER_ON_A_CARD = 16
 
 
 @runtime_checkable
@@ -84,7 +85,8 @@ class ImplicitDecoder(nn.Module):
             shifts_pixel: Float[Tensor, "p 2"],
             index: Int[Tensor, " p"],
         ) -> Float[Tensor, " p"]:
-            together = max(1, _POINTS // len(disk))
+            points = _POINTS * (1 if images.device.type == "cpu" else _LARGER_ON_A_CARD)
+            together = max(1, points // len(disk))
             parts = zip(
                 *(whole.split(together) for whole in (rotations, shifts_pixel, index)), strict=True
             )

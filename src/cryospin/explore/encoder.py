@@ -33,13 +33,19 @@ def gaussian_pyramid(
 
     sigmas_pixel: in pixels of the box; `side` pixels across the same field of view.
     """
-    squared = torch.as_tensor((disk.magnitude / disk.box) ** 2, dtype=torch.float32)
-    widths = torch.as_tensor(sigmas_pixel, dtype=torch.float32)
-    filters = torch.exp(-2 * np.pi**2 * widths[:, None] ** 2 * squared).to(coefficients.device)
+    device, sigmas = coefficients.device, tuple(sigmas_pixel)
+    filters = disk.once(("pyramid", sigmas, device), lambda: _blurs(disk, sigmas).to(device))
     levels = coefficients_to_images(coefficients[:, None, : len(disk)] * filters, disk, side)
     mean = levels.mean(dim=(-2, -1), keepdim=True)
     deviation = levels.std(dim=(-2, -1), keepdim=True)
     return (levels - mean) / deviation.clamp_min(1e-6)
+
+
+def _blurs(disk: FourierDisk, sigmas_pixel: tuple[float, ...]) -> Float[Tensor, "c k"]:
+    """What each Gaussian does to each coefficient."""
+    squared = torch.as_tensor((disk.magnitude / disk.box) ** 2, dtype=torch.float32)
+    widths = torch.as_tensor(sigmas_pixel, dtype=torch.float32)
+    return torch.exp(-2 * np.pi**2 * widths[:, None] ** 2 * squared)
 
 
 class VggBackbone(nn.Module):

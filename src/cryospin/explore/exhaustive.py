@@ -156,7 +156,8 @@ class _Setting:
     def random_start(self, start: int) -> SliceSums:
         """The sums of one batch at random orientations."""
         rng = generator_for(self.seed, "random start", start)
-        rows = self.rows(rng.choice(self.racing, min(self.batch, len(self.racing)), False))
+        chosen = rng.choice(self.racing, min(self.batch, len(self.racing)), False)
+        rows = self.particles.rows(chosen)
         disk = self.particles.disk.prefix(self.search.first_radius)
         images = self.particles.coefficients[rows, : len(disk)]
         ctf = self.particles.ctf[rows, : len(disk)]
@@ -194,7 +195,8 @@ class _Setting:
         """One batch: E-step on a freshly turned grid, M-step into the running sums."""
         radius, temperature, forgetting = self.schedule(iteration)
         rng = generator_for(self.seed, "iteration", start, iteration)
-        rows = self.rows(rng.choice(members, min(self.batch, len(members)), replace=False))
+        chosen = rng.choice(members, min(self.batch, len(members)), replace=False)
+        rows = self.particles.rows(chosen)
         grid = self.turned_grid(radius, rng)
         offset = torch.as_tensor(rng.uniform(-0.25, 0.25, 2), dtype=torch.float32)
         posterior = self.posterior(sums, grid, rows, radius, temperature, offset)
@@ -214,10 +216,6 @@ class _Setting:
         grid = self.coarse if radius < self.search.race_radius else self.fine
         turn = random_rotations(1, rng)[0].to(self.device)
         return grid.turned(turn).asymmetric_unit(self.operators)
-
-    def rows(self, index: np.ndarray) -> Tensor:
-        """Of particles, where the particles are."""
-        return torch.as_tensor(index).to(self.device)
 
     def posterior(
         self,
@@ -245,7 +243,7 @@ class _Setting:
     def score(self, sums: SliceSums) -> tuple[float, float]:
         """Mean log evidence per held-out image at the race's last radius, and its error."""
         radius = self.search.race_radius
-        rows = self.rows(self.held_out)
+        rows = self.particles.rows(self.held_out)
         posterior = self.posterior(
             sums, self.fine.asymmetric_unit(self.operators), rows, radius, 1.0, torch.zeros(2)
         )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
@@ -23,6 +22,7 @@ from cryospin.explore.running_map import RunningMap
 from cryospin.journal.journal import UNRECORDED, Journal
 from cryospin.pairs.common_lines import PairPoses, PairProgress
 from cryospin.pairs.images import check_asymmetric, check_images
+from cryospin.parallel import CPU
 from cryospin.particles.draws import generator_for, held_out_split
 from cryospin.particles.prepare import PreparedParticles
 from cryospin.particles.spectrum import signal_power
@@ -31,7 +31,7 @@ from cryospin.volumes.gridded import SliceSums
 
 @runtime_checkable
 class PairSolver(Protocol):
-    """From images to poses by what pairs of them say; a frozen dataclass."""
+    """From images to poses by what pairs of them say, on the CPU; a frozen dataclass."""
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
@@ -83,10 +83,13 @@ class PairwiseStart:
         drawn = rng.choice(members, min(self.images, len(members)), replace=False)
         chosen = particles.select(np.sort(drawn))
         check_images(chosen)
-        poses = journal.once(
-            "poses",
-            partial(self.solver.run, chosen, signal_power(particles), shift_range_pixel, progress),
-        )
+
+        def solved() -> PairPoses:
+            power = signal_power(particles).cpu()
+            return self.solver.run(chosen.to(CPU), power, shift_range_pixel, progress)
+
+        # solvers compute on the CPU: this is where images go there, and poses come back
+        poses = journal.once("poses", solved).to(particles.device)
         run = _Run(self, chosen, operators, shift_range_pixel, seed)
         sums = run.marched(poses, lambda done: progress("first map", done, len(self.radii)))
         volume = run.map.volume(sums, self.last_radius)
@@ -120,7 +123,7 @@ class _Run:
             volume = self.map.volume(sums, radius)
             found = self.searched(self.particles, volume, radius, f"pass {number}")
             best = found.best(len(self.particles))
-            sums = self.sums(best.rotations, best.shifts_pixel, torch.ones(len(best)))
+            sums = self.sums(best.rotations, best.shifts_pixel, torch.ones_like(best.loss))
             tell(number)
         return sums
 

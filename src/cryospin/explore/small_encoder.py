@@ -37,7 +37,7 @@ class BandLimitedImages:
     @classmethod
     def of(cls, particles: PreparedParticles, side: int) -> BandLimitedImages:
         disk = particles.disk.prefix(side // 2 - 1)
-        power = signal_power(particles)[torch.as_tensor(disk.shell, dtype=torch.long)]
+        power = signal_power(particles)[disk.shells(particles.device)]
         plain = cls(disk, power, side)
         sample = slice(0, _SCALE_SAMPLE)
         deviation = plain.images(particles.coefficients[sample], particles.ctf[sample]).std()
@@ -56,7 +56,7 @@ class BandLimitedImages:
 def view_turns(radians: Float[Tensor, " b"]) -> Float[Tensor, "b 3 3"]:
     """Rotations about the view axis, Rz(angle)."""
     cosine, sine = radians.cos(), radians.sin()
-    turns = torch.zeros(len(radians), 3, 3)
+    turns = cosine.new_zeros(len(radians), 3, 3)
     turns[:, 0, 0] = turns[:, 1, 1] = cosine
     turns[:, 0, 1], turns[:, 1, 0] = -sine, sine
     turns[:, 2, 2] = 1
@@ -73,7 +73,7 @@ def turned_images(
     side = images.shape[-1]
     inverse = turns.mT[:, :2, :2]
     # grid_sample measures from the middle of the box, in half boxes
-    centre = torch.full((2,), (2 * (side // 2) + 1) / side - 1)
+    centre = inverse.new_full((2,), (2 * (side // 2) + 1) / side - 1)
     affine = torch.cat([inverse, (centre - inverse @ centre)[..., None]], dim=-1)
     grid = nn.functional.affine_grid(affine, [len(images), 1, side, side], align_corners=False)
     return nn.functional.grid_sample(images[:, None], grid, align_corners=False)[:, 0]

@@ -52,9 +52,22 @@ class NonFiniteLossError(CryospinError):
         )
 
 
-def require_finite(
-    loss: Float[Tensor, " b"], stage: str, epoch: int, last: Snapshot | None
-) -> None:
-    """Raise before the step that would write NaN into the parameters."""
-    if not bool(torch.isfinite(loss).all()):
-        raise NonFiniteLossError(stage, epoch, last)
+class FiniteLosses:
+    """Raises NonFiniteLossError for a loss that is no number, before the step that would write it
+    into the parameters. On a card, which is not waited for at each step: some steps later."""
+
+    def __init__(self, stage: str, epoch: int, last: Snapshot | None, together: int = 100):
+        self._told, self._together = (stage, epoch, last), together
+        self._finite: list[Tensor] = []
+
+    def see(self, loss: Float[Tensor, " b"]) -> None:
+        """Another step's."""
+        self._finite.append(torch.isfinite(loss).all())
+        if loss.device.type == "cpu" or len(self._finite) == self._together:
+            self.settle()
+
+    def settle(self) -> None:
+        """Look at all that were seen."""
+        if self._finite and not bool(torch.stack(self._finite).all()):
+            raise NonFiniteLossError(*self._told)
+        self._finite.clear()

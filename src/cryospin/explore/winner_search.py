@@ -92,13 +92,13 @@ class EncoderState:
             shift_range_pixel,
             torch.Generator().manual_seed(number),
             width=search.width,
-        )
+        ).to(particles.device)
         self.optimiser = torch.optim.Adam(
             self.encoder.parameters(), lr=search.learning_rate, fused=True
         )
         self.input = BandLimitedImages.of(particles, search.side)
         self.map = RunningMap.of(particles, search.last_radius, support_radius)
-        self.wins = torch.zeros(search.heads)
+        self.wins = torch.zeros(search.heads, device=particles.device)
         self._waiting = np.empty(0, dtype=np.int64)
         self._epoch = 0
         self.sums = self._random_sums()
@@ -106,9 +106,10 @@ class EncoderState:
     def _random_sums(self) -> SliceSums:
         rng = generator_for(self.seed, "random start")
         count = min(self.search.random_images, len(self.members))
-        rows = torch.as_tensor(rng.choice(self.members, count, replace=False))
-        rotations = random_rotations(count, rng)
-        start = self._inserted(rows, rotations, torch.zeros(count, 2), self.search.first_radius)
+        rows = self.particles.rows(rng.choice(self.members, count, replace=False))
+        rotations = random_rotations(count, rng).to(rows.device)
+        shifts = rotations.new_zeros(count, 2)
+        start = self._inserted(rows, rotations, shifts, self.search.first_radius)
         return start.blended(start, 1.0, len(self.particles) / count)
 
     def _inserted(
@@ -148,7 +149,8 @@ class EncoderState:
         return self.map.volume(self.sums, self.radius)
 
     def density(self) -> DensityMap:
-        values = self.map.density(self.sums, self.radius)
+        """The map, on the CPU."""
+        values = self.map.density(self.sums, self.radius).cpu()
         field = self.particles.pixel_size_angstrom * self.particles.disk.box
         return DensityMap(values, field / len(values))
 
@@ -157,10 +159,11 @@ class EncoderState:
         radius, forgetting = self.search.schedule(self.steps)
         rows = self._next_rows()
         angles = generator_for(self.seed, "turns", self.steps).uniform(0, 2 * np.pi, len(rows))
-        rotations, shifts = self._turned_guesses(rows, view_turns(torch.as_tensor(angles).float()))
+        turns = torch.as_tensor(angles).float().to(rows.device, non_blocking=True)
+        rotations, shifts = self._turned_guesses(rows, view_turns(turns))
         volume = self.volume()
         winners = self.scored(volume, rows, rotations.detach(), shifts.detach(), radius)
-        chosen = torch.arange(len(rows)), winners.head
+        chosen = torch.arange(len(rows), device=rows.device), winners.head
         best_rotations, best_shifts = rotations[chosen], shifts[chosen]
         wanted = self._wanted_step(volume, rows, best_rotations, best_shifts, radius)
         self.optimiser.zero_grad()
@@ -168,7 +171,9 @@ class EncoderState:
         self.optimiser.step()
         newer = self._inserted(rows, best_rotations.detach(), best_shifts.detach(), radius)
         self.sums = self.sums.blended(newer, forgetting, len(self.particles) / len(rows))
-        self.wins = 0.99 * self.wins + torch.bincount(winners.head, minlength=len(self.wins))
+        # `bincount` would wait for a card
+        won = torch.nn.functional.one_hot(winners.head, len(self.wins)).sum(dim=0)
+        self.wins = 0.99 * self.wins + won
         self.steps += 1
 
     def _next_rows(self) -> Int[Tensor, " b"]:
@@ -178,21 +183,28 @@ class EncoderState:
             self._waiting = np.concatenate([self._waiting, rng.permutation(self.members)])
             self._epoch += 1
         rows, self._waiting = np.split(self._waiting, [self.search.batch])
-        return torch.as_tensor(rows)
+        return self.particles.rows(rows)
 
     def _turned_guesses(self, rows: Tensor, turns: Tensor) -> tuple[Tensor, Tensor]:
         """The heads' poses for images turned in their planes, turned back."""
-        images = self.input.images(self.particles.coefficients[rows], self.particles.ctf[rows])
-        rotations, shifts = self.encoder(turned_images(images, turns))
+        rotations, shifts = self.encoder(turned_images(self._seen(rows), turns))
         back = turns.mT[:, None]
         return back @ rotations, (back[..., :2, :2] @ shifts[..., None])[..., 0]
+
+    def _seen(self, rows: Int[Tensor, " b"]) -> Float[Tensor, "b side side"]:
+        """What the encoder looks at."""
+        reach = len(self.input.disk)
+        return self.input.images(
+            self.particles.coefficients[rows, :reach], self.particles.ctf[rows, :reach]
+        )
 
     def scored(
         self, volume: Tensor, rows: Tensor, rotations: Tensor, shifts: Tensor, radius: float
     ) -> Winners:
         """Which head wins each image, within a radius."""
         disk = self.particles.disk.prefix(radius)
-        images, ctf = self.particles.coefficients[rows], self.particles.ctf[rows]
+        images = self.particles.coefficients[rows, : len(disk)]
+        ctf = self.particles.ctf[rows, : len(disk)]
         with torch.no_grad():
             return winner_takes_all(
                 lambda r, t, index: negative_log_likelihood(volume, images, ctf, r, t, disk, index),
@@ -204,19 +216,21 @@ class EncoderState:
         self, volume: Tensor, rows: Tensor, rotations: Tensor, shifts: Tensor, radius: float
     ) -> Float[Tensor, "b 5"]:
         """(H + damping)^-1 g of each winner: minus the step it should make."""
+        disk = self.particles.disk.prefix(radius)
         _, gradient, hessian = pose_normal_equations(
             volume,
-            self.particles.coefficients[rows],
-            self.particles.ctf[rows],
+            self.particles.coefficients[rows, : len(disk)],
+            self.particles.ctf[rows, : len(disk)],
             rotations.detach(),
             shifts.detach(),
-            self.particles.disk.prefix(radius),
+            disk,
         )
         free = 3 if self.centred else 5
         hessian, gradient = hessian[:, :free, :free], gradient[:, :free]
         diagonal = hessian.diagonal(dim1=-2, dim2=-1)
         damping = self.search.damping * (diagonal + diagonal.mean(dim=0)) + 1e-6
-        step = torch.linalg.solve(hessian + torch.diag_embed(damping), gradient)
+        # damped it has an inverse; `solve` would wait for a card to say so
+        step = torch.linalg.solve_ex(hessian + torch.diag_embed(damping), gradient)[0]
         length = torch.maximum(step[:, :3].norm(dim=1), 0.1 * step[:, 3:].norm(dim=1))
         step = step / (length / self.search.longest_step).clamp_min(1.0)[:, None]
         return torch.nn.functional.pad(step, (0, 5 - free))
@@ -226,9 +240,7 @@ class EncoderState:
         rotations, shifts = [], []
         with torch.no_grad():
             for part in rows.split(_PREDICTED_TOGETHER):
-                ctf = self.particles.ctf[part]
-                images = self.input.images(self.particles.coefficients[part], ctf)
-                found = self.encoder(images)
+                found = self.encoder(self._seen(part))
                 rotations.append(found[0])
                 shifts.append(found[1])
         return PoseHypotheses(torch.cat(rotations), torch.cat(shifts))

@@ -142,13 +142,16 @@ def coefficients_to_images(
     """
     size = disk.box if box is None else box
     spectrum = coefficients.new_zeros((*coefficients.shape[:-1], size, size // 2 + 1))
-    rows = torch.as_tensor(disk.ky % size, dtype=torch.long, device=coefficients.device)
-    columns = torch.as_tensor(disk.kx, dtype=torch.long, device=coefficients.device)
-    sign = torch.as_tensor(disk.centring).to(coefficients)
+    device, on_axis = coefficients.device, np.flatnonzero(disk.kx == 0)
+
+    def index(name: str, values: np.ndarray) -> Tensor:
+        return disk.tensor(f"{name} in {size}", values, device, torch.long)
+
+    sign = disk.tensor("centring", disk.centring, device, coefficients.dtype)
     values = coefficients * sign * (size / disk.box)
-    spectrum[..., rows, columns] = values
-    on_axis = columns == 0
-    spectrum[..., (-rows[on_axis]) % size, columns[on_axis]] = values[..., on_axis].conj()
+    spectrum[..., index("rows", disk.ky % size), index("columns", disk.kx)] = values
+    mates = values[..., index("on axis", on_axis)].conj()
+    spectrum[..., index("mates", -disk.ky[on_axis] % size), 0] = mates
     return torch.fft.irfft2(spectrum, s=(size, size), norm="ortho")
 
 

@@ -43,7 +43,7 @@ def recall_training(
             optimiser.state[parameter] = {
                 name: torch.empty_like(parameter).copy_(value)
                 if value.shape == parameter.shape
-                else value
+                else value.to(parameter.device)
                 for name, value in remembered.items()
             }
 

@@ -92,19 +92,25 @@ def same_bits(device: torch.device) -> Iterator[None]:
         torch.use_deterministic_algorithms(before)
 
 
-def _twin(*tensors: Tensor) -> Any:
-    """The module that computes on such tensors."""
-    plain = not _only_reference and all(
-        not tensor.requires_grad and tensor.dtype.itemsize == (8 if tensor.dtype.is_complex else 4)
+def fit_compiled(*tensors: Tensor) -> bool:
+    """Whether compiled kernels would compute on such tensors, were no gradient wanted."""
+    return not _only_reference and all(
+        tensor.device.type in _TWINS
+        and tensor.dtype.itemsize == (8 if tensor.dtype.is_complex else 4)
         for tensor in tensors
     )
+
+
+def _twin(*tensors: Tensor) -> Any:
+    """The module that computes on such tensors."""
+    plain = fit_compiled(*tensors) and not any(tensor.requires_grad for tensor in tensors)
     return _compiled(tensors[0].device.type) if plain else reference
 
 
 @lru_cache
 def _compiled(device_type: str) -> Any:
     """Imported when first needed: each brings a compiler."""
-    return import_module(_TWINS[device_type]) if device_type in _TWINS else reference
+    return import_module(_TWINS[device_type])
 
 
 def slice_volume(

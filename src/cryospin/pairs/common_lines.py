@@ -7,7 +7,7 @@ the second looks at more lines, out to a larger radius, about the new centres on
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 
 import torch
@@ -37,6 +37,9 @@ class PairPoses:
     rotations: Float[Tensor, "n 3 3"]
     shifts_pixel: Float[Tensor, "n 2"]
     consistency: Float[Tensor, " n"]
+
+    def to(self, device: torch.device) -> PairPoses:
+        return PairPoses(*(getattr(self, field.name).to(device) for field in fields(self)))
 
 
 @dataclass(frozen=True)

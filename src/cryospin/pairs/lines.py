@@ -53,8 +53,7 @@ def filtered(
     two signals: C_i C_j tau^2 x_i x_j where there is noise only, and where there is none both
     images' signals at unit power, so that no shell outweighs the others.
     """
-    shell = torch.as_tensor(disk.shell, dtype=torch.long)
-    spread = power[shell].clamp_min(0.0).sqrt()
+    spread = power[disk.shells(particles.device)].clamp_min(0.0).sqrt()
     ctf = particles.ctf[:, : len(disk)]
     weight = ctf * spread / ((ctf * spread) ** 2 + 1.0)
     return particles.coefficients[:, : len(disk)] * weight
@@ -70,18 +69,19 @@ def polar_lines(
     """Lines with a Fourier pixel between points, of images that reach `MARGIN` further."""
     side = 2 * int(np.ceil(disk.radius + 1))
     radii = torch.arange(first_radius, min(last_radius, disk.radius) + 1e-6)
-    matrix = _polar_matrix(side, lines, first_radius, float(radii[-1]))
+    device = coefficients.device
+    matrix = _polar_matrix(side, lines, first_radius, float(radii[-1]), device)
     parts = []
     for first in range(0, len(coefficients), _BATCH):
         images = coefficients_to_images(coefficients[first : first + _BATCH], disk, side)
         flat = images.flatten(1) @ matrix * (disk.box / side)
         parts.append(torch.complex(*flat.unflatten(1, (2, lines, len(radii))).unbind(1)))
-    return PolarLines(torch.cat(parts), radii, disk.box)
+    return PolarLines(torch.cat(parts), radii.to(device), disk.box)
 
 
 @lru_cache(maxsize=4)
 def _polar_matrix(
-    side: int, lines: int, first_radius: float, last_radius: float
+    side: int, lines: int, first_radius: float, last_radius: float, device: torch.device
 ) -> Float[Tensor, "p q"]:
     """exp(-2 pi i k.x / side) / side, real parts of all lines' points, then imaginary parts."""
     axis = torch.arange(side, dtype=torch.float64) - side // 2
@@ -91,4 +91,4 @@ def _polar_matrix(
     kx = (angle.cos()[:, None] * radii).flatten()
     ky = (angle.sin()[:, None] * radii).flatten()
     phase = (x.flatten()[:, None] * kx + y.flatten()[:, None] * ky) * (-2.0 * np.pi / side)
-    return (torch.cat([phase.cos(), phase.sin()], dim=1) / side).float()
+    return (torch.cat([phase.cos(), phase.sin()], dim=1) / side).float().to(device)

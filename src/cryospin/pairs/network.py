@@ -164,10 +164,10 @@ def ring_clarity(
     disk: FourierDisk,
     shape: PairNetworkShape,
 ) -> Float[Tensor, "n r"]:
-    shell = torch.as_tensor(disk.shell, dtype=torch.long)
+    shell, population = disk.shells(particles.device), disk.population(particles.device)
     signal = particles.ctf[:, : len(disk)].square() * power[shell].clamp_min(0.0)
     share = signal / (signal + 1.0)
     first = int(shape.first_radius)
-    rings = share.new_zeros(len(share), int(shell.max()) + 1).index_add_(1, shell, share)
-    rings = rings / torch.bincount(shell)
+    rings = share.new_zeros(len(share), len(population)).index_add_(1, shell, share)
+    rings = rings / population
     return rings[:, first : first + shape.radii]

@@ -50,17 +50,19 @@ def synthetic_particles(
         far as the disk holds the signal. defocus_um: drawn from this range, with up to 400
         Angstrom of astigmatism; None: no contrast transfer.
     """
-    count = len(rotations)
+    count, device = len(rotations), volume.device
     slices = slice_volume(volume, rotations.float(), disk)
-    ctf = torch.ones(count, len(disk))
+    ctf = torch.ones(count, len(disk), device=device)
     if defocus_um is not None:
-        ctf = contrast_transfer(drawn_ctf(count, defocus_um, rng), disk, pixel_size_angstrom)
+        drawn = drawn_ctf(count, defocus_um, rng).to(device)
+        ctf = contrast_transfer(drawn, disk, pixel_size_angstrom)
     ctf = ctf.float()
     # both Friedel mates count, the box has d^2 pixels
     variance = 2.0 * (ctf * slices).abs().square().sum(dim=1).mean() / disk.box**2
     amplitude = (snr / variance.clamp_min(1e-30)).sqrt()
     shifts = torch.as_tensor(rng.uniform(-1.0, 1.0, (count, 2)) * largest_shift_pixel).float()
     noise = torch.as_tensor(rng.standard_normal((count, len(disk), 2), dtype=np.float32))
+    shifts, noise = (drawn.to(device, non_blocking=True) for drawn in (shifts, noise))
     images = moved(amplitude * ctf * slices, shifts, disk)
     images = images + 0.5**0.5 * torch.view_as_complex(noise)
     particles = PreparedParticles(
@@ -69,13 +71,13 @@ def synthetic_particles(
         uids=tuple(f"{i}@synthetic" for i in range(count)),
         coefficients=images,
         ctf=ctf,
-        optics_group=torch.zeros(count, dtype=torch.long),
-        noise_power=torch.ones(1, int(disk.shell.max()) + 1),
+        optics_group=torch.zeros(count, dtype=torch.long, device=device),
+        noise_power=torch.ones(1, int(disk.shell.max()) + 1, device=device),
     )
-    shell = torch.as_tensor(disk.shell, dtype=torch.long)
+    shell, population = disk.shells(device), disk.population(device)
     power = (amplitude * slices).abs().square().mean(dim=0)
-    per_shell = torch.zeros(int(shell.max()) + 1).index_add_(0, shell, power)
-    return SyntheticParticles(particles, rotations, shifts, per_shell / torch.bincount(shell))
+    per_shell = power.new_zeros(len(population)).index_add_(0, shell, power)
+    return SyntheticParticles(particles, rotations, shifts, per_shell / population)
 
 
 def drawn_ctf(

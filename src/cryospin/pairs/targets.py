@@ -12,14 +12,17 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cryospin.pairs.network import PairNetworkShape
+from cryospin.parallel import CPU
 
 WIDTH = 0.2
 """Of an answer, as a length of S: about 8 degrees in the line and in the tilt."""
 
 
-def directions(shape: PairNetworkShape) -> tuple[Float[Tensor, "b 2"], Float[Tensor, "b 2"]]:
+def directions(
+    shape: PairNetworkShape, device: torch.device = CPU
+) -> tuple[Float[Tensor, "b 2"], Float[Tensor, "b 2"]]:
     """c and p of every ray."""
-    angle = torch.arange(2 * shape.lines) * (math.pi / shape.lines)
+    angle = torch.arange(2 * shape.lines, device=device) * (math.pi / shape.lines)
     c = torch.stack([angle.cos(), angle.sin()], dim=-1)
     return c, torch.stack([-c[:, 1], c[:, 0]], dim=-1)
 
@@ -28,11 +31,11 @@ def similarities(
     blocks: Float[Tensor, "p 2 2"], shape: PairNetworkShape
 ) -> Float[Tensor, "p t a b"]:
     """-|S(t, a, b) - S|^2 for every answer there is."""
-    c, p = directions(shape)
+    c, p = directions(shape, blocks.device)
     half = shape.lines
     along = torch.einsum("ax,pxy,by->pab", c[:half], blocks, c)[:, None]
     across = torch.einsum("ax,pxy,by->pab", p[:half], blocks, p)[:, None]
-    cosine = shape.tilt_cosines[:, None, None]
+    cosine = shape.tilt_cosines.to(blocks.device)[:, None, None]
     own = blocks.square().sum(dim=(-1, -2))[:, None, None, None]
     return 2.0 * (along + cosine * across) - (1.0 + cosine.square()) - own
 

@@ -23,11 +23,13 @@ from cryospin.pairs.lines import MARGIN
 from cryospin.pairs.network import PairNetwork, PairNetworkShape, network_input
 from cryospin.pairs.synthetic import synthetic_particles
 from cryospin.pairs.targets import surprise
+from cryospin.parallel import CPU
 from cryospin.particles.draws import generator_for
 from cryospin.rotations.sampling import random_rotations
 from cryospin.volumes.gridded import map_to_volume
 
-TrainingReport = Callable[[int, float], None]
+TrainingReport = Callable[[int, Float[Tensor, ""]], None]
+"""Called with the step and its loss, which lies where training does."""
 
 
 @dataclass(frozen=True)
@@ -58,13 +60,16 @@ class Training:
         seed: int,
         state: Path | None = None,
         report: TrainingReport = lambda step, loss: None,
+        device: torch.device = CPU,
     ) -> PairNetwork:
         """densities: of molecules, on grids of any size across the field of view of a box.
 
         state: a file that is written as training goes on, and read where it is there.
+        device: where to train; seed and state mean the same on all. The network is on the CPU.
         """
         generator = torch.Generator().manual_seed(seed)
-        network = PairNetwork(self.shape, generator)
+        network = PairNetwork(self.shape, generator).to(device)
+        densities = [density.to(device) for density in densities]
         optimiser = torch.optim.AdamW(network.parameters(), lr=self.rate, weight_decay=1e-4)
         first = self._resumed(network, optimiser, state, seed)
         for step in range(first, self.steps):
@@ -75,10 +80,10 @@ class Training:
             loss.backward()
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimiser.step()
-            report(step + 1, loss.item())
+            report(step + 1, loss.detach())
             if state is not None and (step + 1) % self.save_every == 0:
                 self._keep(network, optimiser, state, seed, step + 1)
-        return network.eval().requires_grad_(False)
+        return network.cpu().eval().requires_grad_(False)
 
     def _schedule(self, step: int) -> float:
         """Up over the first steps, down as a cosine."""
@@ -105,7 +110,7 @@ class Training:
         volume = map_to_volume(density, self.box, disk.radius)
         made = synthetic_particles(
             volume,
-            random_rotations(self.images, rng),
+            random_rotations(self.images, rng).to(volume.device, non_blocking=True),
             disk,
             pixel_size_angstrom=float(rng.uniform(2.0, 5.0)),
             rng=rng,
@@ -115,7 +120,7 @@ class Training:
         )
         lines, clarity = network_input(made.particles, made.power, self.shape)
         features = network(lines.values, clarity)
-        one, other = torch.triu_indices(self.images, self.images, 1)
+        one, other = torch.triu_indices(self.images, self.images, 1, device=volume.device)
         rows = made.rotations[:, :2]
         blocks = rows[one] @ rows[other].mT
         logits = network.logits(features.select(one), features.select(other))
@@ -163,6 +168,8 @@ class Training:
             raise BadDataError("a training with other settings", file=state, fix=fix)
         network.load_state_dict(tree["weights"])
         for parameter, moments in zip(network.parameters(), tree["moments"], strict=True):
-            names = ("step", "exp_avg", "exp_avg_sq")
-            optimiser.state[parameter] = dict(zip(names, moments, strict=True))
+            step, *averages = moments
+            first, second = (average.to(parameter.device) for average in averages)
+            # the number of steps stays on the CPU, where torch counts it
+            optimiser.state[parameter] = {"step": step, "exp_avg": first, "exp_avg_sq": second}
         return int(tree["step"])

@@ -61,8 +61,16 @@ class PreparedParticles:
     def resolution_angstrom(self, radius: float) -> float:
         return self.field_angstrom / radius
 
+    def rows(self, index: np.ndarray) -> Int[Tensor, " b"]:
+        """Numbers of particles, where the particles are; a card is not waited for."""
+        return torch.as_tensor(index).to(self.device, non_blocking=True)
+
+    def to(self, device: torch.device) -> PreparedParticles:
+        tensors = ("coefficients", "ctf", "optics_group", "noise_power")
+        return replace(self, **{name: getattr(self, name).to(device) for name in tensors})
+
     def select(self, index: np.ndarray) -> PreparedParticles:
-        rows = torch.as_tensor(index).to(self.device)
+        rows = self.rows(index)
         return replace(
             self,
             uids=tuple(self.uids[i] for i in index),

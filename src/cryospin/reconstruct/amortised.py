@@ -83,7 +83,7 @@ class AmortisedTraining:
         if self.direct is not None:
             rotations, shifts, losses = training.direct_stage(self.direct, rotations, shifts)
             hypotheses = PoseHypotheses(rotations[:, None], shifts[:, None])
-        found = HalfSet(particles, rotations, shifts, torch.ones(len(particles)))
+        found = HalfSet(particles, rotations, shifts, torch.ones_like(losses))
         radius = training.disk.radius
         mean, error = training.score(losses)
         return Exploration(sums_of(found, radius, operators), radius, (mean,), error, hypotheses)
@@ -109,8 +109,10 @@ class _Training:
         self.held_out, self.members = np.sort(held_out), np.sort(members)
         number = int(generator_for(seed, "weights").integers(2**62))
         generator = torch.Generator().manual_seed(number)
+        self.device = particles.device
         encoder = PoseEncoder.vgg(self.disk, method.heads, shift_range_pixel, generator)
-        self.model = AmortisedModel(encoder, self._decoder(generator), self.disk)
+        decoder = self._decoder(generator)
+        self.model = AmortisedModel(encoder.to(self.device), decoder, self.disk)
         self.began = time.monotonic()
         self.last: Snapshot | None = None
 
@@ -118,19 +120,22 @@ class _Training:
         """Near zero, in units of the amplitude the images' power gives each shell: one learning
         rate then means the same share of every coefficient. (Exactly zero has no gradient for
         poses; the papers leave the units of images, and so those of the rate, open.)"""
-        power = signal_power(self.particles)
+        # made on the CPU, where the generator is: a seed means the same everywhere
+        power = signal_power(self.particles).cpu()
         if self.method.implicit:
-            return ImplicitDecoder(ImplicitVolume(power, self.disk.box, generator))
+            implicit = ImplicitVolume(power, self.disk.box, generator)
+            return ImplicitDecoder(implicit.to(self.device))
         oversampling = self.method.oversampling
         volume = HartleyVolume.random(power, self.disk.radius, generator, oversampling=oversampling)
-        return ExplicitDecoder(volume, oversampling)
+        return ExplicitDecoder(volume.to(self.device), oversampling)
 
     def encoder_stage(self) -> tuple[PoseHypotheses, EpochReport]:
         """All candidates of each particle, and the best one of each."""
         stage, count = self.method.encoder, len(self.particles)
         optimiser, journal = stage.optimiser(self.model), self.journal.part("encoder")
         predicted = partial(stage.predicted, self.model, self.particles)
-        rotations, shifts = torch.eye(3).repeat(count, 1, 1), torch.zeros(count, 2)
+        rotations = torch.eye(3, device=self.device).repeat(count, 1, 1)
+        shifts = torch.zeros(count, 2, device=self.device)
         networks = self.model.encoder, self.model.decoder
         done, begun = 0, None
         if recalled := journal.recalled():
@@ -174,9 +179,10 @@ class _Training:
         """Poses from where they are to where this stage ends, and their losses there."""
         poses, decoder = PoseDescent(rotations, shifts, stage.pose_rate), self.model.decoder
         optimiser, journal = stage.optimiser(decoder), self.journal.part("direct")
-        unseen = torch.zeros(len(self.particles))
-        unseen[self.held_out] = 1
-        losses = torch.zeros(len(self.particles))
+        unseen = torch.zeros(len(self.particles), device=self.device)
+        members, held_out = map(self.particles.rows, (self.members, self.held_out))
+        unseen[held_out] = 1
+        losses = torch.zeros_like(unseen)
         epochs, done = 0, 0
         if recalled := journal.recalled():
             trained, descended, epochs, self.last, done, losses = recalled
@@ -205,7 +211,7 @@ class _Training:
                 keep,
             )
             done = 0
-            means = [float(losses[rows].mean()) for rows in (self.members, self.held_out)]
+            means = [float(losses[rows].mean()) for rows in (members, held_out)]
             self._snapshot(
                 "direct", epoch, poses.rotations, poses.shifts_pixel, torch.zeros(0), means
             )
@@ -236,7 +242,8 @@ class _Training:
 
     def score(self, losses: Tensor) -> tuple[float, float]:
         """Mean log-likelihood of held-out images over that of an empty map, and its error."""
-        rows = self.held_out if len(self.held_out) else np.arange(len(losses))
+        chosen = self.held_out if len(self.held_out) else np.arange(len(losses))
+        rows = self.particles.rows(chosen)
         images = self.particles.coefficients[rows, : len(self.disk)]
         gained = images.abs().square().sum(dim=1) - losses[rows]
         return float(gained.mean()), float(gained.std() / len(rows) ** 0.5)

@@ -22,6 +22,7 @@ from cryospin.explore.snapshot import Snapshot, Watch
 from cryospin.explore.winner_search import EncoderState, WinnerSearch
 from cryospin.journal.journal import UNRECORDED, Journal
 from cryospin.kernels import pose_losses
+from cryospin.parallel import CPU
 from cryospin.particles.draws import held_out_split
 from cryospin.particles.prepare import PreparedParticles
 from cryospin.reconstruct.switching import Check, SwitchRule, settled_share
@@ -86,22 +87,24 @@ def with_mirror_mates(hypotheses: PoseHypotheses, state: EncoderState) -> PoseHy
 
     A map at low frequencies nearly is, and takes in images of either hand alike: the poses of
     half of them then belong to the other hand (the mixture is stable, every image fits). Laid
-    upon its mirror image the map shows which pose is the other one's.
+    upon its mirror image the map shows which pose is the other one's. Maps are laid upon one
+    another on the CPU, once for each training.
     """
+    own, device = hypotheses.to(CPU), state.particles.device
     density = state.density()
     pixel = state.particles.pixel_size_angstrom
     finest = state.particles.resolution_angstrom(state.radius)
     alignment = align_maps(density, density, finest, hands=(True,))
-    shape = hypotheses.shifts_pixel.shape[:2]
+    shape = own.shifts_pixel.shape[:2]
     poses = Poses(
-        hypotheses.rotations.flatten(0, 1),
-        hypotheses.shifts_pixel.flatten(0, 1) * pixel,
+        own.rotations.flatten(0, 1),
+        own.shifts_pixel.flatten(0, 1) * pixel,
         torch.ones(shape[0] * shape[1]),
     )
     mates = poses_after_alignment(poses, alignment)
     rotations = mates.rotations.float().unflatten(0, shape)
     shifts = (mates.shifts_angstrom / pixel).float().unflatten(0, shape)
-    return hypotheses.joined(PoseHypotheses(rotations, shifts))
+    return hypotheses.joined(PoseHypotheses(rotations, shifts).to(device))
 
 
 def with_current(hypotheses: PoseHypotheses, half: HalfSet, alone: bool) -> PoseHypotheses:
@@ -175,7 +178,7 @@ class SemiAmortised:
             (float(gains.mean()),),
             float(gains.std() / len(gains) ** 0.5),
             # the heads' poses once more: what a pose's rivals weigh says how sure it is
-            with_current(state.hypotheses(torch.arange(len(particles))), found, alone=False),
+            with_current(state.hypotheses(everyone(particles)), found, alone=False),
         )
 
     def begun(
@@ -192,7 +195,7 @@ class SemiAmortised:
         state = EncoderState(
             self.search, particles, members, operators, shift_range_pixel, support, seed
         )
-        return state, torch.as_tensor(np.sort(held_out))
+        return state, particles.rows(np.sort(held_out))
 
     def finished(
         self,
@@ -201,10 +204,10 @@ class SemiAmortised:
         tell: Callable[[RefinedPoses, float], None] = lambda poses, radius: None,
     ) -> HalfSet:
         """The poses a switch now leads to; the training stays as it is."""
-        everyone = torch.arange(len(state.particles))
+        hypotheses = state.hypotheses(everyone(state.particles))
         return self.direct.run(
             state.volume(),
-            with_mirror_mates(state.hypotheses(everyone), state),
+            with_mirror_mates(hypotheses, state),
             state.particles,
             self._running(state),
             state.operators,
@@ -216,7 +219,7 @@ class SemiAmortised:
         self, state: EncoderState, unseen: Int[Tensor, " u"], before: RefinedPoses | None
     ) -> tuple[Check, RefinedPoses]:
         """One look at held-out images: where each would end if the switch came now."""
-        chosen = state.particles.select(unseen.numpy())
+        chosen = state.particles.select(unseen.cpu().numpy())
         now, _ = self.direct.choice.run(
             state.volume(), chosen, state.radius, state.operators, state.hypotheses(unseen)
         )
@@ -235,7 +238,7 @@ class SemiAmortised:
     ) -> Float[Tensor, " u"]:
         """What held-out images gain at their final poses from a map made of all others."""
         running = self._running(state)
-        others = found.select(torch.as_tensor(state.members))
+        others = found.select(state.particles.rows(state.members))
         sums = sums_of(others, running.radius, state.operators)
         chosen = found.select(unseen)
         disk = found.particles.disk.prefix(running.radius)
@@ -276,11 +279,16 @@ class SemiAmortised:
 
     def winners(self, state: EncoderState) -> tuple[Float[Tensor, "n 3 3"], Float[Tensor, "n 2"]]:
         """Each particle's pose by the encoder alone, its best head's (Eq. 6); shifts in pixels."""
-        rows = torch.arange(len(state.particles))
+        rows = everyone(state.particles)
         candidates = state.hypotheses(rows)
         found = candidates.rotations, candidates.shifts_pixel
         head = state.scored(state.volume(), rows, *found, state.radius).head
         return found[0][rows, head], found[1][rows, head]
+
+
+def everyone(particles: PreparedParticles) -> Int[Tensor, " n"]:
+    """The rows of all particles, where they are."""
+    return torch.arange(len(particles), device=particles.device)
 
 
 def _gains(images: Complex[Tensor, "n k"], losses: Float[Tensor, " n"]) -> Float[Tensor, " n"]:

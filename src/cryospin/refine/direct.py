@@ -17,7 +17,7 @@ from torch import Tensor
 from cryospin.explore.amortised import batches
 from cryospin.explore.decoders import Decoder
 from cryospin.explore.heads import Likelihood
-from cryospin.explore.snapshot import Snapshot, require_finite
+from cryospin.explore.snapshot import FiniteLosses, Snapshot
 from cryospin.fourier.disk import FourierDisk
 from cryospin.imaging import left_gradient
 from cryospin.journal.tree import Tree
@@ -104,11 +104,10 @@ class DirectOptimisation:
         done, losses: particles that an earlier process has been through, and theirs.
         keep: called after each batch with these two.
         """
-        order = torch.as_tensor(
-            generator_for(seed, "direct epoch", number).permutation(len(particles))
-        )
+        order = generator_for(seed, "direct epoch", number).permutation(len(particles))
+        finite = FiniteLosses("direct", number, last)
         losses = torch.zeros_like(held_out) if losses is None else losses
-        for rows in batches(order, self.batch, done):
+        for rows in batches(particles.rows(order), self.batch, done):
             images = particles.coefficients[rows, : len(disk)]
             ctf = particles.ctf[rows, : len(disk)]
             with torch.no_grad():
@@ -117,12 +116,12 @@ class DirectOptimisation:
                 loss, gradient = pose_gradient(
                     likelihood, poses.rotations[rows], poses.shifts_pixel[rows]
                 )
-                require_finite(loss, "direct", number, last)
+                finite.see(loss)
                 poses.step(rows, gradient)
             likelihood = decoder.likelihood(images, ctf, disk)
             index = torch.arange(len(rows), device=images.device)
             loss = likelihood(poses.rotations[rows], poses.shifts_pixel[rows], index)
-            require_finite(loss, "direct", number, last)
+            finite.see(loss)
             optimiser.zero_grad()
             (loss * (1 - held_out[rows])).mean().backward()
             optimiser.step()
@@ -130,6 +129,7 @@ class DirectOptimisation:
             done += len(rows)
             progress(done, len(particles))
             keep(done, losses)
+        finite.settle()
         return losses
 
 

@@ -80,10 +80,11 @@ class ImplicitVolume(nn.Module):
         self, rotations: Float[Tensor, "p 3 3"], disk: FourierDisk
     ) -> Complex[Tensor, "p k"]:
         """Central slices: F at R^T (kx, ky, 0), from H there and at its Friedel mate."""
-        plane = torch.as_tensor(np.stack([disk.kx, disk.ky], axis=-1)).to(rotations)
+        frequencies = np.stack([disk.kx, disk.ky], axis=-1)
+        plane = disk.tensor("plane", frequencies, rotations.device, rotations.dtype)
         points = plane @ rotations[:, :2]
         here, mate = self.hartley_pairs(points)
-        shell = torch.as_tensor(disk.shell, dtype=torch.long, device=rotations.device)
+        shell = disk.shells(rotations.device)
         amplitude = 0.5 * self.amplitude[shell.clamp_max(len(self.amplitude) - 1)]
         return torch.complex(amplitude * (here + mate), amplitude * (mate - here))
 
