@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from cryosparc_tables import PATH, alignments, blobs, ctfs, full, same_columns, table
 from cryospin.errors import BadDataError
-from cryospin.io.cryosparc import read_cryosparc, write_cryosparc
+from cryospin.io.cryosparc import read_cryosparc
 from cryospin.io.cryosparc_table import read_cs, with_columns, write_cs
+from cryospin.io.cryosparc_writer import write_cryosparc
 from cryospin.io.formats import poses_of, write_table
 from cryospin.io.mrc import StackWriter, read_images
 from cryospin.types import ParticleStack, Poses

@@ -9,7 +9,8 @@ import pytest
 
 from cryosparc_tables import full, table
 from cryospin.io.cryosparc import read_cryosparc
-from cryospin.io.formats import CRYODRGN, CRYOSPARC, RELION_30, RELION_31, losses
+from cryospin.io.formats import CRYODRGN, CRYOSPARC, RELION_30, RELION_31
+from cryospin.io.losses import losses
 from cryospin.io.relion import read_particles
 from relion_tables import relion_table
 

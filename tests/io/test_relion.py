@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from cryospin.errors import BadDataError, CryospinError
 from cryospin.io.conventions import euler_to_rotation
-from cryospin.io.formats import losses, poses_of, read_particles_of_any_kind, write_table
+from cryospin.io.formats import poses_of, read_particles_of_any_kind, write_table
+from cryospin.io.losses import losses
 from cryospin.io.mrc import StackWriter, read_images
 from cryospin.io.relion import read_particles, write_new_particles, write_particles
 from cryospin.io.star import read_star

@@ -41,12 +41,12 @@ def convert(
     from cryospin.io.formats import (
         files_of,
         format_of,
-        losses,
         output_format,
         read_particles_of_any_kind,
         with_columns_of,
         write_table,
     )
+    from cryospin.io.losses import losses
     from cryospin.io.outputs import check_output_file
 
     stack = read_particles_of_any_kind(

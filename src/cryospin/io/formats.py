@@ -16,15 +16,10 @@ import numpy as np
 from cryospin.errors import BadDataError, UsageError
 from cryospin.io.cryodrgn import read_cryodrgn
 from cryospin.io.cryodrgn_writer import arrays_beside, write_cryodrgn
-from cryospin.io.cryosparc import (
-    CryosparcTable,
-    read_cryosparc,
-    write_cryosparc,
-    write_new_cryosparc,
-)
+from cryospin.io.cryosparc import CryosparcTable, read_cryosparc
+from cryospin.io.cryosparc_writer import write_cryosparc, write_new_cryosparc
 from cryospin.io.distortion import poses_from_images, poses_in_images
-from cryospin.io.image_files import names_for, same_image, stack_of
-from cryospin.io.losses import ABERRATIONS, left_behind, left_out, notes_on_names
+from cryospin.io.image_files import names_for, stack_of
 from cryospin.io.pairing import pair_particles
 from cryospin.io.relion import (
     RelionTable,
@@ -35,7 +30,7 @@ from cryospin.io.relion import (
 )
 from cryospin.io.relion_columns import RelionColumns
 from cryospin.io.relion_dialects import in_relion_30, in_relion_31
-from cryospin.io.rows import doubled, rows_in_words
+from cryospin.io.rows import rows_in_words
 from cryospin.io.star import StarFile, quoted, write_star
 from cryospin.types import ParticleStack, Poses
 
@@ -268,49 +263,6 @@ def _new_star(
         None if stack.original_names is None else [*stack.original_names],
         stack.tubes,
     )
-
-
-def losses(stack: ParticleStack, kind: str, out: Path) -> list[str]:
-    """What of the particles a table `out` of format `kind` will not tell, in sentences."""
-    own = format_of(stack).split("-")[0] == kind.split("-")[0]
-    notes = []
-    if kind != CRYODRGN:
-        notes += notes_on_names(stack, out, own=own, relion=kind != CRYOSPARC)
-    if stack.image_sign is not None and kind != CRYOSPARC:
-        notes.append(
-            "images are dark on light (blob/sign 1), which this format cannot say: "
-            "invert the images, or tell the program that reads the table"
-        )
-    if not own and stack.phase_flipped.any():
-        notes.append(
-            "images are phase-flipped (rlnCtfDataArePhaseFlipped), which this format cannot say: "
-            "tell the program that reads the table, or extract them unflipped"
-        )
-    if kind == CRYODRGN and stack.half_set is not None:
-        notes.append("cryoDRGN's files have no half-sets")
-    repeated = int(np.count_nonzero(doubled(same_image(stack))))
-    if repeated and kind == CRYOSPARC and not own:
-        notes.append(
-            f"{repeated} rows show an image that stands in another row too: each row is a particle "
-            "of its own in cryoSPARC, with its own uid"
-        )
-    if not own:
-        notes += left_out(stack, bare=kind == CRYODRGN)
-        notes += [
-            f"{what} are left behind: column {error.column}, row {error.row}: {error.problem}"
-            for what, error in stack.unread.items()
-            if what != "poses"
-        ]
-    told = {column for each in stack.not_modelled for column in each.columns}
-    told |= {*ABERRATIONS}
-    told |= {error.column for error in stack.unread.values() if error.column is not None}
-    lost = [name for name in left_behind(stack, bare=kind == CRYODRGN) if name not in told]
-    if lost and not own:
-        note = "the other format has no place for these columns, which are left behind: "
-        # of several rows of an image, no name tells which is which
-        home = "" if repeated else "; --like INPUT gives them back on the way home"
-        notes.append(note + ", ".join(lost) + home)
-    return notes
 
 
 def write_beside(folder: Path, stack: ParticleStack, poses: Poses, half_set: np.ndarray) -> None:

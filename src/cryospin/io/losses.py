@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from cryospin.io.cryosparc import CryosparcTable
 from cryospin.io.cryosparc_columns import CONFIDENCE as CRYOSPARC_CONFIDENCE
 from cryospin.io.cryosparc_columns import ORIGINAL_NAME as CRYOSPARC_ORIGINAL_NAME
 from cryospin.io.cryosparc_columns import REQUIRED
 from cryospin.io.cryosparc_optics import ASSUMED as CRYOSPARC_ASSUMED
-from cryospin.io.image_files import misleading_name, names_for, out_of_reach
+from cryospin.io.formats import CRYODRGN, CRYOSPARC, format_of
+from cryospin.io.image_files import misleading_name, names_for, out_of_reach, same_image
 from cryospin.io.relion import ORIGINAL_NAME, RelionTable, takes_for_map
-from cryospin.io.relion_columns import ANGLES, CONFIDENCE, ORIGINS_ANGSTROM, ORIGINS_PIXEL
 from cryospin.io.relion_optics import PHASE_FLIPPED
 from cryospin.io.relion_picks import TUBE
+from cryospin.io.relion_poses import ANGLES, CONFIDENCE, ORIGINS_ANGSTROM, ORIGINS_PIXEL
+from cryospin.io.rows import doubled
 from cryospin.types import ParticleStack
 
 # what every program's table has a place for, as each names it
@@ -47,7 +51,6 @@ _ABERRATIONS = {
     "odd aberrations": ("rlnOddZernike",),
     "even aberrations": ("rlnEvenZernike",),
 }
-ABERRATIONS = tuple(name for names in _ABERRATIONS.values() for name in names)
 _FILAMENT = "filament/filament_uid"
 # those that cryoSPARC has a place for, with the signs and units of io.conventions
 _IN_BOTH = ("beam tilt", "anisotropic magnification")
@@ -75,7 +78,50 @@ _CRYOSPARC_MORE = _CARRIED | {
 }
 
 
-def left_out(stack: ParticleStack, *, bare: bool = False) -> list[str]:
+def losses(stack: ParticleStack, kind: str, out: Path) -> list[str]:
+    """What of the particles a table `out` of format `kind` will not tell, in sentences."""
+    own = format_of(stack).split("-")[0] == kind.split("-")[0]
+    notes = []
+    if kind != CRYODRGN:
+        notes += _notes_on_names(stack, out, own=own, relion=kind != CRYOSPARC)
+    if stack.image_sign is not None and kind != CRYOSPARC:
+        notes.append(
+            "images are dark on light (blob/sign 1), which this format cannot say: "
+            "invert the images, or tell the program that reads the table"
+        )
+    if not own and stack.phase_flipped.any():
+        notes.append(
+            "images are phase-flipped (rlnCtfDataArePhaseFlipped), which this format cannot say: "
+            "tell the program that reads the table, or extract them unflipped"
+        )
+    if kind == CRYODRGN and stack.half_set is not None:
+        notes.append("cryoDRGN's files have no half-sets")
+    repeated = int(np.count_nonzero(doubled(same_image(stack))))
+    if repeated and kind == CRYOSPARC and not own:
+        notes.append(
+            f"{repeated} rows show an image that stands in another row too: each row is a particle "
+            "of its own in cryoSPARC, with its own uid"
+        )
+    if not own:
+        notes += _left_out(stack, bare=kind == CRYODRGN)
+        notes += [
+            f"{what} are left behind: column {error.column}, row {error.row}: {error.problem}"
+            for what, error in stack.unread.items()
+            if what != "poses"
+        ]
+    told = {column for each in stack.not_modelled for column in each.columns}
+    told |= {name for names in _ABERRATIONS.values() for name in names}
+    told |= {error.column for error in stack.unread.values() if error.column is not None}
+    lost = [name for name in left_behind(stack, bare=kind == CRYODRGN) if name not in told]
+    if lost and not own:
+        note = "the other format has no place for these columns, which are left behind: "
+        # of several rows of an image, no name tells which is which
+        home = "" if repeated else "; --like INPUT gives them back on the way home"
+        notes.append(note + ", ".join(lost) + home)
+    return notes
+
+
+def _left_out(stack: ParticleStack, *, bare: bool = False) -> list[str]:
     """What another program's new table will not tell of the optics and of what is not modelled, a
     sentence each, with the columns it stands in.
 
@@ -145,7 +191,7 @@ def left_behind(stack: ParticleStack, *, bare: bool = False) -> list[str]:
     return [name for name in dict.fromkeys(names) if name not in known]
 
 
-def notes_on_names(stack: ParticleStack, out: Path, *, own: bool, relion: bool) -> list[str]:
+def _notes_on_names(stack: ParticleStack, out: Path, *, own: bool, relion: bool) -> list[str]:
     """How the stacks are named in a table `out`, where that wants saying.
 
     Parameters

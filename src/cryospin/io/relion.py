@@ -17,14 +17,7 @@ from cryospin.errors import BadDataError
 from cryospin.io.conventions import rotation_to_euler, shifts_from_relion_origins
 from cryospin.io.distortion import poses_from_images, poses_in_images
 from cryospin.io.image_files import image_uid, numbered_stacks, one_pixel_size
-from cryospin.io.relion_columns import (
-    ANGLES,
-    CONFIDENCE,
-    HALF_SET,
-    ORIGINS_ANGSTROM,
-    ORIGINS_PIXEL,
-    RelionColumns,
-)
+from cryospin.io.relion_columns import RelionColumns
 from cryospin.io.relion_not_modelled import not_modelled
 from cryospin.io.relion_optics import optics_block, optics_groups
 from cryospin.io.relion_picks import (
@@ -33,6 +26,15 @@ from cryospin.io.relion_picks import (
     coordinates_angstrom,
     tube_numbers,
     tubes_of,
+)
+from cryospin.io.relion_poses import (
+    ANGLES,
+    CONFIDENCE,
+    HALF_SET,
+    ORIGINS_ANGSTROM,
+    ORIGINS_PIXEL,
+    half_sets_of_rows,
+    poses_of_rows,
 )
 from cryospin.io.relion_refusals import refuse
 from cryospin.io.star import StarBlock, StarFile, quoted, read_star, write_star
@@ -84,7 +86,7 @@ def read_particles(path: Path | str) -> ParticleStack:
     optics, optics_group = optics_groups(columns)
     pixel_size = one_pixel_size(optics, optics_group, path, "rlnImagePixelSize")
     box, micrographs = columns.box(files), columns.text("rlnMicrographName")
-    poses = columns.poses(pixel_size, unread)
+    poses = poses_of_rows(columns, pixel_size, unread)
     if poses is not None:
         poses = poses_from_images(poses, optics, optics_group)
     return ParticleStack(
@@ -101,7 +103,7 @@ def read_particles(path: Path | str) -> ParticleStack:
         optics_group=optics_group,
         ctf=columns.ctf(),
         poses=poses,
-        half_set=columns.half_set(unread),
+        half_set=half_sets_of_rows(columns, unread),
         micrographs=None if micrographs is None else np.array(micrographs),
         coordinates_angstrom=coordinates_angstrom(columns, optics, optics_group, unread),
         tubes=tubes_of(columns),

@@ -14,17 +14,11 @@ import numpy as np
 import torch
 
 from cryospin.errors import BadDataError
-from cryospin.io.conventions import euler_to_rotation, shifts_from_relion_origins
 from cryospin.io.image_files import box_of_first_stack
 from cryospin.io.rows import doubled, rows_in_words, rows_of_keys
 from cryospin.io.star import StarBlock, unquoted
-from cryospin.types import CtfParameters, Poses, Unread
+from cryospin.types import CtfParameters, Unread
 
-ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
-ORIGINS_ANGSTROM = ("rlnOriginXAngst", "rlnOriginYAngst")
-ORIGINS_PIXEL = ("rlnOriginX", "rlnOriginY")
-CONFIDENCE = "rlnMaxValueProbDistribution"
-HALF_SET = "rlnRandomSubset"
 _DEFOCUS_FIX = "estimate the CTF first (CtfFind or Gctf) and extract the particles again"
 # what is the microscope's needs no new estimate
 _ADD = "add the column, to data_optics where there is one: "
@@ -191,55 +185,6 @@ class RelionColumns:
         kv, cs, contrast = (self.required(name, OPTICS_FIXES[name]) for name in OPTICS_FIXES)
         values = (u, v, angle, phase, kv, cs, contrast)
         return CtfParameters(*(torch.from_numpy(x).to(torch.float32) for x in values))
-
-    def poses(self, pixel_size_angstrom: float, unread: Unread) -> Poses | None:
-        """float64, NaN where a row has none; None unless some row has all three angles.
-
-        Missing origins are zero, and a confidence that is no number is.
-        """
-        found = [self.known_numbers(name, "poses", unread) for name in ANGLES]
-        angles = [angle for angle in found if angle is not None]
-        if len(angles) < len(ANGLES):
-            return None
-        shifts, scale = [self.known_numbers(n, "poses", unread) for n in ORIGINS_ANGSTROM], 1.0
-        if any(shift is None for shift in shifts):
-            shifts = [self.known_numbers(n, "poses", unread) for n in ORIGINS_PIXEL]
-            scale = pixel_size_angstrom
-        zeros = np.zeros(len(self.particles))
-        moved = [zeros if shift is None else shift * scale for shift in shifts]
-        values = np.stack([*angles, *moved], axis=1)
-        broken = np.isnan(values).any(axis=1)
-        if broken.all():
-            return None
-        values[broken] = np.nan
-        confidence = self.known_numbers(CONFIDENCE, "confidences", unread)
-        confidence = zeros + 1.0 if confidence is None else np.nan_to_num(confidence, nan=0.0)
-        return Poses(
-            euler_to_rotation(torch.from_numpy(values[:, :3].copy())),
-            shifts_from_relion_origins(torch.from_numpy(values[:, 3:].copy())),
-            torch.from_numpy(confidence.clip(0.0, 1.0)),
-        )
-
-    def half_set(self, unread: Unread) -> np.ndarray | None:
-        """1 or 2, (n,) int64; None where the table does not say so of every particle."""
-        values = self.known_numbers(HALF_SET, "half-sets", unread)
-        if values is None:
-            return None
-        strange = np.flatnonzero(~np.isin(values, (1, 2)))
-        if not len(strange):
-            return values.astype(np.int64)
-        row = int(strange[0])
-        unread.setdefault(
-            "half-sets",
-            BadDataError(
-                f"{values[row]:g} is no half-set ({len(strange)} such rows)",
-                file=self.path,
-                row=row + 1,
-                column=HALF_SET,
-                fix="a half-set is 1 or 2",
-            ),
-        )
-        return None
 
     def box(self, files: tuple[Path, ...]) -> int:
         """In pixels: as the table says, else as the first stack that exists says."""

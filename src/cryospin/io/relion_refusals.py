@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from cryospin.errors import BadDataError
-from cryospin.io.relion_columns import ANGLES, ORIGINS_ANGSTROM, ORIGINS_PIXEL, RelionColumns
+from cryospin.io.relion_columns import RelionColumns
 from cryospin.io.relion_optics import PHASE_FLIPPED
 from cryospin.io.relion_picks import COORDINATES
+from cryospin.io.relion_poses import ANGLES, ORIGINS_ANGSTROM, ORIGINS_PIXEL
 from cryospin.types import Unread
 
 # where one of these holds, the images are not what the forward model says they are
