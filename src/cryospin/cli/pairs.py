@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer import Option
 
-from cryospin.devices import check_device_name, find_device
 from cryospin.errors import UsageError
 from cryospin.threads import configure_threads
 
@@ -56,6 +55,8 @@ def train(
     if not made_up and models is None:
         raise UsageError("nothing to learn from\n  fix: --made-up 300, or --models FOLDER")
     noise = _range(snr)
+    from cryospin.devices import check_device_name, find_device
+
     check_device_name(device)
     configure_threads(threads)
     from cryospin.io.atomic import check_output_directory

@@ -149,8 +149,7 @@ class EncoderState:
         return self.map.volume(self.sums, self.radius)
 
     def density(self) -> DensityMap:
-        """The map, on the CPU."""
-        values = self.map.density(self.sums, self.radius).cpu()
+        values = self.map.density(self.sums, self.radius)
         field = self.particles.pixel_size_angstrom * self.particles.disk.box
         return DensityMap(values, field / len(values))
 

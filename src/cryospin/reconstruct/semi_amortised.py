@@ -87,8 +87,8 @@ def with_mirror_mates(hypotheses: PoseHypotheses, state: EncoderState) -> PoseHy
 
     A map at low frequencies nearly is, and takes in images of either hand alike: the poses of
     half of them then belong to the other hand (the mixture is stable, every image fits). Laid
-    upon its mirror image the map shows which pose is the other one's. Maps are laid upon one
-    another on the CPU, once for each training.
+    upon its mirror image the map shows which pose is the other one's. Alignments are applied to
+    poses on the CPU: once for each training they go there and come back.
     """
     own, device = hypotheses.to(CPU), state.particles.device
     density = state.density()
