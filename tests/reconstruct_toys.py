@@ -8,12 +8,13 @@ import pytest
 import torch
 from torch import nn
 
-from cryospin.explore import encoder, exhaustive
+from cryospin.explore import encoder, grid_step
 from cryospin.explore.amortised import EncoderTraining
 from cryospin.explore.branch_and_bound import BranchAndBound
 from cryospin.explore.exhaustive import ExhaustiveSearch
 from cryospin.explore.exploration import Explorer
 from cryospin.explore.pairwise_start import PairwiseStart
+from cryospin.explore.patience import Patience
 from cryospin.explore.winner_search import WinnerSearch
 from cryospin.pairs.common_lines import CommonLineSolver, Round
 from cryospin.reconstruct import measuring, rivals, semi_amortised, starting
@@ -42,16 +43,32 @@ _CRYOAI = replace(
     implicit=True,
 )
 
+_EXHAUSTIVE = ExhaustiveSearch(
+    fewest_iterations=4,
+    most_iterations=4,
+    fewest_images=20,
+    most_images=40,
+    final_iterations=2,
+    first_radius=4.0,
+    race_radius=5.0,
+    last_radius=7.0,
+    patience=Patience(below_nats=0.0),
+)
+
 SEARCHES: dict[str, Explorer] = {
-    "exhaustive": ExhaustiveSearch(
-        fewest_iterations=4,
-        most_iterations=4,
-        fewest_images=20,
-        most_images=40,
-        final_iterations=2,
-        first_radius=4.0,
-        race_radius=5.0,
-        last_radius=7.0,
+    "exhaustive": _EXHAUSTIVE,
+    "patient": replace(
+        _EXHAUSTIVE,
+        patience=Patience(
+            below_nats=1e9,
+            march_times_nats=0.0,
+            shortest_march=2,
+            held=2.0,
+            first_images_times_nats=0.0,
+            fewest_images=20,
+            first_radius=3.0,
+            cycle=2,
+        ),
     ),
     "branch-and-bound": BranchAndBound(
         starts=2,
@@ -113,7 +130,7 @@ def cut_down(patch: pytest.MonkeyPatch) -> None:
     alignment = MapAlignment(turn, torch.tensor([1.0, 0.0, -1.0], dtype=turn.dtype), False, 1.0)
     for module in (starting, rivals, measuring, semi_amortised):
         patch.setattr(module, "align_maps", lambda *maps, hands=None: alignment)
-    patch.setattr(exhaustive, "OrientationGrid", FewOrientations)
+    patch.setattr(grid_step, "OrientationGrid", FewOrientations)
     # a second attempt whatever comes of the first
     patch.setattr(starting, "gain_elsewhere", lambda *half: 1.0)
     patch.setattr(encoder, "_VGG", ((8, 2, nn.MaxPool2d), (8, 1, nn.AvgPool2d)))

@@ -42,7 +42,7 @@ def test_agreement_that_lasts_is_convergence() -> None:
     found = judge(GOOD)
     assert found.converged and found.word == "converged"
     assert len(found.reasons) == 1 and not found.warnings
-    assert all(each.passed for each in found.evidence) and len(found.evidence) == 10
+    assert all(each.passed for each in found.evidence) and len(found.evidence) == 12
 
 
 @pytest.mark.parametrize(
@@ -62,6 +62,8 @@ def test_agreement_that_lasts_is_convergence() -> None:
         (changed(cross=cross(carried_over=0.2)), "ambiguous", "explains only 20 %"),
         (changed(cross=cross(unexplained=0.5)), "ambiguous", "50 % of the images gain next to"),
         (changed(own_mirror=0.9), "ambiguous", "its own mirror image"),
+        (changed(still_rising=1), "ambiguous", "stopped while its maps still explained"),
+        (changed(still_rising=2), "ambiguous", "however well the halves agree"),
         (changed(cones=0.1), "ambiguous", "conical FSC"),
         (changed(doubts=("the CTF does not fit",)), "ambiguous", "the CTF does not fit"),
     ],
@@ -84,6 +86,22 @@ def test_what_was_not_measured_is_not_judged() -> None:
         changed(agreed=False, agreement_shells=3.0, half_map_shells=None, cones=None, cross=None)
     )
     assert [each.name for each in found.evidence] == ["agreement of the first maps"]
+
+
+@pytest.mark.parametrize(("moved", "believed"), [(0.5, "50 %"), (0.37, "63 %"), (0.09, None)])
+def test_a_map_may_converge_where_many_poses_do_not(moved: float, believed: str | None) -> None:
+    found = judge(changed(cross=cross(moved=moved)))
+    assert found.converged
+    said = [reason for reason in found.reasons if "can be believed" in reason]
+    assert len(said) == (believed is not None) and all(str(believed) in reason for reason in said)
+    assert [e.value for e in found.evidence if e.name == "poses that can be believed"] == [
+        1 - moved
+    ]
+
+
+def test_a_map_to_begin_with_is_not_searched_for() -> None:
+    names = [each.name for each in judge(changed(from_a_map=True)).evidence]
+    assert "searches stopped before their end" not in names
 
 
 def test_a_start_from_a_map_is_said() -> None:

@@ -148,6 +148,7 @@ def test_killed_at_random_and_resumed_to_the_same_bits(recipe: str, tmp_path: Pa
     ("recipe", "stage"),
     [
         ("exhaustive", "explore/best"),
+        ("patient", "explore/patient"),
         ("cryospin", "attempt2/assign"),
         ("branch-and-bound", "explore/pass"),
         ("cryospin", "explore/direct"),

@@ -56,3 +56,10 @@ def test_a_single_start_has_no_rival() -> None:
     found, particle = exploration((1.0,))
     told = starts_told(replace(found, starts=()), particle.particles, 0.42, 1)
     assert told == [{"attempt": 1, "start": 1, "score": 1.0}]
+
+
+@pytest.mark.parametrize("rising", [True, False])
+def test_a_search_that_was_watched_tells_whether_it_came_to_its_end(rising: bool) -> None:
+    found, particle = exploration((1.0,))
+    told = starts_told(replace(found, starts=(), rising=rising), particle.particles, 0.42, 1)
+    assert told == [{"attempt": 1, "start": 1, "score": 1.0, "rising": rising}]

@@ -34,13 +34,15 @@ HALVES = [
 @dataclass(frozen=True)
 class Remembered:
     """Tells true poses, but in the attempts named (half, attempt) of so many images wrong ones;
-    scores do not tell which."""
+    scores do not tell which: they rise by `gained` from attempt to attempt."""
 
     wrong: dict[tuple[int, int], float]
     scores: tuple[float, float] = (100.0, 100.0)
     support_radius: float = 0.42
     last_radius: float = RADIUS
     one_thread: bool = False
+    gained: float = 1.0
+    rising: bool | None = None
 
     def run(
         self,
@@ -58,8 +60,9 @@ class Remembered:
         rotations[:count] = random_turns(count, 100 + attempt).float()
         found = replace(found, rotations=rotations)
         hypotheses = PoseHypotheses(rotations[:, None], found.shifts_pixel[:, None])
-        score = self.scores[half - 1] + attempt
-        return Exploration(sums_of(found, RADIUS, IDENTITY), RADIUS, (score,), 50.0, hypotheses)
+        score = self.scores[half - 1] + self.gained * attempt
+        sums = sums_of(found, RADIUS, IDENTITY)
+        return Exploration(sums, RADIUS, (score,), 50.0, hypotheses, rising=self.rising)
 
 
 def started(
@@ -124,3 +127,30 @@ def test_maps_that_do_not_agree_are_told_after_the_last_attempt() -> None:
     told, compared = started(Remembered(everywhere))
     assert not told["agreed"] and sum(attempts(told)) == 2 + 3
     assert not compared  # maps of nothing are not compared
+
+
+@pytest.mark.parametrize(
+    ("rising", "gained", "each"),
+    [
+        (False, 1.0, (2, 2)),  # the error is 50: twice the same end, in either half
+        (False, 60.0, (4, 1)),
+        (True, 1.0, (4, 1)),  # they were stopped: where they would have ended is not known
+        (None, 1.0, (4, 1)),
+    ],
+)
+def test_starts_that_end_at_the_same_evidence_are_not_made_again(
+    rising: bool | None, gained: float, each: tuple[int, int]
+) -> None:
+    """Nothing agrees here, and half 1 always explains less."""
+    everywhere = {(half, attempt): 1.0 for half in (1, 2) for attempt in range(4)}
+    search = Remembered(everywhere, (100.0, 1000.0), gained=gained, rising=rising)
+    told, _ = started(search)
+    assert not told["agreed"] and attempts(told) == each
+
+
+@pytest.mark.parametrize(("rising", "halves"), [(True, 2), (False, 0), (None, 0)])
+def test_halves_stopped_while_the_evidence_rose_are_counted(
+    rising: bool | None, halves: int
+) -> None:
+    told, _ = started(Remembered({}, rising=rising))
+    assert told["agreed"] and told["still_rising"] == halves

@@ -17,15 +17,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cryospin.explore.exploration import Exploration, ExplorerProgress
-from cryospin.explore.posterior import GridPosterior, grid_posterior
+from cryospin.explore.grid_step import GridStep
+from cryospin.explore.patience import Patience, PatientSearch
 from cryospin.explore.running_map import RunningMap
 from cryospin.journal.journal import UNRECORDED, Journal
-from cryospin.kernels import slice_volume
 from cryospin.particles.draws import generator_for, held_out_split
 from cryospin.particles.prepare import PreparedParticles
 from cryospin.particles.spectrum import information_per_image
-from cryospin.rotations.grid import OrientationGrid
-from cryospin.rotations.sampling import random_rotations
 from cryospin.volumes.gridded import SliceSums
 
 
@@ -37,6 +35,7 @@ class ExhaustiveSearch:
     iterations_times_nats, images_times_nats, temperature_times_nats: a start's iterations, the
         images of each, and the temperature it begins with, all times the information an image
         carries: the noisier, the slower, the more, the softer, each within its limits.
+    patience: the schedule where images carry less than a race needs.
     """
 
     starts: int = 2
@@ -58,6 +57,7 @@ class ExhaustiveSearch:
     shifts_per_axis: int = 3
     support_radius: float = 0.42
     one_thread: bool = False
+    patience: Patience = Patience()
 
     def run(
         self,
@@ -73,7 +73,34 @@ class ExhaustiveSearch:
 
         Scores of different seeds can be compared where `held_out_seed` is the same.
         """
-        setting = _Setting(self, particles, operators, shift_range_pixel, seed, held_out_seed)
+        step = GridStep.of(
+            particles,
+            operators,
+            shift_range_pixel,
+            self.shifts_per_axis,
+            RunningMap.of(particles, self.last_radius, self.support_radius),
+            fine_from=self.race_radius,
+        )
+        nats = max(information_per_image(particles, self.first_radius), 1e-3)
+        if nats < self.patience.below_nats:
+            search = PatientSearch(self.patience, step, nats, seed, held_out_seed)
+            return self._patient(search, progress, journal)
+        return self._raced(_Setting(self, step, nats, seed, held_out_seed), progress, journal)
+
+    def _patient(
+        self, search: PatientSearch, progress: ExplorerProgress, journal: Journal
+    ) -> Exploration:
+        """From one random start: another would end at the same map."""
+        total = search.most_iterations
+        found = search.run(
+            lambda done: progress("patient start", done, total), journal.part("patient")
+        )
+        score, uncertainty = found.score()
+        return Exploration(found.sums, self.last_radius, (score,), uncertainty, rising=found.rising)
+
+    def _raced(
+        self, setting: _Setting, progress: ExplorerProgress, journal: Journal
+    ) -> Exploration:
         race = setting.race_iterations
         total = self.starts * race + self.final_iterations
 
@@ -108,20 +135,15 @@ class _Setting:
     def __init__(
         self,
         search: ExhaustiveSearch,
-        particles: PreparedParticles,
-        operators: Tensor,
-        shift_range_pixel: float,
+        step: GridStep,
+        nats: float,
         seed: int,
         held_out_seed: int,
     ):
-        self.search, self.particles, self.operators, self.seed = search, particles, operators, seed
-        self.held_out, self.racing = held_out_split(held_out_seed, particles.uids, search.held_out)
-        self.device = particles.device
-        self.coarse = OrientationGrid.of(3, 18).to(self.device)
-        self.fine = OrientationGrid.of(4, 24).to(self.device)
-        self.shift_range_pixel = shift_range_pixel
-        self.map = RunningMap.of(particles, search.last_radius, search.support_radius)
-        nats = max(information_per_image(particles, search.first_radius), 1e-3)
+        self.search, self.step, self.seed = search, step, seed
+        self.held_out, self.racing = held_out_split(
+            held_out_seed, step.particles.uids, search.held_out
+        )
 
         def scaled(times_nats: float, lowest: float, highest: float) -> float:
             return float(np.clip(times_nats / nats, lowest, highest))
@@ -156,15 +178,10 @@ class _Setting:
     def random_start(self, start: int) -> SliceSums:
         """The sums of one batch at random orientations."""
         rng = generator_for(self.seed, "random start", start)
-        chosen = rng.choice(self.racing, min(self.batch, len(self.racing)), False)
-        rows = self.particles.rows(chosen)
-        disk = self.particles.disk.prefix(self.search.first_radius)
-        images = self.particles.coefficients[rows, : len(disk)]
-        ctf = self.particles.ctf[rows, : len(disk)]
-        rotations = random_rotations(len(rows), rng).to(self.device)
-        return SliceSums.inserted(
-            images * ctf, ctf.square(), rotations, disk, self.map.margin, self.operators
+        rows = self.step.particles.rows(
+            rng.choice(self.racing, min(self.batch, len(self.racing)), False)
         )
+        return self.step.random_start(rows, self.search.first_radius, rng)
 
     def raced(
         self, start: int, step: Callable[[int], None], journal: Journal
@@ -181,7 +198,7 @@ class _Setting:
         self, sums: SliceSums, start: int, step: Callable[[int], None], journal: Journal
     ) -> SliceSums:
         """The final iterations, over all particles."""
-        everyone = np.arange(len(self.particles))
+        everyone = np.arange(len(self.step.particles))
         done, sums = journal.recalled() or (0, sums)
         for number in range(done, self.search.final_iterations):
             sums = self.iterate(sums, start, self.race_iterations + number, everyone)
@@ -195,57 +212,26 @@ class _Setting:
         """One batch: E-step on a freshly turned grid, M-step into the running sums."""
         radius, temperature, forgetting = self.schedule(iteration)
         rng = generator_for(self.seed, "iteration", start, iteration)
-        chosen = rng.choice(members, min(self.batch, len(members)), replace=False)
-        rows = self.particles.rows(chosen)
-        grid = self.turned_grid(radius, rng)
+        rows = self.step.particles.rows(
+            rng.choice(members, min(self.batch, len(members)), replace=False)
+        )
+        grid = self.step.turned_grid(radius, rng)
         offset = torch.as_tensor(rng.uniform(-0.25, 0.25, 2), dtype=torch.float32)
-        posterior = self.posterior(sums, grid, rows, radius, temperature, offset)
-        newer = SliceSums.inserted(
-            posterior.numerator,
-            posterior.denominator,
-            grid.base,
-            self.particles.disk.prefix(radius),
-            self.map.margin,
-            self.operators,
-        )
-        scale = len(self.particles) / len(rows)
-        return sums.blended(newer, forgetting, scale)
-
-    def turned_grid(self, radius: float, rng: np.random.Generator) -> OrientationGrid:
-        """A random turn each time: no orientation is favoured by where the grid's points lie."""
-        grid = self.coarse if radius < self.search.race_radius else self.fine
-        turn = random_rotations(1, rng)[0].to(self.device)
-        return grid.turned(turn).asymmetric_unit(self.operators)
-
-    def posterior(
-        self,
-        sums: SliceSums,
-        grid: OrientationGrid,
-        rows: Tensor,
-        radius: float,
-        temperature: float,
-        offset: Tensor,
-    ) -> GridPosterior:
-        disk = self.particles.disk.prefix(radius)
-        count = self.search.shifts_per_axis
-        step = 2 * self.shift_range_pixel / count
-        axis = (torch.arange(count) - (count - 1) / 2) * step
-        shifts = (torch.cartesian_prod(axis, axis) + offset * step).to(self.device)
-        return grid_posterior(
-            slice_volume(self.map.volume(sums, radius), grid.base, disk),
-            self.particles.coefficients[rows, : len(disk)],
-            self.particles.ctf[rows, : len(disk)],
-            shifts,
-            disk,
-            temperature,
-        )
+        volume = self.step.map.volume(sums, radius)
+        posterior = self.step.posterior(volume, grid, rows, radius, temperature, offset)
+        newer = self.step.sums(posterior, grid, radius)
+        return sums.blended(newer, forgetting, len(self.step.particles) / len(rows))
 
     def score(self, sums: SliceSums) -> tuple[float, float]:
         """Mean log evidence per held-out image at the race's last radius, and its error."""
         radius = self.search.race_radius
-        rows = self.particles.rows(self.held_out)
-        posterior = self.posterior(
-            sums, self.fine.asymmetric_unit(self.operators), rows, radius, 1.0, torch.zeros(2)
+        posterior = self.step.posterior(
+            self.step.map.volume(sums, radius),
+            self.step.fine.asymmetric_unit(self.step.operators),
+            self.step.particles.rows(self.held_out),
+            radius,
+            1.0,
+            torch.zeros(2),
         )
         evidence = posterior.evidence
         return float(evidence.mean()), float(evidence.std() / len(evidence) ** 0.5)

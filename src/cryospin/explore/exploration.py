@@ -25,6 +25,7 @@ class Exploration:
     uncertainty: standard error of the best of them, as a mean over so few images.
     hypotheses: the poses each particle is down to; None where all are to be searched anew.
     starts: each start's sums where several raced, out to `starts_radius`, in order of `scores`.
+    rising: whether the evidence still rose when the search was stopped; None: nobody looked.
     """
 
     sums: SliceSums
@@ -34,10 +35,19 @@ class Exploration:
     hypotheses: PoseHypotheses | None = None
     starts: tuple[SliceSums, ...] = ()
     starts_radius: float = 0.0
+    rising: bool | None = None
 
     @property
     def score(self) -> float:
         return max(self.scores)
+
+
+def same_end(one: Exploration, other: Exploration) -> bool:
+    """Whether two searches of the same images, each of which went on until the evidence no longer
+    rose, ended at the same evidence: then, as far as images tell, at the same map."""
+    if one.rising is not False or other.rising is not False:
+        return False
+    return abs(one.score - other.score) <= max(one.uncertainty, other.uncertainty)
 
 
 @runtime_checkable

@@ -28,6 +28,7 @@ _FOUND_AGAIN = 0.75
 _CARRIED_OVER = 0.5
 _CONES_ALIKE = 0.3
 _UNEXPLAINED = 0.25
+_MOST_POSES = 0.9
 # proteins have 0.3 to 0.65 (fewer shells: more), featureless maps 0.95
 _OWN_MIRROR = 0.8
 
@@ -42,6 +43,7 @@ class Measures:
     own_mirror: mean FSC of the map with its own mirror image.
     rivals: random starts that explain held-out images as well as the best by another map.
     found: what half-maps and images say of the symmetry, where none was given.
+    still_rising: halves whose search was stopped while its maps still explained the images better.
     doubts: what the audit of the data holds against them, in words.
     """
 
@@ -58,6 +60,7 @@ class Measures:
     own_mirror: float | None = None
     cross: CrossCheck | None = None
     rivals: int | None = None
+    still_rising: int = 0
     doubts: tuple[str, ...] = ()
     found: SymmetryFound | None = None
 
@@ -79,7 +82,19 @@ def judge(measures: Measures) -> Verdict:
         if measures.from_a_map
         else "two maps found from half the particles each, independently, agree"
     )
-    return Verdict(CONVERGED, (how,), tuple(warnings), evidence)
+    return Verdict(CONVERGED, (how, *_on_poses(measures)), tuple(warnings), evidence)
+
+
+def _on_poses(measures: Measures) -> Iterator[str]:
+    """Where it is fewer than most: a map is an average, and can be right where many poses are
+    not."""
+    believed = None if measures.cross is None else 1 - measures.cross.moved
+    if believed is not None and believed < _MOST_POSES:
+        yield (
+            f"it is the map that converged: about {100 * believed:.0f} % of the single poses can "
+            "be believed (the other half's map puts so many within 10 degrees of theirs), the "
+            "other images are too noisy to tell"
+        )
 
 
 def _evidence(m: Measures) -> Iterator[Evidence]:
@@ -109,6 +124,18 @@ def _evidence(m: Measures) -> Iterator[Evidence]:
         f"{m.field_angstrom / _LEAST_SHELLS:.0f} Angstrom, which two different particles of one "
         "size may reach",
     )
+    if not m.from_a_map:
+        yield Evidence(
+            "searches stopped before their end",
+            m.still_rising,
+            "half-sets",
+            0,
+            m.still_rising == 0,
+            AMBIGUOUS,
+            "the search for a map was stopped while its maps still explained the images better "
+            "from round to round: where it would have ended is not known, however well the halves "
+            "agree; more images, or a mask closer to the particle, bring it there sooner",
+        )
     if m.rivals is not None:
         yield Evidence(
             "rival maps among the random starts",
@@ -188,6 +215,15 @@ def _evidence(m: Measures) -> Iterator[Evidence]:
             AMBIGUOUS,
             f"{lost} of the particles would be put elsewhere by the other half's map: the halves "
             "agree on a map that is not made of right poses alone",
+        )
+        yield Evidence(
+            "poses that can be believed",
+            1 - m.cross.moved,
+            "share",
+            None,
+            True,
+            "warning",
+            "so many of the particles the other half's map puts within 10 degrees of their pose",
         )
         yield Evidence(
             "what images gain in the other half's map",

@@ -76,6 +76,7 @@ def measure(
         half_map_shells=shells,
         half_views=directions_of_half_the_views(rotations),
         rivals=sum(compared) if compared else None,
+        still_rising=int(told.get("still_rising", 0)),
         doubts=request.doubts,
         found=found,
         **measured,

@@ -26,13 +26,16 @@ _AS_GOOD_SIGMAS = 2.0
 def starts_told(
     exploration: Exploration, particles: PreparedParticles, support_radius: float, attempt: int
 ) -> list[dict[str, Any]]:
-    """For result.json: each start's score and, where the exploration kept the maps of several,
+    """For result.json: each start's score, whether the evidence still rose when it was stopped
+    (where somebody looked) and, where the exploration kept the maps of several,
     to which shell (FSC 0.5, best frame and hand) it agrees with the best, and whether it is a
     rival: a map that explains held-out images as well, and differs."""
     told: list[dict[str, Any]] = [
         {"attempt": attempt, "start": start, "score": score}
         for start, score in enumerate(exploration.scores, 1)
     ]
+    if exploration.rising is not None:
+        told = [start | {"rising": exploration.rising} for start in told]
     if len(exploration.starts) < 2:
         return told
     radius = exploration.starts_radius

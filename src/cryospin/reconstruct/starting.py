@@ -3,7 +3,8 @@
 Two maps found independently that agree are the strongest evidence there is that both are
 right; where they do not agree, the half that explains its images worse is explored again. So is
 a half whose images the other half's map explains clearly better than their own does: a start may
-end near the solution with part of the particles in wrong places.
+end near the solution with part of the particles in wrong places. A half of which two starts
+ended at the same evidence is at its end: another start would find the same.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cryospin.explore.exploration import Exploration, Explorer
+from cryospin.explore.exploration import Exploration, Explorer, same_end
 from cryospin.fourier.fsc import fourier_shell_correlation
 from cryospin.journal.journal import UNRECORDED, Journal
 from cryospin.kernels import OVERSAMPLING
@@ -134,14 +135,18 @@ class _Run:
         told: dict[str, Any] = {"half1": [], "half2": []}
         kept = self._both_explored(prepared, told)
         halves, agreement = self._joined((kept[0][1], kept[1][1]), 0)
+        at_their_end: set[int] = set()
         for attempt in range(1, self.method.attempts):
             if agreement >= self.method.agreement_radius:
                 worse = self._misplaced(halves)
             else:
                 worse = int(kept[1][0].score < kept[0][0].score)
-            if worse is None:
+                worse = 1 - worse if worse in at_their_end else worse
+            if worse is None or worse in at_their_end:
                 break
             again = self._explored(prepared[worse], worse + 1, attempt, told)
+            if same_end(again[0], kept[worse][0]):
+                at_their_end.add(worse)
             if again[0].score <= kept[worse][0].score:
                 continue
             tried = [*kept]
@@ -150,6 +155,7 @@ class _Run:
             # a pair that agrees is not given up for one that agrees less
             if agrees >= min(agreement, self.method.agreement_radius):
                 kept, halves, agreement = tried, found, agrees
+        told["still_rising"] = sum(exploration.rising is True for exploration, _ in kept)
         told["agreement_radius"] = agreement
         told["agreed"] = agreement >= self.method.agreement_radius
         return halves, told
@@ -208,7 +214,9 @@ class _Run:
         """The half-set with poses from the best start's map."""
         support = self.method.search.support_radius
         told[f"half{half}"] += starts_told(exploration, particles, support, attempt + 1)
-        self.monitor.log(event="explored", half=half, scores=exploration.scores)
+        self.monitor.log(
+            event="explored", half=half, scores=exploration.scores, rising=exploration.rising
+        )
         with self.monitor.stage("assign"):
             volume = self._volume(exploration.sums, exploration.radius, particles)
             journal = self._journal(half, attempt)

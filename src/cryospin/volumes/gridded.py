@@ -267,6 +267,10 @@ class SliceSums:
     def __add__(self, other: SliceSums) -> SliceSums:
         return SliceSums(self.numerator + other.numerator, self.denominator + other.denominator)
 
+    def scaled(self, factor: float) -> SliceSums:
+        """As of so many times the images."""
+        return SliceSums(self.numerator * factor, self.denominator * factor)
+
     def blended(self, newer: SliceSums, rate: float, scale: float) -> SliceSums:
         """Running solution: forget `rate` of the old, take `rate * scale` of the newer."""
         return SliceSums(

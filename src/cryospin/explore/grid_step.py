@@ -1,0 +1,110 @@
+"""E- and M-step over a whole grid of orientations and shifts: what every schedule of the
+exhaustive search is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Complex, Float, Int
+from torch import Tensor
+
+from cryospin.explore.posterior import GridPosterior, grid_posterior
+from cryospin.explore.running_map import RunningMap
+from cryospin.kernels import slice_volume
+from cryospin.particles.prepare import PreparedParticles
+from cryospin.rotations.grid import OrientationGrid
+from cryospin.rotations.sampling import random_rotations
+from cryospin.volumes.gridded import SliceSums
+
+
+@dataclass(frozen=True)
+class GridStep:
+    """One half-set, the grids it is compared on, and the map's prior and support.
+
+    fine_from: radius, in Fourier pixels, from which the fine grid takes the coarse one's place.
+    """
+
+    particles: PreparedParticles
+    operators: Float[Tensor, "s 3 3"]
+    shift_range_pixel: float
+    shifts_per_axis: int
+    map: RunningMap
+    coarse: OrientationGrid
+    fine: OrientationGrid
+    fine_from: float
+
+    @classmethod
+    def of(
+        cls,
+        particles: PreparedParticles,
+        operators: Float[Tensor, "s 3 3"],
+        shift_range_pixel: float,
+        shifts_per_axis: int,
+        running_map: RunningMap,
+        fine_from: float,
+    ) -> GridStep:
+        return cls(
+            particles,
+            operators,
+            shift_range_pixel,
+            shifts_per_axis,
+            running_map,
+            OrientationGrid.of(3, 18).to(particles.device),
+            OrientationGrid.of(4, 24).to(particles.device),
+            fine_from,
+        )
+
+    def random_start(
+        self, rows: Int[Tensor, " b"], radius: float, rng: np.random.Generator
+    ) -> SliceSums:
+        """The sums of some images at random orientations."""
+        disk = self.particles.disk.prefix(radius)
+        images = self.particles.coefficients[rows, : len(disk)]
+        ctf = self.particles.ctf[rows, : len(disk)]
+        rotations = random_rotations(len(rows), rng).to(self.particles.device)
+        return SliceSums.inserted(
+            images * ctf, ctf.square(), rotations, disk, self.map.margin, self.operators
+        )
+
+    def turned_grid(self, radius: float, rng: np.random.Generator) -> OrientationGrid:
+        """A random turn each time: no orientation is favoured by where the grid's points lie."""
+        grid = self.coarse if radius < self.fine_from else self.fine
+        turn = random_rotations(1, rng)[0].to(self.particles.device)
+        return grid.turned(turn).asymmetric_unit(self.operators)
+
+    def posterior(
+        self,
+        volume: Complex[Tensor, "z y x"],
+        grid: OrientationGrid,
+        rows: Int[Tensor, " b"],
+        radius: float,
+        temperature: float,
+        offset: Float[Tensor, " 2"],
+    ) -> GridPosterior:
+        """The E-step of some images. offset: of the shifts' grid, in its steps."""
+        disk = self.particles.disk.prefix(radius)
+        count = self.shifts_per_axis
+        step = 2 * self.shift_range_pixel / count
+        axis = (torch.arange(count) - (count - 1) / 2) * step
+        shifts = (torch.cartesian_prod(axis, axis) + offset * step).to(self.particles.device)
+        return grid_posterior(
+            slice_volume(volume, grid.base, disk),
+            self.particles.coefficients[rows, : len(disk)],
+            self.particles.ctf[rows, : len(disk)],
+            shifts,
+            disk,
+            temperature,
+        )
+
+    def sums(self, posterior: GridPosterior, grid: OrientationGrid, radius: float) -> SliceSums:
+        """The M-step: the grid's slices inserted."""
+        return SliceSums.inserted(
+            posterior.numerator,
+            posterior.denominator,
+            grid.base,
+            self.particles.disk.prefix(radius),
+            self.map.margin,
+            self.operators,
+        )

@@ -1,0 +1,188 @@
+"""The patient schedule: EM over all images, until the evidence no longer rises.
+
+Where images tell little, EM is slow rather than stuck: stopped early it looks like a bad random
+start. So every image takes part, the radius marches outward and is then held, each map goes
+beyond the EM step by what the last step was worth (momentum), and the evidence, which the E-step
+gives for free, says when to end. Random starts then end at the same map (docs/method.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from cryospin.explore.grid_step import GridStep
+from cryospin.journal.journal import UNRECORDED, Journal
+from cryospin.particles.draws import generator_for, particle_keys
+from cryospin.volumes.gridded import SliceSums, map_to_volume
+
+_SIGMAS = 2.0
+
+
+@dataclass(frozen=True)
+class Patience:
+    """Hyper-parameters. Radii are in Fourier pixels.
+
+    below_nats: images that tell less than this each (within the search's first radius) are
+        searched patiently.
+    march_times_nats: iterations in which radius and batch grow, times the information an image
+        carries, within limits. held: iterations at the last radius, at most, of those.
+    first_images_times_nats, most_images_times_nats: images of the first iteration, and of the
+        last, times that information, `fewest_images` at least: more would say no more.
+    momentum: by which share of the last step the map goes beyond the next one.
+    cycle: iterations after which the same turns of the grid come again, so that evidence is
+        compared on one and the same grid.
+    """
+
+    below_nats: float = 80.0
+    march_times_nats: float = 900.0
+    shortest_march: int = 12
+    longest_march: int = 60
+    held: float = 2.5
+    first_images_times_nats: float = 60_000.0
+    most_images_times_nats: float = 600_000.0
+    fewest_images: int = 500
+    first_radius: float = 4.0
+    momentum: float = 0.85
+    cycle: int = 6
+
+    def march(self, nats: float) -> int:
+        """Iterations in which the radius grows."""
+        wanted = np.clip(self.march_times_nats / nats, self.shortest_march, self.longest_march)
+        return self.cycle * round(float(wanted) / self.cycle)
+
+    def most_iterations(self, nats: float) -> int:
+        """Whole cycles, and enough of them to see whether the evidence rises."""
+        held = max(2, round(self.held * self.march(nats) / self.cycle))
+        return self.march(nats) + self.cycle * held
+
+    def batch(self, iteration: int, nats: float, particles: int) -> int:
+        """Images of an iteration: from few to all, or to enough, by a constant factor."""
+        first, last = (
+            min(particles, max(self.fewest_images, round(times / nats)))
+            for times in (self.first_images_times_nats, self.most_images_times_nats)
+        )
+        grown = min(1.0, iteration / self.march(nats))
+        return round(first * (last / first) ** grown)
+
+    def radius(self, iteration: int, nats: float, last_radius: float) -> float:
+        grown = min(1.0, iteration / self.march(nats))
+        return self.first_radius + grown * (last_radius - self.first_radius)
+
+
+@dataclass(frozen=True)
+class Climb:
+    """Where a patient search has got to.
+
+    reference: the map images are compared with next. mapped: the last EM map, which explains
+    the images no worse than the reference before it. sums: those it was made of.
+    evidence: mean per image of each iteration. cycle, before: each image's evidence at the last
+    radius, summed over the cycle under way, and its mean over the last whole one. rising:
+    whether it rose from one cycle to the next when last looked at.
+    """
+
+    reference: Float[Tensor, "g g g"]
+    mapped: Float[Tensor, "g g g"]
+    sums: SliceSums
+    evidence: tuple[float, ...] = ()
+    cycle: Float[Tensor, " b"] | None = None
+    before: Float[Tensor, " b"] | None = None
+    rising: bool = True
+
+    @property
+    def done(self) -> int:
+        """Iterations."""
+        return len(self.evidence)
+
+    def score(self) -> tuple[float, float]:
+        """Mean log evidence per image over the last cycle, and its error."""
+        assert self.before is not None, "a search lasts for two cycles at least"
+        return float(self.before.mean()), float(self.before.std() / len(self.before) ** 0.5)
+
+
+@dataclass(frozen=True)
+class PatientSearch:
+    """A half-set searched patiently. nats: information an image carries.
+
+    Images and turns of the grid depend on `shared_seed`, the random start on `seed`: evidence of
+    several starts can be compared.
+    """
+
+    method: Patience
+    step: GridStep
+    nats: float
+    seed: int
+    shared_seed: int
+
+    @property
+    def most_iterations(self) -> int:
+        return self.method.most_iterations(self.nats)
+
+    def run(
+        self, told: Callable[[int], None] = lambda done: None, journal: Journal = UNRECORDED
+    ) -> Climb:
+        """From random orientations to where the evidence no longer rises, or iterations end."""
+        keys = particle_keys(self.shared_seed, self.step.particles.uids, "patient batch")
+        order = self.step.particles.rows(np.argsort(keys, kind="stable"))
+        recalled = journal.recalled()
+        climb: Climb = recalled[0] if recalled else self._begun(order)
+        while climb.rising and climb.done < self.most_iterations:
+            climb = self._next(climb, order)
+            told(climb.done)
+            journal.keep(climb)
+        return climb
+
+    def _begun(self, order: Int[Tensor, " n"]) -> Climb:
+        radius = self.method.first_radius
+        rng = generator_for(self.seed, "patient start")
+        sums = self.step.random_start(order, radius, rng)
+        density = self.step.map.density(sums, radius)
+        return Climb(density, density, sums)
+
+    def _next(self, climb: Climb, order: Int[Tensor, " n"]) -> Climb:
+        step, method, number = self.step, self.method, climb.done
+        radius = method.radius(number, self.nats, step.map.radius)
+        rows = order[: method.batch(number, self.nats, len(order))]
+        rng = generator_for(self.shared_seed, "patient turn", number % method.cycle)
+        grid = step.turned_grid(radius, rng)
+        offset = torch.as_tensor(rng.uniform(-0.25, 0.25, 2), dtype=torch.float32)
+        volume = map_to_volume(climb.reference, step.particles.disk.box, step.map.radius)
+        posterior = step.posterior(volume, grid, rows, radius, 1.0, offset)
+        sums = step.sums(posterior, grid, radius).scaled(len(order) / len(rows))
+        mapped = step.map.density(sums, radius)
+        evidence = (*climb.evidence, float(posterior.evidence.mean()))
+        held = replace(climb, evidence=evidence)
+        if number >= method.march(self.nats):
+            held = watched(held, posterior.evidence, method.cycle)
+        if dropped(evidence, method.cycle):
+            return replace(held, reference=climb.mapped)
+        reference = mapped + method.momentum * (mapped - climb.mapped)
+        return replace(held, reference=reference, mapped=mapped, sums=sums)
+
+
+def dropped(evidence: tuple[float, ...], cycle: int) -> bool:
+    """Whether the last map explains the images worse than the one compared on the same grid, a
+    cycle before: it went too far."""
+    return len(evidence) > cycle and evidence[-1] < evidence[-1 - cycle]
+
+
+def watched(climb: Climb, evidence: Float[Tensor, " b"], cycle: int) -> Climb:
+    """The climb after one more iteration at the last radius; at the end of each cycle it is
+    decided whether the evidence still rises."""
+    total = evidence if climb.cycle is None else climb.cycle + evidence
+    if climb.done % cycle:
+        return replace(climb, cycle=total)
+    mean = total / cycle
+    rising = climb.before is None or rises(climb.before, mean)
+    return replace(climb, cycle=None, before=mean, rising=rising)
+
+
+def rises(before: Float[Tensor, " b"], after: Float[Tensor, " b"]) -> bool:
+    """Whether the mean evidence of the same images rose by more than twice its error."""
+    rise = after - before
+    return bool(rise.mean() > _SIGMAS * rise.std() / len(rise) ** 0.5)

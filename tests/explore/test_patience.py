@@ -1,0 +1,156 @@
+"""The patient schedule: when it ends, when it takes a step back, and that it finds the map."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from cryospin.explore.exhaustive import ExhaustiveSearch
+from cryospin.explore.grid_step import GridStep
+from cryospin.explore.patience import (
+    Patience,
+    PatientSearch,
+    dropped,
+    rises,
+    watched,
+)
+from cryospin.explore.running_map import RunningMap
+from cryospin.fourier.disk import FourierDisk
+from cryospin.fourier.fsc import fourier_shell_correlation
+from cryospin.types import DensityMap
+from cryospin.volumes.alignment import align_maps, apply_alignment
+from phantoms import Blobs, PlantedParticles
+
+IDENTITY = torch.eye(3)[None]
+BOX, RADIUS, SUPPORT = 24, 6.0, 0.4
+BLOBS = Blobs.random(2, spread=2.5, sigma=1.2)
+QUICK = Patience(
+    below_nats=1e9,
+    march_times_nats=200.0,
+    shortest_march=6,
+    first_images_times_nats=1000.0,
+    fewest_images=100,
+    first_radius=3.0,
+    cycle=3,
+)
+
+
+def searched(method: Patience = QUICK, count: int = 600, signal: float = 18.0) -> PatientSearch:
+    particles = PlantedParticles.of(BLOBS, FourierDisk.of(BOX), count, 5, signal=signal).particles
+    running = RunningMap.of(particles, RADIUS, SUPPORT)
+    step = GridStep.of(particles, IDENTITY, 1.0, 1, running, fine_from=2 * RADIUS)
+    return PatientSearch(method, step, nats=10.0, seed=1, shared_seed=1)
+
+
+@pytest.mark.parametrize(
+    ("rise", "spread", "expected"),
+    [
+        (1.0, 0.0, True),
+        (0.0, 0.0, False),
+        (-1.0, 0.0, False),
+        (0.3, 1.0, True),  # an error of 0.1: three times it
+        (0.19, 1.0, False),
+        (0.1, 10.0, False),
+    ],
+)
+def test_a_rise_is_more_than_twice_its_error(rise: float, spread: float, expected: bool) -> None:
+    """100 images; what each of them gains differs, what they had before does not matter."""
+    before = torch.linspace(-30.0, 80.0, 100)
+    gain = torch.linspace(-1.0, 1.0, 100)
+    assert rises(before, before + rise + spread * gain / gain.std()) is expected
+
+
+@pytest.mark.parametrize(
+    ("evidence", "expected"),
+    [
+        ((1.0, 2.0, 3.0), False),  # nothing was compared on this grid before
+        ((3.0, 1.0, 1.0, 2.9), True),
+        ((3.0, 1.0, 1.0, 3.0), False),
+        ((1.0, 9.0, 9.0, 2.0), False),  # less than the last, which another grid saw
+    ],
+)
+def test_a_drop_is_seen_on_the_same_grid(evidence: tuple[float, ...], expected: bool) -> None:
+    assert dropped(evidence, 3) is expected
+
+
+def test_evidence_is_compared_from_cycle_to_cycle() -> None:
+    """Two cycles at the least; it ends with the first that does not rise."""
+    climb = replace(searched()._begun(torch.arange(600)), evidence=(0.0,) * 6)
+    gains = [0.0, 0.5, 1.0, 2.0, 2.5, 3.0, 3.0, 2.0, 1.0]
+    rising = []
+    for gain in gains:
+        climb = replace(climb, evidence=(*climb.evidence, gain))
+        climb = watched(climb, torch.full((50,), gain), 3)
+        rising.append(climb.rising)
+    assert rising == [True] * 8 + [False]
+    assert climb.score() == (2.0, 0.0)
+
+
+@pytest.mark.parametrize("nats", [80.0, 40.0, 20.0, 10.0, 5.0, 1e-3])
+def test_less_information_takes_longer_and_more_images(nats: float) -> None:
+    method = Patience()
+    march, most = method.march(nats), method.most_iterations(nats)
+    assert march % method.cycle == 0 and (most - march) % method.cycle == 0
+    assert most - march >= 2 * method.cycle
+    assert march >= method.march(2 * nats)
+    batches = [method.batch(i, nats, 100_000) for i in range(most)]
+    assert batches == sorted(batches) and batches[-1] <= 100_000
+    assert batches[march:] == [method.batch(most, nats, 100_000)] * (most - march)
+    assert all(method.batch(most, nats, few) == few for few in (20, 500, 5_000))
+    radii = [method.radius(i, nats, 12.0) for i in range(most)]
+    assert radii[0] == 4.0 and radii == sorted(radii) and radii[march:] == [12.0] * (most - march)
+
+
+def test_a_map_that_explains_less_is_given_up() -> None:
+    """The search goes back to the last EM map, and from there on without momentum."""
+    search = searched()
+    order = torch.arange(600)
+    climb = search._next(search._next(search._begun(order), order), order)
+    assert not torch.equal(climb.reference, climb.mapped)
+    too_good = replace(climb, evidence=(1e6, *climb.evidence))
+    back = search._next(too_good, order)
+    assert torch.equal(back.reference, climb.mapped) and torch.equal(back.mapped, climb.mapped)
+    assert back.sums is climb.sums
+    onward = search._next(climb, order)
+    step = onward.mapped - climb.mapped
+    assert torch.allclose(onward.reference, onward.mapped + QUICK.momentum * step)
+
+
+def found_correlation(seed: int) -> float:
+    """Of the map found with the true one, over the shells within 5."""
+    search = replace(searched(), seed=seed)
+    climb = search.run()
+    assert not climb.rising and climb.done < search.most_iterations
+    grid = len(search.step.map.support)
+    pixel = BOX / grid
+    found = DensityMap(search.step.map.density(climb.sums, RADIUS), pixel)
+    true = DensityMap(BLOBS.density(grid, BOX).float(), pixel)
+    moved = apply_alignment(found, align_maps(found, true))
+    return float(fourier_shell_correlation(moved.values, true.values)[:5].mean())
+
+
+def test_random_starts_find_the_map_and_end_by_themselves() -> None:
+    """All of three; wrong maps correlate below 0.6."""
+    assert min(found_correlation(seed) for seed in (1, 2, 3)) > 0.8
+
+
+@pytest.mark.parametrize(("below", "patient"), [(1e9, True), (0.0, False)])
+def test_information_decides_who_is_searched_patiently(below: float, patient: bool) -> None:
+    particles = PlantedParticles.of(BLOBS, FourierDisk.of(BOX), 120, 5, signal=18.0).particles
+    search = ExhaustiveSearch(
+        fewest_iterations=2,
+        most_iterations=2,
+        final_iterations=1,
+        first_radius=3.0,
+        race_radius=4.0,
+        last_radius=5.0,
+        shifts_per_axis=1,
+        patience=replace(QUICK, below_nats=below, held=2.0),
+    )
+    told: list[tuple[str, int, int]] = []
+    found = search.run(particles, IDENTITY, 1.0, 1, 1, lambda *event: told.append(event))
+    assert (found.rising is not None) is patient
+    assert len(found.scores) == (1 if patient else 2)
+    assert told[-1][0] == ("patient start" if patient else "best start")
