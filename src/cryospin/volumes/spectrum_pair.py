@@ -128,10 +128,16 @@ def shell_correlations(
     first: Complex[Tensor, " k"], second: Complex[Tensor, " k"], shells: Int[Tensor, " k"]
 ) -> Float[Tensor, " s"]:
     """FSC over a ball of frequencies; index s is shell s, shell 0 is empty."""
-    cross = torch.bincount(shells, weights=(first.conj() * second).real.double())
-    one = torch.bincount(shells, weights=first.abs().square().double())
-    two = torch.bincount(shells, weights=second.abs().square().double())
+    cross = _shell_sums(shells, (first.conj() * second).real)
+    one = _shell_sums(shells, first.abs().square())
+    two = _shell_sums(shells, second.abs().square())
     return cross / (one * two).sqrt().clamp_min(1e-300)
+
+
+def _shell_sums(shells: Int[Tensor, " k"], values: Float[Tensor, " k"]) -> Float[Tensor, " s"]:
+    """Float64; shells in rising order. (`bincount` has no order of sums to rely on on a card.)"""
+    total = torch.zeros(int(shells[-1]) + 1, dtype=torch.float64, device=values.device)
+    return total.index_add_(0, shells, values.double())
 
 
 def log_likelihood_ratio(curve: Float[Tensor, " s"], shells: Int[Tensor, " k"]) -> float:
@@ -140,7 +146,7 @@ def log_likelihood_ratio(curve: Float[Tensor, " s"], shells: Int[Tensor, " k"]) 
     The ratio of the likelihoods of n_s pairs of complex Gaussian coefficients with that
     correlation and with none: shells add up by what they prove, with no weight to choose.
     """
-    population = torch.bincount(shells, minlength=len(curve))
+    population = _shell_sums(shells, torch.ones_like(shells))
     positive = curve.clamp(0.0, 1.0 - 1e-9)
     return float(-(population * torch.log1p(-(positive**2))).sum())
 
@@ -164,7 +170,7 @@ def _ball(radius: int) -> tuple[Float[Tensor, "k 3"], Int[Tensor, " k"]]:
 
 def _whitening(values: Complex[Tensor, " k"], shells: Int[Tensor, " k"]) -> Float[Tensor, " k"]:
     """1 / the root mean square of each coefficient's shell; 0 for empty shells."""
-    power = torch.bincount(shells, weights=values.abs().square().double())
-    power = power / torch.bincount(shells).clamp_min(1)
+    power = _shell_sums(shells, values.abs().square())
+    power = power / _shell_sums(shells, torch.ones_like(shells)).clamp_min(1)
     scale = torch.where(power > 0, power.clamp_min(1e-300).rsqrt(), 0.0)
     return scale[shells].float()
