@@ -146,7 +146,7 @@ def log_likelihood_ratio(curve: Float[Tensor, " s"], shells: Int[Tensor, " k"]) 
     The ratio of the likelihoods of n_s pairs of complex Gaussian coefficients with that
     correlation and with none: shells add up by what they prove, with no weight to choose.
     """
-    population = _shell_sums(shells, torch.ones_like(shells))
+    population = _shell_sums(shells, torch.ones_like(shells, dtype=torch.float64))
     positive = curve.clamp(0.0, 1.0 - 1e-9)
     return float(-(population * torch.log1p(-(positive**2))).sum())
 
@@ -171,6 +171,6 @@ def _ball(radius: int) -> tuple[Float[Tensor, "k 3"], Int[Tensor, " k"]]:
 def _whitening(values: Complex[Tensor, " k"], shells: Int[Tensor, " k"]) -> Float[Tensor, " k"]:
     """1 / the root mean square of each coefficient's shell; 0 for empty shells."""
     power = _shell_sums(shells, values.abs().square())
-    power = power / _shell_sums(shells, torch.ones_like(shells)).clamp_min(1)
+    power = power / _shell_sums(shells, torch.ones_like(shells, dtype=torch.float64)).clamp_min(1)
     scale = torch.where(power > 0, power.clamp_min(1e-300).rsqrt(), 0.0)
     return scale[shells].float()
