@@ -76,7 +76,7 @@ class Level:
 def subdivided(cells: Candidates, level: Level) -> Candidates:
     """Each cell's children: 8 octants of its cube of turns exp([w]) R, times the 4 quadrants of
     its square of shifts, where that has a side. Losses are the parents'."""
-    half = torch.tensor([-0.25, 0.25], device=cells.rotations.device)
+    half = torch.linspace(-0.25, 0.25, 2, device=cells.rotations.device)
     turns = roma.rotvec_to_rotmat(torch.cartesian_prod(half, half, half) * level.side_radians)
     moves = torch.cartesian_prod(half, half) * level.side_pixel
     if level.side_pixel == 0:
