@@ -57,9 +57,9 @@ class Patience:
         return self.cycle * round(float(wanted) / self.cycle)
 
     def most_iterations(self, nats: float) -> int:
-        """Whole cycles, and enough of them to see whether the evidence rises."""
+        """Whole cycles: enough to see whether the evidence rises, and a last, plain one."""
         held = max(2, round(self.held * self.march(nats) / self.cycle))
-        return self.march(nats) + self.cycle * held
+        return self.march(nats) + self.cycle * (held + 1)
 
     def batch(self, iteration: int, nats: float, particles: int) -> int:
         """Images of an iteration: from few to all, or to enough, by a constant factor."""
@@ -83,7 +83,8 @@ class Climb:
     the images no worse than the reference before it. sums: those it was made of.
     evidence: mean per image of each iteration. cycle, before: each image's evidence at the last
     radius, summed over the cycle under way, and its mean over the last whole one. rising:
-    whether it rose from one cycle to the next when last looked at.
+    whether it rose from one cycle to the next when last looked at. plain: of the iterations,
+    how many of the last cycle, which are plain EM.
     """
 
     reference: Float[Tensor, "g g g"]
@@ -93,6 +94,7 @@ class Climb:
     cycle: Float[Tensor, " b"] | None = None
     before: Float[Tensor, " b"] | None = None
     rising: bool = True
+    plain: int = 0
 
     @property
     def done(self) -> int:
@@ -131,11 +133,16 @@ class PatientSearch:
         order = self.step.particles.rows(np.argsort(keys, kind="stable"))
         recalled = journal.recalled()
         climb: Climb = recalled[0] if recalled else self._begun(order)
-        while climb.rising and climb.done < self.most_iterations:
+        while climb.plain < self.method.cycle:
             climb = self._next(climb, order)
             told(climb.done)
             journal.keep(climb)
         return climb
+
+    def _at_its_end(self, climb: Climb) -> bool:
+        """What is left is a cycle of plain EM: what momentum makes of the turns of the grid is
+        noise."""
+        return not climb.rising or climb.done >= self.most_iterations - self.method.cycle
 
     def _begun(self, order: Int[Tensor, " n"]) -> Climb:
         radius = self.method.first_radius
@@ -159,6 +166,9 @@ class PatientSearch:
         held = replace(climb, evidence=evidence)
         if number >= method.march(self.nats):
             held = watched(held, posterior.evidence, method.cycle)
+        if self._at_its_end(climb):
+            kept = replace(held, reference=mapped, mapped=mapped, sums=sums)
+            return replace(kept, rising=climb.rising, plain=climb.plain + 1)
         if dropped(evidence, method.cycle):
             return replace(held, reference=climb.mapped)
         reference = mapped + method.momentum * (mapped - climb.mapped)
