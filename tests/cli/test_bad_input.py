@@ -272,6 +272,13 @@ TABLE: list[tuple[str, Spoil, int, tuple[str, ...]]] = [
     ("mask map.mrc --out x.mrc --radius -1", nothing, 2, ("--radius", "equal to 0.1")),
     ("mask map.mrc --out x.mrc --radius 20 --lowpass 9", nothing, 2, ("--radius", "fix:")),
     ("mask map.mrc --out x.mrc", full_disk, 5, ("x.mrc", "disk is full")),
+    ("symmetry none.mrc truth.mrc", nothing, 3, ("none.mrc",)),
+    ("symmetry nan.mrc truth.mrc", nothing, 3, ("nan.mrc", "NaN")),
+    ("symmetry slab.mrc", nothing, 3, ("slab.mrc", "no cube")),
+    ("symmetry map.mrc", nothing, 2, ("both half-maps", "--resolution")),
+    ("symmetry map.mrc --resolution 0", nothing, 2, ("--resolution",)),
+    ("symmetry map.mrc --resolution 20 --out map.mrc", nothing, 2, ("map.mrc", "fix:")),
+    ("symmetry map.mrc --resolution 20 --out x.mrc", full_disk, 5, ("x.mrc", "disk is full")),
     # lowpass
     ("lowpass none.mrc 20 --out x.mrc", nothing, 3, ("none.mrc",)),
     ("lowpass map.mrc 3 --out x.mrc", nothing, 2, ("3 Angstrom", "at least 12")),

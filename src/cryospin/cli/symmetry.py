@@ -30,16 +30,12 @@ def symmetry(
 
     Made without symmetry (C1), that is: a map shows the group that was imposed on it.
     """
-    from cryospin.errors import UsageError
     from cryospin.io.mrc import read_map, write_map
     from cryospin.io.outputs import check_output_file
     from cryospin.volumes.alignment import apply_alignment
     from cryospin.volumes.point_group import find_point_group, mean_map
 
     inputs = [path for path in (first, second) if path is not None]
-    for path in inputs:
-        if not path.is_file():
-            raise UsageError(f"no such file: {path}")
     if out is not None:
         check_output_file(out, inputs)
     maps = [read_map(path) for path in inputs]
