@@ -62,7 +62,7 @@ def test_says_it_in_words(halves: tuple[Path, Path], capsys: pytest.CaptureFixtu
 @pytest.mark.parametrize(
     "arguments, says",
     [
-        (["half1.mrc"], "both half-maps, or the resolution"),
+        (["half1.mrc"], "both half-maps, or --resolution"),
         (["half1.mrc", "no.mrc"], "no such file: no.mrc"),
         (["half1.mrc", "half2.mrc", "--out", "half2.mrc"], "half2.mrc"),
     ],

@@ -116,7 +116,7 @@ def test_what_agrees_with_itself_any_way_round_has_no_group(shape: str) -> None:
 def test_one_map_alone_needs_a_resolution() -> None:
     half1, half2 = half_maps(symmetrical("C3", 9), 9)
     both = DensityMap(0.5 * (half1.values + half2.values), PIXEL)
-    with pytest.raises(UsageError, match="both half-maps, or the resolution"):
+    with pytest.raises(UsageError, match="both half-maps, or --resolution"):
         find_point_group(both)
     assert find_point_group(both, max_resolution_angstrom=20.0).name == "C3"
     asymmetric, _ = half_maps(Blobs.random(1, count=20, spread=6.0), 1)
