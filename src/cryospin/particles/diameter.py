@@ -24,7 +24,7 @@ from cryospin.io.mrc import read_images
 from cryospin.parallel import in_image_blocks
 from cryospin.particles.draws import particle_keys
 from cryospin.particles.lens import Lenses
-from cryospin.particles.prepare import normalise_background, radius_grid
+from cryospin.particles.pixel_loops import Moments, normalised, pixel_rings
 from cryospin.types import ParticleStack
 
 _SAMPLE, _SAMPLE_BYTES, _FEWEST = 2000, 2**30, 200
@@ -128,16 +128,20 @@ class _Sums:
         disk = FourierDisk.of(box, min(_SHELLS + 0.5, box // 2 - 1))
         shell = torch.as_tensor(disk.shell, dtype=torch.long)
         population = torch.bincount(shell).double()
-        distance = radius_grid(box)
-        background = distance > box // 2 - _RIM_PIXEL
         lenses = Lenses.of(stack, disk)
-        ring = distance.round().long().flatten()
+        rings, whole = pixel_rings(box), np.ones((box, box), dtype=np.float32)
 
         def block_sums(rows: slice) -> tuple[Tensor, ...]:
             index = chosen[rows]
-            images = normalise_background(read_images(stack, index), background)
+            images = read_images(stack, index).numpy()
+            seen = Moments.of(images, box // 2 - _RIM_PIXEL)
+            mean, scale = (
+                value.astype(np.float32) for value in (seen.outer_mean, seen.outer_deviation)
+            )
+            squares = np.zeros(box // 2 + 1)
+            normal = normalised(images, np.arange(len(index)), mean, scale, whole, rings, squares)
             ctf = lenses.transfer(index)
-            matched = lenses.coefficients(images, index) * ctf
+            matched = lenses.coefficients(torch.from_numpy(normal), index) * ctf
             on_shells = torch.zeros(len(index), len(population), dtype=torch.float64)
             on_shells.index_add_(1, shell, matched.real.double()).div_(population)
             return (
@@ -145,7 +149,7 @@ class _Sums:
                 ctf.square().sum(0).double(),
                 on_shells.sum(0),
                 on_shells.square().sum(0),
-                images.square().sum(0).double(),
+                torch.from_numpy(squares),
             )
 
         totals: tuple[Tensor, ...] | None = None
@@ -154,8 +158,8 @@ class _Sums:
         assert totals is not None, "a stack of no images"
         matched, transfer, mean, square, power = (total / len(chosen) for total in totals)
         error = ((square - mean**2).clamp_min(0) / len(chosen)).sqrt()
-        rings = torch.bincount(ring, weights=power.flatten()) / torch.bincount(ring)
-        return cls(disk, matched, transfer, mean, error, rings[: box // 2] - 1.0)
+        pixels = torch.from_numpy(np.bincount(rings.reshape(-1)))
+        return cls(disk, matched, transfer, mean, error, (power / pixels)[:-1] - 1.0)
 
     def radius_pixel(self) -> float | None:
         """Radius of the sphere that holds 98 % of the mass; None where nothing tells it."""

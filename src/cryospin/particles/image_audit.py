@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from cryospin.io.mrc import read_images
 from cryospin.parallel import in_image_blocks, single_threaded_torch
@@ -122,14 +121,8 @@ def _look_at(stack: ParticleStack, index: np.ndarray, sampler: RingSampler) -> _
     rings = None
     if len(chosen):
         # a noiseless image has an empty background
-        scale = np.maximum(seen.outer_deviation, 1e-3 * seen.deviation)[chosen]
-        rings = sampler.sums_of(
-            stack,
-            index[chosen],
-            torch.from_numpy(images[chosen]),
-            torch.from_numpy(seen.outer_mean[chosen]).float(),
-            torch.from_numpy(scale).float(),
-        )
+        scale = np.maximum(seen.outer_deviation, 1e-3 * seen.deviation)
+        rings = sampler.sums_of(images, chosen, index, seen.outer_mean, scale)
     return _Block(
         index,
         finite,

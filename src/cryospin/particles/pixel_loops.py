@@ -13,6 +13,7 @@ from typing import Any
 import numba
 import numpy as np
 
+from cryospin.fourier.disk import FourierDisk
 from cryospin.particles.prepare import radius_grid
 
 # not a number and infinity must show in the sums: neither may be assumed away
@@ -127,6 +128,68 @@ def _product(bits: np.ndarray, multipliers: np.ndarray) -> np.uint64:
     for x in range(len(bits)):
         total += np.uint64(bits[x]) * np.uint64(multipliers[x])
     return total
+
+
+@_jit
+def normalised(
+    images: np.ndarray,
+    chosen: np.ndarray,
+    mean: np.ndarray,
+    scale: np.ndarray,
+    mask: np.ndarray,
+    rings: np.ndarray,
+    squares: np.ndarray,
+) -> np.ndarray:
+    """(image - mean) / scale of the chosen images, times a mask: (len(chosen), d, d).
+
+    mean, scale: of all images, float32. rings: `pixel_rings` of the box.
+    squares: is added the sums of the squares before the mask, on each ring.
+    """
+    result = np.empty((len(chosen), *mask.shape), dtype=np.float32)
+    for place, image in enumerate(chosen):
+        level, factor = mean[image], np.float32(1.0) / scale[image]
+        for y in range(mask.shape[0]):
+            for x in range(mask.shape[1]):
+                value = (images[image, y, x] - level) * factor
+                result[place, y, x] = value * mask[y, x]
+                squares[rings[y, x]] += value * value
+    return result
+
+
+@_jit
+def add_shell_sums(
+    spectra: np.ndarray,
+    shells: np.ndarray,
+    group: np.ndarray,
+    power: np.ndarray,
+    field: np.ndarray,
+) -> None:
+    """Add |F|^2 and Re F of centred images (b, d, d/2 + 1) to sums by group and shell.
+
+    spectra: as `rfft2` gives them, origin in the corner. shells: `half_plane_shells`.
+    """
+    for image in range(len(spectra)):
+        for y in range(spectra.shape[1]):
+            for x in range(spectra.shape[2]):
+                value = spectra[image, y, x]
+                # the phase origin is the centre of the box
+                real = -value.real if (x + y) & 1 else value.real
+                power[group[image], shells[y, x]] += value.real**2 + value.imag**2
+                field[group[image], shells[y, x]] += real
+
+
+@lru_cache(maxsize=8)
+def pixel_rings(box: int) -> np.ndarray:
+    """Of each pixel the ring, one pixel wide, about the centre; d/2 stands for all farther out."""
+    rings: np.ndarray = np.rint(radius_grid(box).numpy()).clip(max=box // 2).astype(np.int32)
+    return rings
+
+
+def half_plane_shells(disk: FourierDisk) -> np.ndarray:
+    """Of each place in the half spectrum (d, d/2 + 1) the disk's shell; one more for the rest."""
+    shells = np.full((disk.box, disk.box // 2 + 1), disk.shell.max() + 1, dtype=np.int32)
+    shells.reshape(-1)[disk.places] = disk.shell
+    return shells
 
 
 @lru_cache(maxsize=8)

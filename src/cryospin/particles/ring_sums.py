@@ -11,14 +11,20 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from cryospin.ctf import contrast_transfer, electron_wavelength_angstrom
-from cryospin.fourier.disk import FourierDisk, coefficients_to_images, images_to_coefficients
+from cryospin.fourier.disk import FourierDisk, images_to_coefficients
+from cryospin.parallel import in_blocks
 from cryospin.particles.draws import particle_keys
+from cryospin.particles.pixel_loops import (
+    add_shell_sums,
+    half_plane_shells,
+    normalised,
+    pixel_rings,
+)
 from cryospin.particles.prepare import soft_circle
-from cryospin.particles.rings import Rings
 from cryospin.types import ParticleStack
 
 _SAMPLE = 5_000
@@ -27,6 +33,7 @@ _LARGEST_GROUPS, _LEAST_MEMBERS = 24, 100
 _MASK_EDGE_PIXEL = 4.0
 _PROFILE_RESOLUTION_ANGSTROM = 30.0
 _LEAST_PROFILE_SHELLS = 4
+_CTF_BLOCK = 2**17  # values of CTFs at a time
 
 
 @dataclass(frozen=True)
@@ -67,16 +74,24 @@ class BlockRings:
 
 @dataclass(frozen=True)
 class RingSampler:
-    """Which particles are sampled, and the tables their sums are made with."""
+    """Which particles are sampled, and the tables their sums are made with.
 
-    is_sampled: np.ndarray
+    row: of each particle of the stack, its place in the sample; -1: none.
+    signs: of each sampled particle's CTF on the inner disk, but 0 at its first coefficient.
+    to_profile: from the real parts of the inner disk's coefficients to the means of their image
+        on its rings.
+    """
+
+    row: np.ndarray
     group: np.ndarray
     groups: int
     disk: FourierDisk
     inner: FourierDisk
     inner_box: int
-    mask: Float[Tensor, "d d"]
-    shells: Rings
+    mask: np.ndarray
+    shells: np.ndarray
+    signs: Int[Tensor, "m k"]
+    to_profile: Float[Tensor, "k r"]
 
     @classmethod
     def of(cls, stack: ParticleStack, seed: int) -> RingSampler:
@@ -90,53 +105,87 @@ class RingSampler:
         ordered = chosen[np.argsort(_ring_scale(stack)[chosen], kind="stable")]
         for number, members in enumerate(np.array_split(ordered, groups)):
             group[members] = number
+        row = np.full(len(stack), -1, dtype=np.int64)
+        row[chosen] = np.arange(size)
         disk = FourierDisk.of(box)
         shells = box * stack.pixel_size_angstrom / _PROFILE_RESOLUTION_ANGSTROM
         inner = disk.prefix(float(np.clip(shells, _LEAST_PROFILE_SHELLS, box // 2 - 1)))
+        inner_box = min(box, 2 * int(np.ceil(inner.radius)) + 4)
         return cls(
-            group >= 0,
+            row,
             group,
             groups,
             disk,
             inner,
-            min(box, 2 * int(np.ceil(inner.radius)) + 4),
-            soft_circle(box, 0.5 * box - _MASK_EDGE_PIXEL, _MASK_EDGE_PIXEL),
-            Rings.of_labels(disk.shell),
+            inner_box,
+            soft_circle(box, 0.5 * box - _MASK_EDGE_PIXEL, _MASK_EDGE_PIXEL).numpy(),
+            half_plane_shells(disk),
+            _signs(stack, chosen, inner),
+            _ring_means(inner, inner_box),
         )
+
+    @property
+    def is_sampled(self) -> np.ndarray:
+        return self.row >= 0
 
     def empty(self) -> RingAccumulator:
         return RingAccumulator(self)
 
     def sums_of(
         self,
-        stack: ParticleStack,
+        images: np.ndarray,
+        chosen: np.ndarray,
         index: np.ndarray,
-        images: Float[Tensor, "b d d"],
-        mean: Float[Tensor, " b"],
-        scale: Float[Tensor, " b"],
+        mean: np.ndarray,
+        scale: np.ndarray,
     ) -> BlockRings:
-        """Of finite images that are not constant, normalised to (image - mean) / scale."""
-        normal = torch.addcmul(-mean / scale, images.movedim(0, -1), 1.0 / scale).movedim(-1, 0)
-        coefficients = images_to_coefficients(normal * self.mask, self.disk)
-        parameters = stack.ctf.select(torch.as_tensor(index))
-        transfer = contrast_transfer(parameters, self.inner, stack.pixel_size_angstrom)
-        signs = transfer.sign().float()
-        signs[torch.from_numpy(stack.phase_flipped[index])] = 1.0
-        flipped = coefficients[:, : len(self.inner)] * signs
-        flipped[:, 0] = 0.0
-        group = torch.as_tensor(self.group[index])
-        member = torch.nn.functional.one_hot(group, self.groups).double().T
-        real, imaginary = coefficients.real, coefficients.imag
-        power = torch.addcmul(real.square(), imaginary, imaginary)
+        """Of the chosen ones of images (b, d, d), finite and not constant, which are the particles
+        at `index` of the stack; normalised to (image - mean) / scale."""
+        box, group = self.disk.box, self.group[index[chosen]]
+        squares = np.zeros(box // 2 + 1)
+        mean, scale = mean.astype(np.float32), scale.astype(np.float32)
+        normal = normalised(images, chosen, mean, scale, self.mask, pixel_rings(box), squares)
+        spectra = torch.fft.rfft2(torch.from_numpy(normal), norm="ortho")
+        power, field = np.zeros((2, self.groups, int(self.shells.max()) + 1))
+        add_shell_sums(spectra.numpy(), self.shells, group, power, field)
+        places = torch.from_numpy(self.inner.places)
+        inner = spectra.flatten(1)[:, places].real * torch.from_numpy(self.inner.centring)
+        signs = self.signs[torch.from_numpy(self.row[index[chosen]])]
         return BlockRings(
-            member.sum(1),
-            member @ self.shells.sums(power).double(),
-            member @ self.shells.sums(real).double(),
-            Rings.of_pixels(self.inner_box).means(
-                coefficients_to_images(flipped, self.inner, self.inner_box).flatten(1)
-            ),
-            Rings.of_pixels(self.disk.box).means(normal.square().sum(dim=0).view(1, -1))[0],
+            torch.from_numpy(np.bincount(group, minlength=self.groups).astype(np.float64)),
+            torch.from_numpy(power[:, :-1]),
+            torch.from_numpy(field[:, :-1]),
+            (inner * signs) @ self.to_profile,
+            torch.from_numpy(squares[:-1] / np.bincount(pixel_rings(box).reshape(-1))[:-1]),
         )
+
+
+def _signs(stack: ParticleStack, chosen: np.ndarray, inner: FourierDisk) -> Int[Tensor, "m k"]:
+    # once for the run: a CTF takes dozens of operations, however few particles a block has
+    signs = torch.empty(len(chosen), len(inner), dtype=torch.int8)
+
+    def fill(rows: slice) -> None:
+        ctf = stack.ctf.select(torch.from_numpy(chosen[rows]))
+        signs[rows] = contrast_transfer(ctf, inner, stack.pixel_size_angstrom).sign().to(torch.int8)
+
+    for _ in in_blocks(fill, len(chosen), max(1, _CTF_BLOCK // len(inner))):
+        pass
+    signs[:, 0] = 0
+    return signs
+
+
+def _ring_means(disk: FourierDisk, box: int) -> Float[Tensor, "k r"]:
+    """Means over rings of one pixel of images of `box` pixels, from their coefficients' real parts.
+
+    A mean over a ring is the product with an image of the ring, and products are the same in
+    frequencies; all coefficients but the first count twice, for their Friedel mates.
+    """
+    rings = torch.from_numpy(pixel_rings(box)).long()
+    ring = torch.nn.functional.one_hot(rings, box // 2 + 1)[..., :-1].movedim(-1, 0).float()
+    shown = ring / ring.sum(dim=(1, 2), keepdim=True)
+    values = 2.0 * images_to_coefficients(shown, FourierDisk.of(box, disk.radius)).real
+    values[:, 0] *= 0.5
+    return values.T.contiguous() * (box / disk.box)
 
 
 class RingAccumulator:
@@ -144,7 +193,7 @@ class RingAccumulator:
 
     def __init__(self, sampler: RingSampler):
         self._sampler = sampler
-        size = (sampler.groups, len(sampler.shells.population))
+        size = (sampler.groups, int(sampler.shells.max()))
         self._power = torch.zeros(size, dtype=torch.float64)
         self._field = torch.zeros(size, dtype=torch.float64)
         self._count = torch.zeros(sampler.groups, dtype=torch.float64)
@@ -163,7 +212,7 @@ class RingAccumulator:
 
     def finished(self) -> RingSums:
         sampler = self._sampler
-        population = sampler.shells.population
+        population = torch.from_numpy(np.bincount(sampler.disk.shell)).double()
         terms = self._count.clamp_min(1.0)[:, None] * population
         box = sampler.disk.box
         total = self._count.sum().clamp_min(1.0)

@@ -24,20 +24,20 @@ def ring_squares(
     Over a ring, chi = a + b cos 2 theta, and the mean of sin^2 is (1 - J0(2b) cos 2a) / 2.
     """
     columns = _columns(ctf)
-    fine = (frequencies[:, None] + width * _ACROSS).reshape(-1)
-    squares = fine**2
-    wavelength = columns["wavelength"][:, None]
-    defocus = np.pi * wavelength * columns["mean"][:, None] * squares
-    astigmatism = np.pi * wavelength * columns["half"][:, None] * squares
-    fixed = columns["phase"][:, None] - 0.5 * np.pi * wavelength**3 * (
-        columns["cs"][:, None] * squares**2
-    )
-    result = np.empty((len(factors), len(frequencies)))
-    for number, factor in enumerate(factors):
-        chi = 2.0 * (factor * defocus + fixed)
-        values = 0.5 - 0.5 * j0(2.0 * factor * astigmatism) * np.cos(chi)
-        result[number] = values.mean(axis=0).reshape(len(frequencies), 3).mean(axis=1)
-    return result
+    fine = (frequencies + width * _ACROSS[:, None]).reshape(-1) ** 2
+    result = np.zeros((len(factors), len(frequencies)))
+    for mean, half, wavelength, cs, phase in zip(*columns.values(), strict=True):
+        # in cycles of cos 2a, so that single precision is enough for what is left of whole ones
+        defocus = wavelength * mean * fine
+        fixed = phase / np.pi - 0.5 * wavelength**3 * cs * fine**2
+        cycles = factors[:, None] * defocus + fixed
+        cycles -= np.rint(cycles)
+        cosine = np.cos((2.0 * np.pi * cycles).astype(np.float32))
+        # the mean over the ring's width is the cosine's: J0 hardly changes there
+        astigmatism = 2.0 * np.pi * wavelength * half * frequencies**2
+        within = cosine.reshape(len(factors), len(_ACROSS), -1).mean(axis=1)
+        result += j0(factors[:, None] * astigmatism) * within
+    return 0.5 - 0.5 * result / len(ctf)
 
 
 def ring_transfers(

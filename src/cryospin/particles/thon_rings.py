@@ -29,6 +29,7 @@ CONFIRMED, OTHER_FITS, UNEXPLAINED, SILENT = "confirmed", "other fits", "unexpla
 _FIRST_SHELL = 3  # below, gradients and normalisation rule
 _MEMBERS = 16  # of a group, evenly spread over its defocus
 _FACTORS = np.exp(np.arange(-2.53, 2.531, 0.012))  # 0.08 to 12.5
+_FACTORS_AT_ONCE = 32
 _SMOOTH = np.array([0.25, 0.5, 1.0, 0.5, 0.25])
 _MODEL_ERROR = 0.03  # of the log power: what no sum over many images makes smaller
 _RADIANS_PER_SHELL = 2.6  # faster rings than this are averaged out within a shell
@@ -95,7 +96,11 @@ def compare_thon_rings(stack: ParticleStack, rings: RingSums) -> ThonRings:
     asked = _asked(power.mean(axis=0), models[here], weights) if among else 0.0
     level = _smooth_part(measured, 1)
     beyond_noise = float((weights * (measured - level) ** 2).mean())
-    correlations = np.array([_correlation(measured, model, weights, among) for model in models])
+
+    def compared(one: slice) -> np.ndarray:
+        return _correlations(measured, models[one], weights, among)
+
+    correlations = np.concatenate(list(in_blocks(compared, len(models), _FACTORS_AT_ONCE)))
     best = int(correlations.argmax())
     claimed = float(correlations[np.abs(np.log(_FACTORS)) < 0.5 * _NEAR].max())
     factor, highest = float(_FACTORS[best]), float(correlations[best])
@@ -185,36 +190,51 @@ def _relative(power: np.ndarray, among: bool) -> np.ndarray:
 
 
 def _trend_degree(values: np.ndarray) -> int:
-    return min(_TREND_DEGREE, values.shape[1] // 4)
+    return min(_TREND_DEGREE, values.shape[-1] // 4)
 
 
 def _smooth_part(values: np.ndarray, degree: int) -> np.ndarray:
-    """The polynomial over shells that fits each row best."""
-    shells = np.linspace(-1.0, 1.0, values.shape[1])
+    """The polynomial over shells, the last axis, that fits best."""
+    shells = np.linspace(-1.0, 1.0, values.shape[-1])
     basis, _ = np.linalg.qr(np.polynomial.chebyshev.chebvander(shells, degree))
     return (values @ basis) @ basis.T
 
 
-def _correlation(
-    measured: np.ndarray, model: np.ndarray, weights: np.ndarray, among: bool
-) -> float:
-    """With one amplitude per shell, not negative and smooth over a few shells.
+def _correlations(
+    measured: np.ndarray, models: np.ndarray, weights: np.ndarray, among: bool
+) -> np.ndarray:
+    """Of (g, s) measured with each of (f, g, s) models, (f,).
 
+    With one amplitude per shell, not negative and smooth over a few shells.
     Groups may differ in level and slope besides (thicker ice), found in turns.
     """
-    model = model - (model.mean(axis=0) if among else _smooth_part(model, _trend_degree(model)))
-    under = np.convolve((weights * model**2).sum(axis=0), _SMOOTH, mode="same")
-    level = np.zeros_like(measured)
+    if among:
+        models = models - models.mean(axis=1, keepdims=True)
+    else:
+        models = models - _smooth_part(models, _trend_degree(models))
+    under = _over_neighbours((weights * models**2).sum(axis=1))
+    level = np.zeros_like(models)
     explained = level
     for _ in range(_TURNS):
-        over = (weights * (measured - level) * model).sum(axis=0)
-        amplitude = np.convolve(over, _SMOOTH, mode="same") / np.maximum(under, 1e-12)
-        explained = np.maximum(amplitude, 0.0) * model
+        over = (weights * (measured - level) * models).sum(axis=1)
+        amplitude = _over_neighbours(over) / np.maximum(under, 1e-12)
+        explained = np.maximum(amplitude, 0.0)[:, None] * models
         if among:
             level = _smooth_part(measured - explained, 1)
-    total = float((weights * (measured - level) ** 2).sum())
-    left = float((weights * (measured - level - explained) ** 2).sum())
-    return float(np.sqrt(max(0.0, 1.0 - left / max(total, 1e-30))))
+    rest = measured - level
+    total = (weights * rest**2).sum(axis=(1, 2))
+    left = (weights * (rest - explained) ** 2).sum(axis=(1, 2))
+    correlations: np.ndarray = np.sqrt(np.maximum(1.0 - left / np.maximum(total, 1e-30), 0.0))
+    return correlations
+
+
+def _over_neighbours(values: np.ndarray) -> np.ndarray:
+    """Weighted sums over a few shells about each; nothing lies beyond the first and last."""
+    reach = len(_SMOOTH) // 2
+    beyond = np.pad(values, [(0, 0), (reach, reach)])
+    windows = np.lib.stride_tricks.sliding_window_view(beyond, len(_SMOOTH), axis=1)
+    sums: np.ndarray = windows @ _SMOOTH
+    return sums
 
 
 def _explanations(stack: ParticleStack, factor: float) -> tuple[str, ...]:
