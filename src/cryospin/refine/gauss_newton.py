@@ -86,7 +86,8 @@ class GaussNewton:
         matrix, diagonal = hessian.double(), hessian.diagonal(dim1=-2, dim2=-1).double()
         floor = 1e-6 * diagonal.mean(dim=-1, keepdim=True) + 1e-12
         extra = damping.double()[:, None] * diagonal + floor
-        step = -torch.linalg.solve(matrix + torch.diag_embed(extra), gradient.double())
+        # damped matrices are not singular: `solve` would ask, and wait for a card's answer
+        step = -torch.linalg.solve_ex(matrix + torch.diag_embed(extra), gradient.double())[0]
         turn = step[:, :3].norm(dim=1) / self.largest_turn_radians
         move = step[:, 3:].norm(dim=1) / self.largest_move_pixel
         shorten = torch.maximum(turn, move).clamp_min(1.0)
