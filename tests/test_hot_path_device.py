@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from cryospin.explore.exhaustive import ExhaustiveSearch, _Setting
+from cryospin.explore.grid_step import GridStep
+from cryospin.explore.patience import Patience, PatientSearch
+from cryospin.explore.running_map import RunningMap
 from cryospin.fourier.disk import FourierDisk
 from cryospin.kernels import margin_for
 from cryospin.particles.prepare import PreparedParticles, rewhiten
@@ -113,13 +117,25 @@ def test_poses_are_searched_where_the_images_are() -> None:
     assert_elsewhere(found.rotations, found.shifts_pixel, found.loss, weight)
 
 
-def test_exploration_stays_where_the_images_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    # the schedule asks for a number, which fake tensors have not
-    monkeypatch.setattr(
-        "cryospin.explore.exhaustive.information_per_image", lambda particles, radius: 100.0
-    )
+def grid_step() -> GridStep:
+    running_map = RunningMap.of(particles(), 8.0, 0.42)
+    return GridStep.of(particles(), operators()[:1], 2.0, 3, running_map, fine_from=7.0)
+
+
+def test_exploration_stays_where_the_images_are() -> None:
     search = ExhaustiveSearch(most_images=20, fewest_images=10, last_radius=8.0, race_radius=7.0)
-    setting = _Setting(search, particles(), operators()[:1], 2.0, 0, 0)
+    setting = _Setting(search, grid_step(), 100.0, 0, 0)
     made = setting.random_start(0)
     made = setting.iterate(made, 0, 0, setting.racing)
     assert_elsewhere(made.numerator, made.denominator)
+
+
+def test_patience_stays_where_the_images_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    # the evidence decides, and fake tensors have none
+    monkeypatch.setattr("cryospin.explore.patience.dropped", lambda evidence, cycle: False)
+    number = "cryospin.explore.patience.float"
+    monkeypatch.setattr(number, lambda value: 0.0, raising=False)
+    search = PatientSearch(Patience(), grid_step(), 10.0, 0, 0)
+    order = particles().rows(np.arange(COUNT))
+    climb = search._next(search._begun(order), order)
+    assert_elsewhere(climb.reference, climb.mapped, climb.sums.numerator)
