@@ -134,7 +134,7 @@ def test_patience_stays_where_the_images_are(monkeypatch: pytest.MonkeyPatch) ->
     # the evidence decides, and fake tensors have none
     monkeypatch.setattr("cryospin.explore.patience.dropped", lambda evidence, cycle: False)
     number = "cryospin.explore.patience.float"
-    monkeypatch.setattr(number, lambda value: 0.0, raising=False)
+    monkeypatch.setattr(number, lambda value: 12.0, raising=False)
     search = PatientSearch(Patience(), grid_step(), 10.0, 0, 0)
     order = particles().rows(np.arange(COUNT))
     climb = search._next(search._begun(order), order)
