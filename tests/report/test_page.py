@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -237,3 +240,12 @@ def test_without_a_result_there_is_no_page(tmp_path: Path, content: str | None) 
     with pytest.raises(BadDataError, match="result.json"):
         write_report(tmp_path)
     assert not (tmp_path / "report.html").exists()
+
+
+def test_what_draws_is_imported_when_a_page_is_written() -> None:
+    program = "import sys, cryospin.run.solve; print(*{'matplotlib', 'jinja2'} & set(sys.modules))"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    told = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
+    assert told.stdout.split() == []

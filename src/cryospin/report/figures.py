@@ -15,10 +15,10 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
-from matplotlib.image import imsave
 from matplotlib.patches import Circle
 
 from cryospin.report.inputs import FscTable
+from cryospin.report.png import encoded_png
 from cryospin.report.surface import even_directions
 
 INK, MUTED, GRID = "#1f2a37", "#6b7785", "#e3e8ee"
@@ -56,11 +56,7 @@ def data_uri(kind: str, content: bytes) -> str:
 
 def png(picture: np.ndarray) -> str:
     """(rows, columns) grey, or (rows, columns, 4) RGBA, in [0, 1], as a PNG."""
-    if picture.ndim == 2:
-        picture = np.repeat(picture[..., None], 3, axis=2)
-    output = io.BytesIO()
-    imsave(output, np.round(picture * 255).astype(np.uint8), format="png")
-    return data_uri("png", output.getvalue())
+    return data_uri("png", encoded_png(np.round(picture * 255).astype(np.uint8)))
 
 
 def grey_levels(picture: np.ndarray) -> np.ndarray:

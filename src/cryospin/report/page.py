@@ -14,6 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from cryospin.io.atomic import atomic_path
 from cryospin.io.outputs import Outputs, begin_outputs
+from cryospin.parallel import together
 from cryospin.report import figures
 from cryospin.report.inputs import RunFiles, read_run
 from cryospin.report.pictures import (
@@ -80,7 +81,8 @@ def content_of(run: RunFiles) -> dict[str, Any]:
     """Everything the template shows."""
     result = run.result
     screening = result.get("settings", {}).get("screening")
-    pictures = map_pictures(run)
+    # rays are cast by compiled code, and charts drawn by Python's
+    pictures, drawn = together([lambda: map_pictures(run), lambda: list(charts(run))])
     return {
         "name": run.directory.resolve().name,
         "date": str(result.get("date", ""))[:16].replace("T", " "),
@@ -98,7 +100,7 @@ def content_of(run: RunFiles) -> dict[str, Any]:
         "pictures": pictures,
         "scripts": texts(*SCRIPTS) if pictures and "scene" in pictures else None,
         "halves": half_map_pictures(run),
-        "charts": list(charts(run)),
+        "charts": drawn,
         "samples": sample_pictures(run),
         "lowpass": float(run.samples["lowpass_angstrom"]) if run.samples else None,
         "screening": screening_in_words(screening, result.get("particles")) if screening else None,

@@ -64,8 +64,8 @@ def _first_hit(
     volume: np.ndarray,
     distance: np.ndarray,
     level: float,
-    start: np.ndarray,
-    away: np.ndarray,
+    start: tuple[float, float, float],
+    away: tuple[float, float, float],
     length: float,
 ) -> float:
     """How far along the ray it first rises through `level`; -1 if it never does."""
@@ -106,7 +106,8 @@ def _openness(
 ) -> float:
     """Share of the sky seen from `point`, weighted by the cosine to `normal`."""
     seen, whole = 0.0, 1e-9
-    for ray in sky:
+    for number in range(len(sky)):
+        ray = (sky[number, 0], sky[number, 1], sky[number, 2])
         slope = ray[0] * normal[0] + ray[1] * normal[1] + ray[2] * normal[2]
         if slope <= 0.05:
             continue
@@ -127,7 +128,7 @@ def _openness(
     return seen / whole
 
 
-@numba.njit(cache=True, fastmath=True)
+@numba.njit(cache=True, fastmath=True, nogil=True, parallel=True)
 def cast(
     volume: np.ndarray,
     distance: np.ndarray,
@@ -148,29 +149,39 @@ def cast(
     """
     centre = volume.shape[0] // 2
     picture = np.zeros((pixels, pixels, 6), np.float32)
-    right, down, away = rotation[0], rotation[1], rotation[2]
-    for row in range(pixels):
+    right, down = rotation[0], rotation[1]
+    # points are tuples: small arrays made at every pixel took longer than the rays
+    away = (rotation[2, 0], rotation[2, 1], rotation[2, 2])
+    for row in numba.prange(pixels):
         for column in range(pixels):
             u = (2.0 * (column + 0.5) / pixels - 1.0) * radius
             v = (2.0 * (row + 0.5) / pixels - 1.0) * radius
             if u * u + v * v >= radius * radius:
                 continue
             half = math.sqrt(radius * radius - u * u - v * v)
-            start = centre + u * right + v * down - half * away
+            start = (
+                centre + u * right[0] + v * down[0] - half * away[0],
+                centre + u * right[1] + v * down[1] - half * away[1],
+                centre + u * right[2] + v * down[2] - half * away[2],
+            )
             along = _first_hit(volume, distance, level, start, away, 2.0 * half)
             if along < 0.0:
                 continue
-            hit = start + along * away
-            point = (hit[0], hit[1], hit[2])
-            normal = _outward(volume, point[0], point[1], point[2])
-            pixel = picture[row, column]
-            pixel[0] = 1.0
+            x, y, z = (
+                start[0] + along * away[0],
+                start[1] + along * away[1],
+                start[2] + along * away[2],
+            )
+            normal = _outward(volume, x, y, z)
+            picture[row, column, 0] = 1.0
             for axis in range(3):
-                pixel[1 + axis] = (
+                picture[row, column, 1 + axis] = (
                     normal[0] * rotation[axis, 0]
                     + normal[1] * rotation[axis, 1]
                     + normal[2] * rotation[axis, 2]
                 )
-            pixel[4] = _openness(distance, point, normal, sky)
-            pixel[5] = math.sqrt(((hit - centre) ** 2).sum())
+            picture[row, column, 4] = _openness(distance, (x, y, z), normal, sky)
+            picture[row, column, 5] = math.sqrt(
+                (x - centre) ** 2 + (y - centre) ** 2 + (z - centre) ** 2
+            )
     return picture

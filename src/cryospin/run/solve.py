@@ -96,6 +96,7 @@ def solve_claimed(
 ) -> Run:
     """The run of a stack that has been read, in a folder that is ours."""
     out = job.out
+    report.import_meanwhile()
     with monitor.stage("audit"):
         stack, screening = screened_and_told(job, stack, monitor)
     request = replace(request, doubts=tuple(screening["doubts"]))
