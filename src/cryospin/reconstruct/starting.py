@@ -187,6 +187,9 @@ class _Run:
         jobs = [partial(self._explore, p, half, 0) for half, p in enumerate(prepared, 1)]
         with self.monitor.stage("explore"):
             if self.method.search.one_thread:
+                # torch loads a card's solvers at first use, which two threads must not do at once
+                one = torch.eye(2, device=prepared[0].device)
+                torch.linalg.solve_ex(one, one)
                 explorations = together(jobs)
             else:
                 explorations = [job() for job in jobs]
