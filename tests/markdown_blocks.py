@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[1]
 FRONT = [ROOT / name for name in ("README.md", "CONTRIBUTING.md")]
 PAGES = [*FRONT, *sorted((ROOT / "docs").glob("*.md"))]
 LANGUAGES = ("sh", "python", "text")
-REASONS = ("installs", "needs another program", "hours of work")
+REASONS = ("installs", "needs another program", "needs a graphics card", "hours of work")
 # what simulates does it at toy size, whatever the page says
 SHRUNK = {
     "--particles": "300",

@@ -127,8 +127,8 @@ def find_point_group(
         )
     if second is None and max_resolution_angstrom is None:
         raise UsageError(
-            "how far one map can be believed is not known\n  fix: give both half-maps, or the "
-            "resolution"
+            "how far one map can be believed is not known\n"
+            "  fix: give both half-maps, or --resolution"
         )
     field = first.box * first.pixel_size_angstrom
     radius = min(first.box // 2 - 1, MOST_SHELLS)
