@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 
 import pytest
@@ -18,7 +19,13 @@ Card = Callable[..., None]
 def card(monkeypatch: pytest.MonkeyPatch) -> Card:
     """Makes torch tell of cards that are not there."""
 
-    def made(count: int = 1, capability: tuple[int, int] = (9, 0), free: int = 2**35) -> None:
+    def made(
+        count: int = 1,
+        capability: tuple[int, int] = (9, 0),
+        free: int = 2**35,
+        compiler: str | None = "gcc",
+    ) -> None:
+        monkeypatch.setattr(shutil, "which", lambda name: compiler)
         monkeypatch.setattr(torch.version, "cuda", "13.0")
         monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
         monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
@@ -51,6 +58,7 @@ FAULTS = [
     ({"count": 0}, UsageError, "no card found"),
     ({"capability": (6, 1)}, ResourceError, "capability 6.1"),
     ({"free": 2**29}, ResourceError, "0.5 GiB"),
+    ({"compiler": None}, ResourceError, "C compiler"),
 ]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -67,6 +69,8 @@ def _not_to_be_used(number: int) -> str | None:
         return f"no card {number}: there are {torch.cuda.device_count()}, counted from 0"
     if find_spec("triton") is None:
         return "the kernels need Triton, which is not installed"
+    if not any(shutil.which(compiler) for compiler in (os.environ.get("CC", "cc"), "gcc", "clang")):
+        return "the kernels need a C compiler (gcc or clang), with which Triton starts them"
     name, capability = torch.cuda.get_device_name(number), torch.cuda.get_device_capability(number)
     if capability < _LEAST_CAPABILITY:
         least = ".".join(map(str, _LEAST_CAPABILITY))
