@@ -16,8 +16,9 @@ from cryospin.journal.journal import UNRECORDED, Journal
 from cryospin.particles.prepare import PreparedParticles, prepare_particles
 from cryospin.recipes import find_recipe
 from cryospin.reconstruct import abinitio
+from cryospin.reconstruct.judgement import _of_symmetry
 from cryospin.reconstruct.monitor import Monitor
-from cryospin.reconstruct.point_group import find_symmetry
+from cryospin.reconstruct.point_group import SymmetryFound, find_symmetry
 from cryospin.reconstruct.refinement import Halves
 from cryospin.reconstruct.request import Request
 from cryospin.reconstruct.result import Result
@@ -34,6 +35,8 @@ from cryospin.simulate.projection import GaussianMolecule
 from cryospin.simulate.transfer import draw_ctf
 from cryospin.types import ParticleStack, Poses
 from cryospin.volumes import point_group
+from cryospin.volumes.alignment import MapAlignment
+from cryospin.volumes.point_group import PointGroup
 from phantoms import random_turns
 
 BOX, PIXEL, COUNT = 32, 5.0, 800
@@ -186,3 +189,10 @@ def test_auto_imposes_nothing_where_there_is_none(tmp_path: Path) -> None:
     planted = Planted.of(trimer(broken=True), tmp_path, mates=False)
     result = solved(planted, "auto")
     assert result.symmetry == "C1" and result.found is not None and result.found.name == "C1"
+
+
+def test_a_map_without_symmetry_is_not_told_to_be_run_again() -> None:
+    centre = MapAlignment(torch.eye(3).double(), torch.zeros(3).double(), False, 1.0)
+    found = SymmetryFound(PointGroup("C1", centre, (), 10.0))
+    (evidence,) = _of_symmetry(found, "C1")
+    assert evidence.passed and "run again" not in evidence.words

@@ -262,7 +262,9 @@ def _of_symmetry(found: SymmetryFound, imposed: str) -> Iterator[Evidence]:
         None,
         found.name == imposed,
         "warning",
-        f"the map looks {found.name}: run again with --symmetry {found.name} "
+        "the map has none of the point groups that were looked for"
+        if found.name == "C1"
+        else f"the map looks {found.name}: run again with --symmetry {found.name} "
         "(or --symmetry auto, which finds it and refines with it)",
     )
     if found.loss is not None:
