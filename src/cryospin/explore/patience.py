@@ -43,7 +43,7 @@ class Patience:
     march_times_nats: float = 900.0
     shortest_march: int = 12
     longest_march: int = 60
-    held: float = 2.5
+    held: float = 6.0
     first_images_times_nats: float = 60_000.0
     most_images_times_nats: float = 600_000.0
     fewest_images: int = 500
