@@ -18,7 +18,7 @@ from torch import Tensor
 from cryospin.errors import BadDataError
 
 Unread = dict[str, BadDataError]
-"""What of a table is no number where no number is needed (poses, confidences, half-sets,
+"""What of a table is no number where no number is needed (poses, confidences, half-sets, classes,
 coordinates), and the error that names its first value: for whoever does need it."""
 
 
@@ -119,6 +119,34 @@ class Poses:
 
 
 @dataclass(frozen=True)
+class Classes:
+    """Which of several structures each particle shows.
+
+    number: of the class, counted from 0; -1 for a particle of none of them (junk). Tables count
+        from 1 and have 0 for none.
+    posterior: probability of each of c classes; what a row lacks to 1 is that of none. None:
+        only the numbers are known.
+    """
+
+    number: Int[Tensor, " n"]
+    posterior: Float[Tensor, "n c"] | None = None
+
+    def __len__(self) -> int:
+        return len(self.number)
+
+    @property
+    def count(self) -> int:
+        """How many classes there are, as far as the particles show."""
+        if self.posterior is not None:
+            return self.posterior.shape[1]
+        return int(self.number.max()) + 1 if len(self) else 0
+
+    def select(self, index: Int[Tensor, " b"] | slice) -> Classes:
+        posterior = None if self.posterior is None else self.posterior[index]
+        return Classes(self.number[index], posterior)
+
+
+@dataclass(frozen=True)
 class PoseHypotheses:
     """Candidate poses of each particle, in the conventions of `Poses` but in pixels."""
 
@@ -190,6 +218,7 @@ class ParticleStack:
         bright, as the table declares it; None: they are bright as they are.
     original_names: the image each was made from, named like `uids`, if the table says so.
     unread: see `Unread`.
+    classes: those the table came with, if it tells of more than one.
     companions: other files the metadata came from: a .cs's passthroughs, cryoDRGN's arrays.
     """
 
@@ -215,6 +244,7 @@ class ParticleStack:
     original_names: tuple[str, ...] | None = None
     unread: Unread = field(default_factory=dict)
     companions: tuple[Path, ...] = ()
+    classes: Classes | None = None
 
     def __len__(self) -> int:
         return len(self.uids)
@@ -250,6 +280,7 @@ class ParticleStack:
             ctf=self.ctf.select(rows),
             poses=None if self.poses is None else self.poses.select(rows),
             half_set=None if self.half_set is None else self.half_set[index],
+            classes=None if self.classes is None else self.classes.select(rows),
             micrographs=None if self.micrographs is None else self.micrographs[index],
             coordinates_angstrom=(
                 None if self.coordinates_angstrom is None else self.coordinates_angstrom[index]

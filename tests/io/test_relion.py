@@ -439,7 +439,7 @@ NO_NUMBERS = ("nan", "-nan", "inf", "<NA>", "None", '""', "''", "text", "1,5", "
         ("rlnCoordinateX", "coordinates"),
         ("rlnCoordinateY", "coordinates"),
         ("rlnMaxValueProbDistribution", "confidences"),
-        ("rlnClassNumber", None),
+        ("rlnClassNumber", "classes"),
         ("rlnLogLikeliContribution", None),
     ],
 )

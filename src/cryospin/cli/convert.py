@@ -62,6 +62,7 @@ def convert(
         check_output_file(file, inputs)
     for note in losses(stack, kind, out):
         print(f"note: {note}")
-    changed = (stack.poses, stack.half_set) if like is not None else (None, None)
+    like_this = (stack.poses, stack.half_set, stack.classes)
+    changed = like_this if like is not None else (None, None, None)
     write_table(out, stack, kind, *changed)
     print(f"{len(stack)} particles: {particles} ({came_as}) -> {out} ({kind})")

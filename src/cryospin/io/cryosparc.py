@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from cryospin.errors import BadDataError
+from cryospin.io.cryosparc_classes import classes_of_rows
 from cryospin.io.cryosparc_columns import (
     ORIGINAL_NAME,
     REQUIRED,
@@ -47,8 +48,8 @@ def read_cryosparc(path: Path | str, passthroughs: Sequence[Path | str] = ()) ->
     Raises
     ------
     BadDataError: what `read_cs` refuses, missing columns, values that are no numbers (poses,
-        half-sets and places excepted, which `unread` tells of), particles of several boxes or
-        pixel sizes, particles the passthrough does not know.
+        half-sets, classes and places excepted, which `unread` tells of), particles of several
+        boxes or pixel sizes, particles the passthrough does not know.
     """
     path = Path(path)
     rows, companions = _with_passthroughs(path, [Path(file) for file in passthroughs])
@@ -81,6 +82,7 @@ def read_cryosparc(path: Path | str, passthroughs: Sequence[Path | str] = ()) ->
         ctf=columns.ctf(),
         poses=poses,
         half_set=columns.half_set(unread),
+        classes=classes_of_rows(columns, unread),
         micrographs=micrographs,
         coordinates_angstrom=coordinates,
         image_sign=columns.image_sign(),

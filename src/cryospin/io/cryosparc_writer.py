@@ -21,10 +21,11 @@ from cryospin.io.conventions import (
     rotation_to_cryosparc,
     shifts_to_cryosparc,
 )
+from cryospin.io.cryosparc_classes import MULTI, alignments_per_class, class_columns
 from cryospin.io.cryosparc_columns import CONFIDENCE, ORIGINAL_NAME
 from cryospin.io.cryosparc_table import with_columns, write_cs
 from cryospin.io.distortion import poses_in_images
-from cryospin.types import CtfParameters, ParticleStack, Poses
+from cryospin.types import Classes, CtfParameters, ParticleStack, Poses
 
 # what cryoSPARC's own refinements write beside pose and shift, with what they begin at
 _NEUTRAL_ALIGNMENT = {
@@ -49,8 +50,9 @@ def write_cryosparc(
     poses: Poses | None,
     half_set: np.ndarray | None,
     stack_names: Mapping[int, str] = MappingProxyType({}),
+    classes: Classes | None = None,
 ) -> None:
-    """The stack's rows of its `.cs` table, with poses and half-sets (1, 2) set.
+    """The stack's rows of its `.cs` table, with poses, half-sets (1, 2) and classes set.
 
     Parameters
     ----------
@@ -67,7 +69,10 @@ def write_cryosparc(
         for row, name in stack_names.items():
             paths[row] = name.encode("utf-8") if encoded else name
         rows = with_columns(rows, {"blob/path": np.array(paths)})
-    write_cs(path, with_columns(rows, _alignment(rows, stack, poses, half_set)))
+    if classes is not None:
+        # of another number of classes, maybe
+        rows = rows[[name for name in rows.dtype.names if not name.startswith(f"{MULTI}/")]]
+    write_cs(path, with_columns(rows, _alignment(rows, stack, poses, half_set, classes)))
 
 
 def write_new_cryosparc(
@@ -76,6 +81,7 @@ def write_new_cryosparc(
     stack_names: Sequence[str],
     poses: Poses | None,
     half_set: np.ndarray | None,
+    classes: Classes | None = None,
 ) -> None:
     """A fresh `.cs` table of particles that another program's table told of.
 
@@ -103,7 +109,7 @@ def write_new_cryosparc(
         columns[ORIGINAL_NAME] = np.array([name.encode("utf-8") for name in stack.original_names])
     empty = np.empty(n, dtype=np.dtype([]))
     rows = with_columns(empty, columns)
-    write_cs(path, with_columns(rows, _alignment(rows, stack, poses, half_set)))
+    write_cs(path, with_columns(rows, _alignment(rows, stack, poses, half_set, classes)))
 
 
 def _numbers_of(uids: Sequence[str]) -> list[int]:
@@ -162,15 +168,21 @@ def _place_columns(stack: ParticleStack) -> dict[str, np.ndarray]:
 
 
 def _alignment(
-    rows: np.ndarray, stack: ParticleStack, poses: Poses | None, half_set: np.ndarray | None
+    rows: np.ndarray,
+    stack: ParticleStack,
+    poses: Poses | None,
+    half_set: np.ndarray | None,
+    classes: Classes | None,
 ) -> dict[str, np.ndarray]:
     """The columns to set; what a refinement writes besides is added where it is missing."""
     columns: dict[str, np.ndarray] = {}
     n, prefix = len(rows), "alignments3D/"
+    if classes is not None:
+        columns |= class_columns(classes)
     if half_set is not None:
         columns[prefix + "split"] = (np.asarray(half_set) - 1).astype("<u4")
     if poses is None:
-        return columns
+        return columns if classes is None else columns | _per_class(rows, columns, classes)
     pixel_size_angstrom = stack.pixel_size_angstrom
     in_images = poses_in_images(poses, stack.optics, stack.optics_group)
     shifts = shifts_to_cryosparc(in_images.shifts_angstrom, pixel_size_angstrom)
@@ -183,4 +195,15 @@ def _alignment(
     neutral = {prefix + k: np.full(n, x, dtype="<f4") for k, x in _NEUTRAL_ALIGNMENT.items()}
     neutral |= {prefix + name: np.zeros(n, dtype="<u4") for name in ("split", "class")}
     there = {*(rows.dtype.names or ()), *columns}
-    return columns | {name: values for name, values in neutral.items() if name not in there}
+    columns |= {name: values for name, values in neutral.items() if name not in there}
+    return columns if classes is None else columns | _per_class(rows, columns, classes)
+
+
+def _per_class(
+    rows: np.ndarray, columns: dict[str, np.ndarray], classes: Classes
+) -> dict[str, np.ndarray]:
+    """`alignments3D_multi` of what is set or was there in `alignments3D`."""
+    if classes.posterior is None:
+        return {}
+    there = {name: rows[name] for name in rows.dtype.names or ()}
+    return alignments_per_class(there | columns, classes.count)

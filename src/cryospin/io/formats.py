@@ -32,7 +32,7 @@ from cryospin.io.relion_columns import RelionColumns
 from cryospin.io.relion_dialects import in_relion_30, in_relion_31
 from cryospin.io.rows import rows_in_words
 from cryospin.io.star import StarFile, quoted, write_star
-from cryospin.types import ParticleStack, Poses
+from cryospin.types import Classes, ParticleStack, Poses
 
 RELION_30, RELION_31, CRYOSPARC, CRYODRGN = FORMATS = (
     "relion-3.0",
@@ -145,7 +145,8 @@ def output_format(out: Path, wanted: str | None, stack: ParticleStack) -> str:
 
 
 def with_columns_of(original: ParticleStack, stack: ParticleStack) -> ParticleStack:
-    """The rows of `original` that are the particles of `stack`, in its order, with its poses.
+    """The rows of `original` that are the particles of `stack`, in its order, with its poses,
+    half-sets and classes.
 
     Particles are matched as `pair_particles` says: also those that were made on fewer pixels.
 
@@ -169,7 +170,13 @@ def with_columns_of(original: ParticleStack, stack: ParticleStack) -> ParticleSt
     if poses is not None:
         poses = poses_in_images(poses, stack.optics, stack.optics_group)
         poses = poses_from_images(poses, chosen.optics, chosen.optics_group)
-    return replace(chosen, poses=poses, half_set=stack.half_set, unread=stack.unread)
+    return replace(
+        chosen,
+        poses=poses,
+        half_set=stack.half_set,
+        classes=chosen.classes if stack.classes is None else stack.classes,
+        unread=stack.unread,
+    )
 
 
 def _with_confidence(stack: ParticleStack, found: ParticleStack) -> Poses | None:
@@ -190,12 +197,13 @@ def write_table(
     kind: str,
     poses: Poses | None = None,
     half_set: np.ndarray | None = None,
+    classes: Classes | None = None,
 ) -> None:
     """Write the particles as a table of format `kind`.
 
     Parameters
     ----------
-    poses, half_set: set in the table; None leaves what the stack came with.
+    poses, half_set, classes: set in the table; None leaves what the stack came with.
 
     Raises
     ------
@@ -209,23 +217,24 @@ def write_table(
     if poses is None and (not own or kind == CRYODRGN):
         known_poses = poses_for_others(stack)
     known_half_set = stack.half_set if half_set is None else half_set
+    known_classes = stack.classes if classes is None else classes
     if kind == CRYODRGN:
         if known_poses is not None:
             known_poses = poses_in_images(known_poses, stack.optics, stack.optics_group)
         write_cryodrgn(out, stack, known_poses)
     elif kind == CRYOSPARC and isinstance(stack.table, CryosparcTable):
-        write_cryosparc(out, stack, poses, half_set, _moved_names(out, stack))
+        write_cryosparc(out, stack, poses, half_set, _moved_names(out, stack), classes)
     elif kind == CRYOSPARC:
         names = names_for(stack, out)
-        write_new_cryosparc(out, stack, names, known_poses, known_half_set)
+        write_new_cryosparc(out, stack, names, known_poses, known_half_set, known_classes)
     elif isinstance(stack.table, RelionTable):
-        star = particles_with(stack, poses, half_set)
+        star = particles_with(stack, poses, half_set, classes)
         images = star.blocks[stack.table.name].columns["rlnImageName"]
         for row, name in _moved_names(out, stack).items():
             images[row] = quoted(image_name(int(stack.slice_index[row]), name))
         write_star(out, _in_dialect(star, stack.table.name, kind, out, stack.box))
     else:
-        star = _new_star(out, stack, known_poses, known_half_set)
+        star = _new_star(out, stack, known_poses, known_half_set, known_classes)
         write_star(out, _in_dialect(star, "particles", kind, out, stack.box))
 
 
@@ -246,7 +255,11 @@ def _in_dialect(star: StarFile, name: str, kind: str, path: Path, box: int) -> S
 
 
 def _new_star(
-    out: Path, stack: ParticleStack, poses: Poses | None, half_set: np.ndarray | None
+    out: Path,
+    stack: ParticleStack,
+    poses: Poses | None,
+    half_set: np.ndarray | None,
+    classes: Classes | None,
 ) -> StarFile:
     names = zip(stack.slice_index.tolist(), names_for(stack, out), strict=True)
     micrographs = stack.micrographs
@@ -262,13 +275,20 @@ def _new_star(
         half_set,
         None if stack.original_names is None else [*stack.original_names],
         stack.tubes,
+        classes,
     )
 
 
-def write_beside(folder: Path, stack: ParticleStack, poses: Poses, half_set: np.ndarray) -> None:
-    """`particles.star` with a run's poses and, for particles of a `.cs`, `particles.cs` too."""
+def write_beside(
+    folder: Path,
+    stack: ParticleStack,
+    poses: Poses,
+    half_set: np.ndarray,
+    classes: Classes | None = None,
+) -> None:
+    """`particles.star` with a run's poses and classes; of a `.cs`, `particles.cs` too."""
     kind = format_of(stack)
     star = kind if kind in (RELION_30, RELION_31) else RELION_31
-    write_table(folder / "particles.star", stack, star, poses, half_set)
+    write_table(folder / "particles.star", stack, star, poses, half_set, classes)
     if kind == CRYOSPARC:
-        write_table(folder / "particles.cs", stack, CRYOSPARC, poses, half_set)
+        write_table(folder / "particles.cs", stack, CRYOSPARC, poses, half_set, classes)

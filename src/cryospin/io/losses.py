@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from cryospin.io.cryosparc import CryosparcTable
+from cryospin.io.cryosparc_classes import MULTI
+from cryospin.io.cryosparc_classes import NUMBER as CRYOSPARC_CLASS
 from cryospin.io.cryosparc_columns import CONFIDENCE as CRYOSPARC_CONFIDENCE
 from cryospin.io.cryosparc_columns import ORIGINAL_NAME as CRYOSPARC_ORIGINAL_NAME
 from cryospin.io.cryosparc_columns import REQUIRED
@@ -14,6 +16,7 @@ from cryospin.io.cryosparc_optics import ASSUMED as CRYOSPARC_ASSUMED
 from cryospin.io.formats import CRYODRGN, CRYOSPARC, format_of
 from cryospin.io.image_files import misleading_name, names_for, out_of_reach, same_image
 from cryospin.io.relion import ORIGINAL_NAME, RelionTable, takes_for_map
+from cryospin.io.relion_classes import NUMBER, is_posterior
 from cryospin.io.relion_optics import PHASE_FLIPPED
 from cryospin.io.relion_picks import TUBE
 from cryospin.io.relion_poses import ANGLES, CONFIDENCE, ORIGINS_ANGSTROM, ORIGINS_PIXEL
@@ -64,7 +67,13 @@ _CRYOSPARC_COMMON = {
 # what RELION and cryoSPARC can tell each other besides; cryoSPARC's places need the
 # micrographs' sizes, which RELION's table does not have
 _CARRIED = {name for what in _IN_BOTH for name in _ABERRATIONS[what]} | {TUBE, _FILAMENT}
-_RELION_MORE = _CARRIED | {"rlnRandomSubset", "rlnMicrographName", CONFIDENCE, ORIGINAL_NAME}
+_RELION_MORE = _CARRIED | {
+    "rlnRandomSubset",
+    "rlnMicrographName",
+    CONFIDENCE,
+    ORIGINAL_NAME,
+    NUMBER,
+}
 _CRYOSPARC_MORE = _CARRIED | {
     "alignments3D/split",
     "location/micrograph_path",
@@ -75,6 +84,11 @@ _CRYOSPARC_MORE = _CARRIED | {
     CRYOSPARC_ASSUMED,
     CRYOSPARC_CONFIDENCE,
     CRYOSPARC_ORIGINAL_NAME,
+    CRYOSPARC_CLASS,
+    "alignments3D/class",
+    "alignments3D/class_posterior",
+    f"{MULTI}/class",
+    f"{MULTI}/class_posterior",
 }
 
 
@@ -96,6 +110,8 @@ def losses(stack: ParticleStack, kind: str, out: Path) -> list[str]:
         )
     if kind == CRYODRGN and stack.half_set is not None:
         notes.append("cryoDRGN's files have no half-sets")
+    if kind == CRYODRGN and stack.classes is not None:
+        notes.append("cryoDRGN's files have no classes")
     repeated = int(np.count_nonzero(doubled(same_image(stack))))
     if repeated and kind == CRYOSPARC and not own:
         notes.append(
@@ -188,7 +204,8 @@ def left_behind(stack: ParticleStack, *, bare: bool = False) -> list[str]:
         known = _CRYOSPARC_COMMON if bare else _CRYOSPARC_COMMON | _CRYOSPARC_MORE
     else:
         return []
-    return [name for name in dict.fromkeys(names) if name not in known]
+    carried = known if bare else known | {*filter(is_posterior, names)}
+    return [name for name in dict.fromkeys(names) if name not in carried]
 
 
 def _notes_on_names(stack: ParticleStack, out: Path, *, own: bool, relion: bool) -> list[str]:

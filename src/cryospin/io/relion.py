@@ -17,6 +17,7 @@ from cryospin.errors import BadDataError
 from cryospin.io.conventions import rotation_to_euler, shifts_from_relion_origins
 from cryospin.io.distortion import poses_from_images, poses_in_images
 from cryospin.io.image_files import image_uid, numbered_stacks, one_pixel_size
+from cryospin.io.relion_classes import class_columns, classes_of_rows, is_posterior
 from cryospin.io.relion_columns import RelionColumns
 from cryospin.io.relion_not_modelled import not_modelled
 from cryospin.io.relion_optics import optics_block, optics_groups
@@ -38,7 +39,7 @@ from cryospin.io.relion_poses import (
 )
 from cryospin.io.relion_refusals import refuse
 from cryospin.io.star import StarBlock, StarFile, quoted, read_star, write_star
-from cryospin.types import CtfParameters, Optics, ParticleStack, Poses, Unread
+from cryospin.types import Classes, CtfParameters, Optics, ParticleStack, Poses, Unread
 
 ORIGINAL_NAME = "rlnImageOriginalName"
 # RELION's way to say what a file is whose ending does not: stack.mrc:mrcs
@@ -71,8 +72,8 @@ def read_particles(path: Path | str) -> ParticleStack:
     Raises
     ------
     BadDataError: no image names, missing CTF columns, values that are not numbers (poses,
-        half-sets and coordinates excepted, which `unread` tells of), optics groups that differ
-        in pixel size or box, images premultiplied by their CTF, x without y and the like.
+        half-sets, classes and coordinates excepted, which `unread` tells of), optics groups that
+        differ in pixel size or box, images premultiplied by their CTF, x without y and the like.
     """
     path = Path(path)
     star = read_star(path)
@@ -104,6 +105,7 @@ def read_particles(path: Path | str) -> ParticleStack:
         ctf=columns.ctf(),
         poses=poses,
         half_set=half_sets_of_rows(columns, unread),
+        classes=classes_of_rows(columns, unread),
         micrographs=None if micrographs is None else np.array(micrographs),
         coordinates_angstrom=coordinates_angstrom(columns, optics, optics_group, unread),
         tubes=tubes_of(columns),
@@ -192,9 +194,12 @@ def write_particles(
 
 
 def particles_with(
-    stack: ParticleStack, poses: Poses | None, half_set: np.ndarray | None
+    stack: ParticleStack,
+    poses: Poses | None,
+    half_set: np.ndarray | None,
+    classes: Classes | None = None,
 ) -> StarFile:
-    """The stack's rows of its original table, with poses and half-sets (1, 2) set.
+    """The stack's rows of its original table, with poses, half-sets (1, 2) and classes set.
 
     Every other token stays as it was read. Rows are those of `stack.rows`, so a stack that
     was selected or sorted gets its own values. Origins are in the table's dialect.
@@ -210,6 +215,10 @@ def particles_with(
         columns |= {k: v for k, v in written.items() if k in names or "Origin" not in k}
     if half_set is not None:
         columns[HALF_SET] = [str(int(number)) for number in half_set]
+    if classes is not None:
+        # those of an earlier run may have been more
+        columns = {k: v for k, v in columns.items() if not is_posterior(k)}
+        columns |= class_columns(classes)
     return StarFile(dict(table.star.blocks) | {table.name: table.particles.with_table(columns)})
 
 
@@ -232,6 +241,7 @@ def write_new_particles(
     coordinates: np.ndarray | None = None,
     half_set: np.ndarray | None = None,
     original_names: list[str] | None = None,
+    classes: Classes | None = None,
 ) -> None:
     """A fresh table in RELION 3.1's dialect; the parameters are those of `new_particles`."""
     write_star(
@@ -247,6 +257,7 @@ def write_new_particles(
             coordinates,
             half_set,
             original_names,
+            classes=classes,
         ),
     )
 
@@ -263,6 +274,7 @@ def new_particles(
     half_set: np.ndarray | None = None,
     original_names: list[str] | None = None,
     tubes: np.ndarray | None = None,
+    classes: Classes | None = None,
 ) -> StarFile:
     """The blocks of a fresh table in RELION 3.1's dialect.
 
@@ -296,6 +308,8 @@ def new_particles(
         columns |= {k: v for k, v in written.items() if k not in ORIGINS_PIXEL}
     if half_set is not None:
         columns[HALF_SET] = [str(int(number)) for number in half_set]
+    if classes is not None:
+        columns |= class_columns(classes)
     blocks = {"optics": optics_block(optics, box), "particles": StarBlock({}, columns)}
     return StarFile(blocks)
 

@@ -110,6 +110,7 @@ def star_with_smaller_box(
         stack.half_set,
         [*original_names(stack)],
         stack.tubes,
+        stack.classes,
     )
 
 

@@ -57,7 +57,7 @@ def write_other_hand(run: Path, out: Path) -> None:
         (out / "result.json").unlink(missing_ok=True)
         for name, density in maps.items():
             write_map(out / name, mirrored(density))
-        write_beside(out, stack, mirrored_poses, stack.half_set)
+        write_beside(out, stack, mirrored_poses, stack.half_set, stack.classes)
         for name in _CARRIED:
             if (run / name).is_file():
                 with atomic_path(out / name) as temporary:
