@@ -195,7 +195,7 @@ def search(disk: FourierDisk, device: torch.device, toy: bool) -> dict[str, Any]
     images = ctf * slices[true] + torch.randn(count, len(disk), dtype=slices.dtype, device=device)
     quaternions = roma.rotmat_to_unitquat(view_half_turns(device)[:, None] @ base)
     near = float(np.cos(0.5 * np.radians(1.8 * grid.spacing_degrees)))
-    weights = (slices, images, ctf, shifts, disk, 1.0)
+    weights = (slices, images, ctf, shifts, disk, 1.0, None)
     peaks = (slices, images, ctf, shifts, disk, quaternions, near, 4)
     rate = {
         "grid_weights": count / seconds(lambda: twin.grid_weights(*weights), device),
@@ -203,8 +203,8 @@ def search(disk: FourierDisk, device: torch.device, toy: bool) -> dict[str, Any]
     }
     few = (slices, images[:200], ctf[:200], shifts)
     exact = tuple(map(double, few))
-    ours = twin.grid_weights(*few, disk, 1.0)
-    exactly = reference.grid_weights(*exact, disk, 1.0)
+    ours = twin.grid_weights(*few, disk, 1.0, None)
+    exactly = reference.grid_weights(*exact, disk, 1.0, None)
     found = twin.grid_peaks(*few, disk, quaternions, near, 4)
     best = reference.grid_peaks(*exact, disk, quaternions.double(), near, 4)
     return {

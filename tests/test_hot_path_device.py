@@ -138,4 +138,4 @@ def test_patience_stays_where_the_images_are(monkeypatch: pytest.MonkeyPatch) ->
     search = PatientSearch(Patience(), grid_step(), 10.0, 0, 0)
     order = particles().rows(np.arange(COUNT))
     climb = search._next(search._begun(order), order)
-    assert_elsewhere(climb.reference, climb.mapped, climb.sums.numerator)
+    assert_elsewhere(*climb.references, *climb.mapped, climb.sums[0].numerator, climb.prior)

@@ -12,6 +12,7 @@ from cryospin.explore.grid_step import GridStep
 from cryospin.explore.patience import (
     Patience,
     PatientSearch,
+    balanced,
     dropped,
     rises,
     watched,
@@ -108,14 +109,14 @@ def test_a_map_that_explains_less_is_given_up() -> None:
     search = searched()
     order = torch.arange(600)
     climb = search._next(search._next(search._begun(order), order), order)
-    assert not torch.equal(climb.reference, climb.mapped)
+    assert not torch.equal(climb.references[0], climb.mapped[0])
     too_good = replace(climb, evidence=(1e6, *climb.evidence))
     back = search._next(too_good, order)
-    assert torch.equal(back.reference, climb.mapped) and torch.equal(back.mapped, climb.mapped)
+    assert back.references is climb.mapped and back.mapped is climb.mapped
     assert back.sums is climb.sums
     onward = search._next(climb, order)
-    step = onward.mapped - climb.mapped
-    assert torch.allclose(onward.reference, onward.mapped + QUICK.momentum * step)
+    step = onward.mapped[0] - climb.mapped[0]
+    assert torch.allclose(onward.references[0], onward.mapped[0] + QUICK.momentum * step)
 
 
 @pytest.mark.parametrize("rising", [True, False])
@@ -128,7 +129,7 @@ def test_the_last_cycle_is_plain(rising: bool) -> None:
     climb = replace(start, evidence=(1e6,) * cut, rising=rising)
     for number in range(1, QUICK.cycle + 1):
         climb = search._next(climb, order)
-        assert torch.equal(climb.reference, climb.mapped) and climb.sums is not start.sums
+        assert climb.references is climb.mapped and climb.sums is not start.sums
         assert (climb.plain, climb.rising) == (number, rising)
 
 
@@ -139,7 +140,7 @@ def found_correlation(seed: int) -> float:
     assert not climb.rising and climb.done < search.most_iterations
     grid = len(search.step.map.support)
     pixel = BOX / grid
-    found = DensityMap(search.step.map.density(climb.sums, RADIUS), pixel)
+    found = DensityMap(search.step.map.density(climb.sums[0], RADIUS), pixel)
     true = DensityMap(BLOBS.density(grid, BOX).float(), pixel)
     moved = apply_alignment(found, align_maps(found, true))
     return float(fourier_shell_correlation(moved.values, true.values)[:5].mean())
@@ -168,3 +169,25 @@ def test_information_decides_who_is_searched_patiently(below: float, patient: bo
     assert (found.rising is not None) is patient
     assert len(found.scores) == (1 if patient else 2)
     assert told[-1][0] == ("patient start" if patient else "best start")
+
+
+def test_classes_are_held_alike_and_freed_in_the_last_cycle() -> None:
+    """Two maps at once: while they form, a class that takes more than its part is made less
+    likely; at the end each is as likely as its images are many."""
+    search = replace(searched(count=300), classes=2)
+    climb = search._begun(torch.arange(300))
+    assert len(climb.references) == len(climb.sums) == 2
+    assert not torch.equal(climb.references[0], climb.references[1])
+    onward = search._next(climb, torch.arange(300))
+    torch.testing.assert_close(onward.fractions[-1].sum(), torch.tensor(1.0), rtol=0, atol=1e-5)
+    larger = int(onward.fractions[-1][1] > 0.5)
+    assert onward.prior[larger] < 0.5
+    last = search._next(replace(onward, rising=False), torch.arange(300))
+    torch.testing.assert_close(last.prior, last.fractions[-1])
+
+
+def test_balancing_makes_the_rare_likelier() -> None:
+    prior = balanced(torch.tensor([0.5, 0.5]), torch.tensor([0.8, 0.2]))
+    torch.testing.assert_close(prior, torch.tensor([1 / 3, 2 / 3]))
+    even = torch.full((3,), 1 / 3)
+    torch.testing.assert_close(balanced(even, even), even)

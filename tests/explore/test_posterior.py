@@ -185,3 +185,34 @@ def test_noiseless_image_on_the_grid_is_found() -> None:
     found = best_hypotheses(GRID, *problem.arguments(), 1)
     assert angles_degrees(found.rotations[:, 0], rotations).max() < 0.05
     assert torch.equal(found.shifts_pixel[:, 0], SHIFTS[shift])
+
+
+def test_slices_of_several_maps_share_each_image(problem: Problem) -> None:
+    """Three classes whose slices are alike: all have the same likelihood, so an image's weights
+    in them are the prior, and the evidence is that of one class."""
+    slices, *others = problem.arguments()
+    prior = torch.tensor([0.6, 0.3, 0.1])
+    one = posterior(problem)
+    found = grid_posterior(slices.repeat(3, 1), *others, 1.0, prior)
+    torch.testing.assert_close(found.evidence, one.evidence, rtol=0, atol=2e-3)
+    expected = prior.expand(len(found.evidence), 3)
+    torch.testing.assert_close(found.class_weight, expected, rtol=0, atol=1e-4)
+    for share, part in zip(prior, found.denominator.chunk(3), strict=True):
+        torch.testing.assert_close(part, share * one.denominator, rtol=1e-3, atol=1e-4)
+    scale = one.numerator.abs().max()
+    for share, part in zip(prior, found.numerator.chunk(3), strict=True):
+        assert (part - share * one.numerator).abs().max() < 1e-3 * scale
+
+
+def test_an_image_belongs_to_the_map_it_shows(problem: Problem) -> None:
+    """The weights of the classes are sums over their hypotheses."""
+    slices, *others = problem.arguments()
+    found = grid_posterior(torch.cat([slices, 0.5 * slices]), *others, 2.0, torch.ones(2) / 2)
+    parts = [grid_posterior(part, *others, 2.0).evidence for part in (slices, 0.5 * slices)]
+    expected = torch.softmax(torch.stack(parts, dim=1), dim=1)
+    torch.testing.assert_close(found.class_weight, expected, rtol=0, atol=2e-3)
+    assert (expected.amax(dim=1) < 0.999).any() or problem.images.abs().max() > 50
+
+
+def test_one_map_has_all_of_each_image(problem: Problem) -> None:
+    torch.testing.assert_close(posterior(problem).class_weight, torch.ones(len(problem.images), 1))

@@ -295,9 +295,21 @@ def test_weights_of_a_grid(
 ) -> None:
     search = Search(disk, slices=35, images=3, shifts=shifts)
     small_blocks(monkeypatch, search)
-    found = cuda.grid_weights(*search.arguments(), temperature)
-    for ours, exactly in zip(found, search.sums(temperature), strict=True):
+    found = cuda.grid_weights(*search.arguments(), temperature, None)
+    assert_near(found[3], torch.ones(3, 1).double(), SCORES)
+    for ours, exactly in zip(found[:3], search.sums(temperature), strict=True):
         assert_near(ours, exactly, SCORES)
+
+
+def test_weights_of_the_slices_of_several_maps(monkeypatch: pytest.MonkeyPatch) -> None:
+    search = Search(DISKS[1], slices=36, images=3, shifts=2)
+    small_blocks(monkeypatch, search)
+    prior = torch.tensor([0.7, 0.2, 0.1])
+    found = cuda.grid_weights(*search.arguments(), 2.0, *on_device(prior))
+    exactly = reference.grid_weights(*exact(*search.arguments()[:4]), search.disk, 2.0, prior)
+    assert found[3].shape == (3, 3) and found[3].min() > 1e-3
+    for ours, expected in zip(found, exactly, strict=True):
+        assert_near(ours, expected, SCORES)
 
 
 def test_the_example_has_soft_and_hard_posteriors() -> None:
@@ -341,7 +353,7 @@ def test_precision_outside_is_left_alone() -> None:
     try:
         for allowed in (True, False):
             settings.allow_tf32 = allowed
-            cuda.grid_weights(*search.arguments(), 1.0)
+            cuda.grid_weights(*search.arguments(), 1.0, None)
             assert settings.allow_tf32 is allowed
     finally:
         settings.allow_tf32 = before
@@ -366,9 +378,9 @@ def test_short_of_memory_the_search_takes_fewer_images_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     search = Search(DISKS[0], slices=9, images=5, shifts=2)
-    expected = cuda.grid_weights(*search.arguments(), 1.0)
+    expected = cuda.grid_weights(*search.arguments(), 1.0, None)
     asked = short_of_memory(monkeypatch, 2)
-    found = cuda.grid_weights(*search.arguments(), 1.0)
+    found = cuda.grid_weights(*search.arguments(), 1.0, None)
     assert asked == [5, 2, 2, 1]
     for ours, all_at_once in zip(found, expected, strict=True):
         torch.testing.assert_close(ours, all_at_once, rtol=1e-5, atol=1e-5)
@@ -378,5 +390,5 @@ def test_no_memory_at_all_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     search = Search(DISKS[0], slices=9, images=3, shifts=1)
     asked = short_of_memory(monkeypatch, 0)
     with pytest.raises(torch.OutOfMemoryError):
-        cuda.grid_weights(*search.arguments(), 1.0)
+        cuda.grid_weights(*search.arguments(), 1.0, None)
     assert asked == [3, 1]

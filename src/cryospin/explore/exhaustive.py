@@ -96,7 +96,9 @@ class ExhaustiveSearch:
             lambda done: progress("patient start", done, total), journal.part("patient")
         )
         score, uncertainty = found.score()
-        return Exploration(found.sums, self.last_radius, (score,), uncertainty, rising=found.rising)
+        return Exploration(
+            found.sums[0], self.last_radius, (score,), uncertainty, rising=found.rising
+        )
 
     def _raced(
         self, setting: _Setting, progress: ExplorerProgress, journal: Journal
@@ -218,7 +220,7 @@ class _Setting:
         grid = self.step.turned_grid(radius, rng)
         offset = torch.as_tensor(rng.uniform(-0.25, 0.25, 2), dtype=torch.float32)
         volume = self.step.map.volume(sums, radius)
-        posterior = self.step.posterior(volume, grid, rows, radius, temperature, offset)
+        posterior = self.step.posterior((volume,), grid, rows, radius, temperature, offset)
         newer = self.step.sums(posterior, grid, radius)
         return sums.blended(newer, forgetting, len(self.step.particles) / len(rows))
 
@@ -226,7 +228,7 @@ class _Setting:
         """Mean log evidence per held-out image at the race's last radius, and its error."""
         radius = self.search.race_radius
         posterior = self.step.posterior(
-            self.step.map.volume(sums, radius),
+            (self.step.map.volume(sums, radius),),
             self.step.fine.asymmetric_unit(self.step.operators),
             self.step.particles.rows(self.held_out),
             radius,

@@ -3,6 +3,7 @@ exhaustive search is made of."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,33 +77,42 @@ class GridStep:
 
     def posterior(
         self,
-        volume: Complex[Tensor, "z y x"],
+        volumes: Sequence[Complex[Tensor, "z y x"]],
         grid: OrientationGrid,
         rows: Int[Tensor, " b"],
         radius: float,
         temperature: float,
         offset: Float[Tensor, " 2"],
+        class_prior: Float[Tensor, " c"] | None = None,
     ) -> GridPosterior:
-        """The E-step of some images. offset: of the shifts' grid, in its steps."""
+        """The E-step of some images, over one volume or one of each class.
+
+        offset: of the shifts' grid, in its steps. class_prior: the probability of each volume;
+        None: of the only one.
+        """
         disk = self.particles.disk.prefix(radius)
         count = self.shifts_per_axis
         step = 2 * self.shift_range_pixel / count
         axis = (torch.arange(count) - (count - 1) / 2) * step
         shifts = (torch.cartesian_prod(axis, axis) + offset * step).to(self.particles.device)
         return grid_posterior(
-            slice_volume(volume, grid.base, disk),
+            torch.cat([slice_volume(volume, grid.base, disk) for volume in volumes]),
             self.particles.coefficients[rows, : len(disk)],
             self.particles.ctf[rows, : len(disk)],
             shifts,
             disk,
             temperature,
+            class_prior,
         )
 
-    def sums(self, posterior: GridPosterior, grid: OrientationGrid, radius: float) -> SliceSums:
-        """The M-step: the grid's slices inserted."""
+    def sums(
+        self, posterior: GridPosterior, grid: OrientationGrid, radius: float, number: int = 0
+    ) -> SliceSums:
+        """The M-step: the grid's slices of a class, by its number, inserted."""
+        own = slice(number * len(grid.base), (number + 1) * len(grid.base))
         return SliceSums.inserted(
-            posterior.numerator,
-            posterior.denominator,
+            posterior.numerator[own],
+            posterior.denominator[own],
             grid.base,
             self.particles.disk.prefix(radius),
             self.map.margin,

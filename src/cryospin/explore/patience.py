@@ -17,6 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from cryospin.explore.grid_step import GridStep
+from cryospin.explore.posterior import GridPosterior
 from cryospin.journal.journal import UNRECORDED, Journal
 from cryospin.particles.draws import generator_for, particle_keys
 from cryospin.volumes.gridded import SliceSums, map_to_volume
@@ -61,10 +62,10 @@ class Patience:
         held = max(2, round(self.held * self.march(nats) / self.cycle))
         return self.march(nats) + self.cycle * (held + 1)
 
-    def batch(self, iteration: int, nats: float, particles: int) -> int:
+    def batch(self, iteration: int, nats: float, particles: int, classes: int = 1) -> int:
         """Images of an iteration: from few to all, or to enough, by a constant factor."""
         first, last = (
-            min(particles, max(self.fewest_images, round(times / nats)))
+            min(particles, classes * max(self.fewest_images, round(times / nats)))
             for times in (self.first_images_times_nats, self.most_images_times_nats)
         )
         grown = min(1.0, iteration / self.march(nats))
@@ -77,20 +78,24 @@ class Patience:
 
 @dataclass(frozen=True)
 class Climb:
-    """Where a patient search has got to.
+    """Where a patient search has got to; of each class a map.
 
-    reference: the map images are compared with next. mapped: the last EM map, which explains
-    the images no worse than the reference before it. sums: those it was made of.
-    evidence: mean per image of each iteration. cycle, before: each image's evidence at the last
-    radius, summed over the cycle under way, and its mean over the last whole one. rising:
-    whether it rose from one cycle to the next when last looked at. plain: of the iterations,
-    how many of the last cycle, which are plain EM.
+    references: the maps images are compared with next. mapped: the last EM maps, which explain
+    the images no worse than the references before them. sums: those they were made of.
+    prior: the probability of each class in the next E-step.
+    evidence: mean per image of each iteration. fractions: of the images in each class, of each
+    iteration. cycle, before: each image's evidence at the last radius, summed over the cycle
+    under way, and its mean over the last whole one. rising: whether it rose from one cycle to
+    the next when last looked at. plain: of the iterations, how many of the last cycle, which are
+    plain EM.
     """
 
-    reference: Float[Tensor, "g g g"]
-    mapped: Float[Tensor, "g g g"]
-    sums: SliceSums
+    references: tuple[Float[Tensor, "g g g"], ...]
+    mapped: tuple[Float[Tensor, "g g g"], ...]
+    sums: tuple[SliceSums, ...]
+    prior: Float[Tensor, " c"]
     evidence: tuple[float, ...] = ()
+    fractions: tuple[Float[Tensor, " c"], ...] = ()
     cycle: Float[Tensor, " b"] | None = None
     before: Float[Tensor, " b"] | None = None
     rising: bool = True
@@ -113,6 +118,10 @@ class PatientSearch:
 
     Images and turns of the grid depend on `shared_seed`, the random start on `seed`: evidence of
     several starts can be compared.
+
+    classes: maps searched for at once, each from a random start of its own. While they form
+    their weights are held so that each gets as many images, or the first to tell something would
+    take all of them; the last cycle finds the weights.
     """
 
     method: Patience
@@ -120,19 +129,24 @@ class PatientSearch:
     nats: float
     seed: int
     shared_seed: int
+    classes: int = 1
 
     @property
     def most_iterations(self) -> int:
         return self.method.most_iterations(self.nats)
 
     def run(
-        self, told: Callable[[int], None] = lambda done: None, journal: Journal = UNRECORDED
+        self,
+        told: Callable[[int], None] = lambda done: None,
+        journal: Journal = UNRECORDED,
+        start: Climb | None = None,
     ) -> Climb:
-        """From random orientations to where the evidence no longer rises, or iterations end."""
+        """From random orientations, or a start, to where the evidence no longer rises, or
+        iterations end."""
         keys = particle_keys(self.shared_seed, self.step.particles.uids, "patient batch")
         order = self.step.particles.rows(np.argsort(keys, kind="stable"))
         recalled = journal.recalled()
-        climb: Climb = recalled[0] if recalled else self._begun(order)
+        climb: Climb = recalled[0] if recalled else start or self._begun(order)
         while climb.plain < self.method.cycle:
             climb = self._next(climb, order)
             told(climb.done)
@@ -147,32 +161,64 @@ class PatientSearch:
     def _begun(self, order: Int[Tensor, " n"]) -> Climb:
         radius = self.method.first_radius
         rng = generator_for(self.seed, "patient start")
-        sums = self.step.random_start(order, radius, rng)
-        density = self.step.map.density(sums, radius)
-        return Climb(density, density, sums)
+        sums = tuple(
+            self.step.random_start(order[number :: self.classes], radius, rng)
+            for number in range(self.classes)
+        )
+        densities = tuple(self.step.map.density(each, radius) for each in sums)
+        prior = torch.full((self.classes,), 1 / self.classes, device=order.device)
+        return Climb(densities, densities, sums, prior)
 
     def _next(self, climb: Climb, order: Int[Tensor, " n"]) -> Climb:
         step, method, number = self.step, self.method, climb.done
         radius = method.radius(number, self.nats, step.map.radius)
-        rows = order[: method.batch(number, self.nats, len(order))]
-        rng = generator_for(self.shared_seed, "patient turn", number % method.cycle)
-        grid = step.turned_grid(radius, rng)
-        offset = torch.as_tensor(rng.uniform(-0.25, 0.25, 2), dtype=torch.float32)
-        volume = map_to_volume(climb.reference, step.particles.disk.box, step.map.radius)
-        posterior = step.posterior(volume, grid, rows, radius, 1.0, offset)
-        sums = step.sums(posterior, grid, radius).scaled(len(order) / len(rows))
-        mapped = step.map.density(sums, radius)
+        rows = order[: method.batch(number, self.nats, len(order), self.classes)]
+        posterior, sums = self._expected(climb, rows, radius)
+        mapped = tuple(step.map.density(each, radius) for each in sums)
         evidence = (*climb.evidence, float(posterior.evidence.mean()))
-        held = replace(climb, evidence=evidence)
+        weight = posterior.class_weight.mean(0)
+        held = replace(
+            climb,
+            prior=balanced(climb.prior, weight),
+            evidence=evidence,
+            fractions=(*climb.fractions, weight),
+        )
         if number >= method.march(self.nats):
             held = watched(held, posterior.evidence, method.cycle)
         if self._at_its_end(climb):
-            kept = replace(held, reference=mapped, mapped=mapped, sums=sums)
+            kept = replace(held, references=mapped, mapped=mapped, sums=sums, prior=weight)
             return replace(kept, rising=climb.rising, plain=climb.plain + 1)
         if dropped(evidence, method.cycle):
-            return replace(held, reference=climb.mapped)
-        reference = mapped + method.momentum * (mapped - climb.mapped)
-        return replace(held, reference=reference, mapped=mapped, sums=sums)
+            return replace(held, references=climb.mapped)
+        references = tuple(
+            new + method.momentum * (new - old)
+            for new, old in zip(mapped, climb.mapped, strict=True)
+        )
+        return replace(held, references=references, mapped=mapped, sums=sums)
+
+    def _expected(
+        self, climb: Climb, rows: Int[Tensor, " b"], radius: float
+    ) -> tuple[GridPosterior, tuple[SliceSums, ...]]:
+        """The E-step of some images, and the sums of each class, as of all images."""
+        step = self.step
+        rng = generator_for(self.shared_seed, "patient turn", climb.done % self.method.cycle)
+        grid = step.turned_grid(radius, rng)
+        offset = torch.as_tensor(rng.uniform(-0.25, 0.25, 2), dtype=torch.float32)
+        box = step.particles.disk.box
+        volumes = [map_to_volume(each, box, step.map.radius) for each in climb.references]
+        prior = climb.prior if self.classes > 1 else None
+        posterior = step.posterior(volumes, grid, rows, radius, 1.0, offset, prior)
+        scale = len(step.particles) / len(rows)
+        return posterior, tuple(
+            step.sums(posterior, grid, radius, number).scaled(scale)
+            for number in range(self.classes)
+        )
+
+
+def balanced(prior: Float[Tensor, " c"], weight: Float[Tensor, " c"]) -> Float[Tensor, " c"]:
+    """The prior under which classes of these weights come nearer to equal ones."""
+    raised = prior * (1 / (len(prior) * weight.clamp_min(1e-3))).sqrt()
+    return raised / raised.sum()
 
 
 def dropped(evidence: tuple[float, ...], cycle: int) -> bool:

@@ -25,11 +25,13 @@ class GridPosterior:
 
     numerator, denominator: sums over images, shifts and half-turns for each base slice.
     evidence: log of the mean likelihood over the grid, of each image.
+    class_weight: of each image in each class; 1 where there is one.
     """
 
     numerator: Complex[Tensor, "g k"]
     denominator: Float[Tensor, "g k"]
     evidence: Float[Tensor, " b"]
+    class_weight: Float[Tensor, "b c"]
 
 
 def grid_posterior(
@@ -39,12 +41,16 @@ def grid_posterior(
     shifts_pixel: Float[Tensor, "t 2"],
     disk: FourierDisk,
     temperature: float,
+    class_prior: Float[Tensor, " c"] | None = None,
 ) -> GridPosterior:
     """E-step of a batch over all (half-turn, g, t), and the sums its M-step needs.
 
-    Weights are likelihood^(1/temperature), normalised per image.
+    Weights are likelihood^(1/temperature), normalised per image. class_prior: the probability of
+    each of several maps, whose slices follow one another.
     """
-    return GridPosterior(*grid_weights(slices, images, ctf, shifts_pixel, disk, temperature))
+    return GridPosterior(
+        *grid_weights(slices, images, ctf, shifts_pixel, disk, temperature, class_prior)
+    )
 
 
 def best_hypotheses(

@@ -204,17 +204,20 @@ def grid_weights(
     shifts_pixel: Float[Tensor, "t 2"],
     disk: FourierDisk,
     temperature: float,
-) -> tuple[Complex[Tensor, "g k"], Float[Tensor, "g k"], Float[Tensor, " b"]]:
+    class_prior: Float[Tensor, " c"] | None = None,
+) -> tuple[Complex[Tensor, "g k"], Float[Tensor, "g k"], Float[Tensor, " b"], Float[Tensor, "b c"]]:
     """Posterior weights of every image over (half-turned copy of a slice, slice, shift), and what
     they weigh: each slice's numerator sum w C x s* and denominator sum w C^2, its half-turned
-    copies' turned back into it; and each image's log evidence, of the mean over the grid.
+    copies' turned back into it; each image's log evidence, of the mean over the grid; and its
+    weight in each class.
 
     Weights are likelihood^(1/temperature), normalised per image. Half-turns are those of
-    `rotations.grid.VIEW_HALF_TURNS`.
+    `rotations.grid.VIEW_HALF_TURNS`. class_prior: where the slices are of c maps one after the
+    other, as many of each, the probability of each map; None: of one map.
     """
     twin = _twin(slices, images, ctf, shifts_pixel)
-    found: tuple[Tensor, Tensor, Tensor] = twin.grid_weights(
-        slices, images, ctf, shifts_pixel, disk, temperature
+    found: tuple[Tensor, Tensor, Tensor, Tensor] = twin.grid_weights(
+        slices, images, ctf, shifts_pixel, disk, temperature, class_prior
     )
     return found
 

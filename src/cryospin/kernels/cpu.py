@@ -13,6 +13,7 @@ from torch import Tensor
 from cryospin.fourier.disk import FourierDisk, moved
 from cryospin.fourier.parity import ParityFold
 from cryospin.kernels import grid_loops, loops
+from cryospin.kernels.classes import class_log_odds, class_sums
 from cryospin.parallel import in_blocks
 
 _BLOCK = 48  # images whose products with all slices stay near the core that made them
@@ -130,11 +131,16 @@ def grid_weights(
     shifts_pixel: Tensor,
     disk: FourierDisk,
     temperature: float,
-) -> tuple[Tensor, Tensor, Tensor]:
+    class_prior: Tensor | None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     blocks = _Blocks.of(slices, disk)
+    classes = 1 if class_prior is None else len(class_prior)
 
     def on(rows: slice) -> tuple[Tensor, ...]:
         scores, norms, data, power = blocks.scores(images[rows], ctf[rows], shifts_pixel, disk)
+        if class_prior is not None:
+            # of both parities' sums, so that all four half-turned slices have it
+            norms[0] -= temperature * class_log_odds(class_prior, len(slices))
         share, evidence = torch.empty(2, len(norms[0]))
         grid_loops.weigh(
             scores.numpy(),
@@ -148,15 +154,18 @@ def grid_weights(
             *(w.T @ (per_shift * x) for w, x in zip(scores.flatten(1, 2), data, strict=True)),
             *(w.T @ (share[:, None] * p) for w, p in zip(norms, power, strict=True)),
             evidence,
+            share[:, None] * class_sums(norms[0], classes),
         )
 
     sums: list[Tensor] = []
     found: list[Tensor] = []
-    for *part, evidence in in_blocks(on, len(images), _BLOCK):
+    of_class: list[Tensor] = []
+    for *part, evidence, weight in in_blocks(on, len(images), _BLOCK):
         sums = [a + b for a, b in zip(sums, part, strict=True)] if sums else part
         found.append(evidence)
-    fold = blocks.fold
-    return fold.unfold(*sums[:4]), fold.unfold_even(*sums[4:]), torch.cat(found)
+        of_class.append(weight)
+    values, weights = blocks.fold.unfold(*sums[:4]), blocks.fold.unfold_even(*sums[4:])
+    return values, weights, torch.cat(found), torch.cat(of_class)
 
 
 def grid_peaks(

@@ -18,6 +18,7 @@ from torch import Tensor
 from cryospin.fourier.disk import FourierDisk
 from cryospin.fourier.parity import ParityFold
 from cryospin.kernels import programs
+from cryospin.kernels.classes import class_log_odds, class_sums
 
 # Coefficients a program takes at once, and the warps it takes them with: four to a thread. A
 # pose's 21 sums are kept for each coefficient of a block; more threads wait more at their end.
@@ -256,14 +257,20 @@ def grid_weights(
     shifts_pixel: Tensor,
     disk: FourierDisk,
     temperature: float,
-) -> tuple[Tensor, Tensor, Tensor]:
+    class_prior: Tensor | None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     grid = _Grid.of(slices, disk)
     values, weights = torch.zeros_like(grid.slices), torch.zeros_like(grid.power)
     evidence = torch.empty(len(images), device=slices.device)
+    classes = 1 if class_prior is None else len(class_prior)
+    of_class = torch.empty(len(images), classes, device=slices.device)
     hypotheses = 4 * len(shifts_pixel) * len(slices)
 
     def weigh(rows: slice) -> None:
         scores, norms, data, power = grid.scores(images[rows], ctf[rows], shifts_pixel)
+        if class_prior is not None:
+            # of both parities' sums, so that all four half-turned slices have it
+            norms[0] -= temperature * class_log_odds(class_prior, len(slices))
         with torch.cuda.device_of(slices):
             programs.weigh_program[(scores.shape[1],)](
                 scores,
@@ -278,12 +285,13 @@ def grid_weights(
                 BLOCK=_ROW,
                 num_warps=_ROW_WARPS,
             )
+        of_class[rows] = class_sums(norms[0], classes)
         with _products(tf32=False):
             values.baddbmm_(scores.flatten(1, 2).mT, data.flatten(1, 2))
             weights.baddbmm_(norms.mT, power)
 
     _in_chunks(weigh, len(images), hypotheses)
-    return (*grid.unfold(values, weights), evidence)
+    return (*grid.unfold(values, weights), evidence, of_class)
 
 
 def grid_peaks(

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from cryospin.fourier.disk import FourierDisk, moved, shift_phases
 from cryospin.fourier.parity import ParityFold
+from cryospin.kernels.classes import class_log_odds, class_sums
 
 # of the parity blocks ee, oo, oe, eo in the inner product with each half-turned slice
 _SIGNS = ((1, 1, 1, 1), (1, 1, -1, -1), (1, -1, -1, 1), (1, -1, 1, -1))
@@ -164,12 +165,16 @@ def grid_weights(
     shifts_pixel: Tensor,
     disk: FourierDisk,
     temperature: float,
-) -> tuple[Tensor, Tensor, Tensor]:
+    class_prior: Tensor | None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     fold = ParityFold.on(disk, slices.device)
     data, power = _image_blocks(images, ctf, shifts_pixel, disk, fold)
-    scores = _grid_scores(slices, data, power, fold)
-    evidence = torch.logsumexp(scores.flatten(1) / temperature, dim=1)
-    weights = (scores / temperature - evidence[:, None, None, None]).exp()
+    prior = ctf.new_ones(1) if class_prior is None else class_prior
+    scores = _grid_scores(slices, data, power, fold) / temperature
+    scores = scores + class_log_odds(prior, len(slices))
+    evidence = torch.logsumexp(scores.flatten(1), dim=1)
+    weights = (scores - evidence[:, None, None, None]).exp()
+    of_class = class_sums(weights.sum(dim=(1, 2)), len(prior))
     sums = []
     for block, values in enumerate(data):
         signs = torch.tensor([row[block] for row in _SIGNS]).to(weights)
@@ -177,7 +182,7 @@ def grid_weights(
     even = torch.einsum("bvtg,bk->gk", weights, power[0])
     odd = torch.einsum("bvtg,v,bk->gk", weights, torch.tensor([1, 1, -1, -1]).to(weights), power[1])
     mean = evidence - math.log(scores[0].numel())
-    return fold.unfold(*sums), fold.unfold_even(even, odd), mean
+    return fold.unfold(*sums), fold.unfold_even(even, odd), mean, of_class
 
 
 def grid_peaks(
