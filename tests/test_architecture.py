@@ -35,6 +35,7 @@ LAYERS = (
     ("refine",),
     ("reconstruct",),
     ("recipes",),
+    ("mixture",),
     ("simulate", "evaluate", "report"),
     ("run",),
     ("api", "bench"),

@@ -29,6 +29,9 @@ def reconstruct(
     recipe: Annotated[
         str, Option(help="Method: exhaustive, cryospin, ...; docs/recipes.md.")
     ] = "exhaustive",
+    classes: Annotated[
+        int, Option(min=1, help="Structures to tell apart; each gets a folder of its own.")
+    ] = 1,
     seed: Annotated[int, Option(help="Same seed, same result.")] = 0,
     symmetry: Annotated[
         str, Option(help="Point group to impose: C1, C3, D7, T, O, I ...; auto: find it.")
@@ -87,6 +90,7 @@ def reconstruct(
             particles,
             out,
             recipe=recipe,
+            classes=classes,
             seed=seed,
             symmetry=symmetry,
             particle_diameter_angstrom=particle_diameter,
@@ -114,6 +118,11 @@ def reconstruct(
 
 def _say(run: Run, seconds: float) -> None:
     """The verdict on the terminal."""
+    if run.classes:
+        for folder, sentence in run.classes:
+            print(f"{folder}: {sentence}")
+        print(f"{run.verdict}: {run.report} ({seconds:.1f} s)")
+        return
     if run.result is None:
         print(f"{run.folder} holds a finished run: {run.verdict}")
         return

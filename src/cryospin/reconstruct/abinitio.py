@@ -47,6 +47,22 @@ from cryospin.volumes.resolution import half_map_resolution
 
 
 @dataclass(frozen=True)
+class Ready:
+    """A stack read in half-sets, and the method fitted to it.
+
+    half_set: 1 or 2 of each particle of the stack. operators: of the symmetry that is imposed.
+    shift_range_pixel: how far particles may lie from the box centre, per axis.
+    """
+
+    method: AbInitio
+    size: ParticleSize
+    prepared: tuple[PreparedParticles, PreparedParticles]
+    half_set: np.ndarray
+    operators: Float[Tensor, "s 3 3"]
+    shift_range_pixel: float
+
+
+@dataclass(frozen=True)
 class AbInitio:
     """The method: poses from independent starts, then refinement."""
 
@@ -70,8 +86,23 @@ class AbInitio:
     def _run(
         self, stack: ParticleStack, request: Request, monitor: Monitor, journal: Journal
     ) -> Result:
-        device = torch.device(request.device)
-        operators = imposed_from_the_start(request.symmetry).to(device)
+        ready = self.prepare(stack, request, monitor)
+        with journal.patience():
+            halves, told = ready.method.starts.run(
+                ready.prepared,
+                ready.operators,
+                ready.shift_range_pixel,
+                request,
+                monitor,
+                journal.part("start"),
+            )
+            return ready.method.refine_and_judge(
+                ready, stack, ready.half_set, halves, told, request, monitor, journal
+            )
+
+    def prepare(self, stack: ParticleStack, request: Request, monitor: Monitor) -> Ready:
+        """The half-sets read, and the method fitted to the particle's size."""
+        operators = imposed_from_the_start(request.symmetry).to(torch.device(request.device))
         shift_range = 0.05 * stack.box
         if request.max_shift_angstrom is not None:
             shift_range = request.max_shift_angstrom / stack.pixel_size_angstrom
@@ -80,34 +111,49 @@ class AbInitio:
             size = particle_size(stack, request.seed, shift_range, given)
             monitor.log(event="particle size", **size.summary())
             prepared, half_set = self._prepare(stack, size, request, monitor)
-        sized = self.sized(stack, size)
+        return Ready(self.sized(stack, size), size, prepared, half_set, operators, shift_range)
+
+    def refine_and_judge(
+        self,
+        ready: Ready,
+        stack: ParticleStack,
+        half_set: np.ndarray,
+        halves: Halves,
+        told: dict[str, Any],
+        request: Request,
+        monitor: Monitor,
+        journal: Journal,
+    ) -> Result:
+        """From poses in one frame to the end.
+
+        stack: all that was made ready, or those of it that show one structure; `halves` are its
+        particles, split as `half_set` says. told: how the poses were found.
+        """
+        operators, shift_range = ready.operators, ready.shift_range_pixel
         reports: list[RoundReport] = []
         found: SymmetryFound | None = None
-        with journal.patience():
-            halves, told = sized.starts.run(
-                prepared, operators, shift_range, request, monitor, journal.part("start")
-            )
-            if told["agreed"]:
-                with monitor.stage("refine"):
-                    halves, reports = sized.refinement.run(
-                        halves,
-                        operators,
-                        sized.starts.assignment,
-                        shift_range,
-                        monitor_rounds(monitor),
-                        journal.part("refine"),
-                    )
-                if len(operators) == 1:
-                    found = sized._symmetry(halves, request, monitor, journal)
-                if found is not None and request.symmetry == AUTO and found.name != "C1":
-                    operators = symmetry_group(found.name).float().to(device)
-                    halves, reports = sized._again_with(
-                        found, halves, operators, shift_range, request, monitor, journal
-                    )
+        if told["agreed"]:
+            with monitor.stage("refine"):
+                halves, reports = self.refinement.run(
+                    halves,
+                    operators,
+                    self.starts.assignment,
+                    shift_range,
+                    monitor_rounds(monitor),
+                    journal.part("refine"),
+                )
+            if len(operators) == 1:
+                found = self._symmetry(halves, request, monitor, journal)
+            if found is not None and request.symmetry == AUTO and found.name != "C1":
+                operators = symmetry_group(found.name).float().to(operators.device)
+                halves, reports = self._again_with(
+                    found, halves, operators, shift_range, request, monitor, journal
+                )
         if request.symmetry == AUTO:
             request = replace(request, symmetry="C1" if found is None else found.name)
+        size = ready.size
         with monitor.stage("postprocess"):
-            return sized._finish(
+            return self._finish(
                 stack, size, halves, half_set, operators, shift_range, request, reports, told, found
             )
 

@@ -88,34 +88,42 @@ def summary(
 ) -> dict[str, Any]:
     """The contents of result.json (docs/outputs.md)."""
     converged = result.verdict.converged
-    return {
-        "program": "cryospin",
-        "version": installed_version(),
-        "code": code_digest(),
-        "commit": checked_out_commit(),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    return run_record(stack, seconds, settings) | {
         "verdict": result.verdict.word,
         "reasons": list(result.verdict.reasons),
         "warnings": list(result.verdict.warnings),
-        "not_modelled": [asdict(each) for each in stack.not_modelled],
         "evidence": [asdict(each) for each in result.verdict.evidence],
         # a map that is none has no resolution
         "resolution_angstrom": {
             "fsc_0.143": result.resolution.resolution_0143_angstrom if converged else None,
             "fsc_0.5": result.resolution.resolution_05_angstrom if converged else None,
         },
-        "particles": len(stack),
-        "box": stack.box,
-        "pixel_size_angstrom": stack.pixel_size_angstrom,
         "particle": None if result.size is None else result.size.summary(),
         "symmetry": result.symmetry,
         "symmetry_found": None if result.found is None else result.found.summary(),
+        "explore": result.explore,
+        "refine": result.refine,
+    }
+
+
+def run_record(
+    stack: ParticleStack, seconds: dict[str, float], settings: dict[str, Any]
+) -> dict[str, Any]:
+    """What every run tells of itself: the program, the data, what was asked and what it took."""
+    return {
+        "program": "cryospin",
+        "version": installed_version(),
+        "code": code_digest(),
+        "commit": checked_out_commit(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "particles": len(stack),
+        "box": stack.box,
+        "pixel_size_angstrom": stack.pixel_size_angstrom,
+        "not_modelled": [asdict(each) for each in stack.not_modelled],
         "seconds": {name: round(value, 2) for name, value in seconds.items()},
         "seconds_total": round(sum(seconds.values()), 2),
         "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         "peak_card_memory_bytes": peak_card_memory_bytes(),
-        "explore": result.explore,
-        "refine": result.refine,
         "settings": settings,
         "versions": {
             "python": platform.python_version(),

@@ -74,6 +74,20 @@ class IndependentStarts:
             return run.from_map(request.initial_map, prepared)
         return run.from_nothing(prepared)
 
+    def alone(
+        self,
+        particles: PreparedParticles,
+        half: int,
+        operators: Float[Tensor, "s 3 3"],
+        shift_range_pixel: float,
+        request: Request,
+        monitor: Monitor,
+        journal: Journal = UNRECORDED,
+    ) -> HalfSet:
+        """One half-set with poses from a random start of its own, whatever the other finds."""
+        run = _Run(self, request, monitor, operators, shift_range_pixel, journal)
+        return run._explored(particles, half, 0, {"half1": [], "half2": []})[1]
+
     def searched_again(
         self,
         halves: Halves,

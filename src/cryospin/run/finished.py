@@ -16,13 +16,15 @@ class Run:
 
     folder: what it wrote (docs/outputs.md). verdict: "converged", "ambiguous" or "failed".
     report: the page to read. result: maps, poses and reasons; None where the run had ended
-    before it was resumed: its files tell.
+    before it was resumed, or found several classes: its files tell. classes: the folder of each
+    class, and in a sentence what it is.
     """
 
     folder: Path
     verdict: str
     report: Path
     result: Result | None
+    classes: tuple[tuple[Path, str], ...] = ()
 
     @property
     def converged(self) -> bool:

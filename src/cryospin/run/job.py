@@ -11,12 +11,14 @@ from cryospin.devices import check_device_name
 from cryospin.errors import UsageError
 
 CONTRASTS = ("auto", "yes", "no")
+MOST_CLASSES = 50
 _AT_LEAST = {
     "particle_diameter_angstrom": 1.0,
     "max_resolution_angstrom": 0.5,
     "max_shift_angstrom": 0.0,
     "initial_lowpass_angstrom": 1.0,
     "batch_size": 1,
+    "classes": 1,
 }
 
 
@@ -33,6 +35,7 @@ class Options:
     """
 
     recipe: str
+    classes: int
     seed: int
     symmetry: str
     particle_diameter_angstrom: float | None
@@ -54,9 +57,27 @@ class Options:
             if value is not None and not value >= least:
                 raise UsageError(f"{name} must be at least {least:g}, not {value}")
         check_device_name(self.device)
+        if self.classes > 1:
+            refuse_for_classes(self)
         if self.invert_contrast not in CONTRASTS:
             known = ", ".join(CONTRASTS)
             raise UsageError(f"invert_contrast must be one of {known}, not {self.invert_contrast}")
+
+
+def refuse_for_classes(options: Options) -> None:
+    """Raise UsageError where options do not go with several classes."""
+    if options.classes > MOST_CLASSES:
+        raise UsageError(f"classes must be at most {MOST_CLASSES}, not {options.classes}")
+    if options.recipe != "exhaustive":
+        raise UsageError(
+            f"--recipe {options.recipe} finds one structure, and {options.classes} classes are "
+            "asked for\n  fix: leave out --recipe, or --classes"
+        )
+    if options.initial_map is not None:
+        raise UsageError(
+            "--classes starts from nothing, and an initial map is given\n"
+            "  fix: leave out --initial-map, or --classes"
+        )
 
 
 @dataclass(frozen=True)

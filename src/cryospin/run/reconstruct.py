@@ -17,6 +17,7 @@ def reconstruct(
     out: Path | str,
     *,
     recipe: str = "exhaustive",
+    classes: int = 1,
     seed: int = 0,
     symmetry: str = "C1",
     particle_diameter_angstrom: float | None = None,
@@ -46,6 +47,7 @@ def reconstruct(
     ----------
     particles: RELION .star, cryoSPARC .cs or cryoDRGN .txt.
     recipe: the method, by name (docs/recipes.md).
+    classes: structures to tell apart (docs/mixtures.md); each gets a folder, `class_01` on.
     symmetry: point group to impose: C1, C3, D7, T, O, I ...; "auto": found in the map that
         comes out without one, imposed where images do not object, and refined with.
     particle_diameter_angstrom: default: found from the images.
@@ -78,6 +80,7 @@ def reconstruct(
     began = perf_counter()
     options = Options(
         recipe=recipe,
+        classes=classes,
         seed=seed,
         symmetry=symmetry,
         particle_diameter_angstrom=particle_diameter_angstrom,

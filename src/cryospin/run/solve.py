@@ -11,7 +11,7 @@ import torch
 
 from cryospin import recipes, report
 from cryospin.devices import AUTO, find_device, free_bytes
-from cryospin.errors import ResourceError
+from cryospin.errors import BadDataError, ResourceError
 from cryospin.explore.snapshot import NonFiniteLossError
 from cryospin.io.formats import read_particles_of_any_kind
 from cryospin.io.mrc import read_map
@@ -22,6 +22,8 @@ from cryospin.journal.identity import identity
 from cryospin.journal.journal import Journal
 from cryospin.journal.signals import Signals
 from cryospin.kernels import same_bits
+from cryospin.mixture.outputs import clear_classes, mixture_outputs, verdict_of, write_mixture
+from cryospin.mixture.solve import Mixture
 from cryospin.particles.audit import audit_table, unread_in_words
 from cryospin.particles.contrast import inverted
 from cryospin.particles.plan import card_plan, output_bytes
@@ -36,6 +38,8 @@ from cryospin.report.unfinished import read_lines
 from cryospin.run.finished import Run, ended_before, has_ended
 from cryospin.run.job import Job, Options
 from cryospin.types import ParticleStack
+
+_LEAST_OF_A_CLASS = 200  # particles, in both half-sets together
 
 
 def solve(job: Job, began: float) -> Run:
@@ -56,7 +60,9 @@ def solve(job: Job, began: float) -> Run:
             job.tell(f"note: {note}")
         initial_map = job.options.initial_map
         inputs = (*stack.inputs, *(() if initial_map is None else (initial_map,)))
-        exits.enter_context(claimed(job.out, RUN, inputs, output_bytes(len(stack), stack.box)))
+        outputs = mixture_outputs(job.options.classes) if job.options.classes > 1 else RUN
+        needed = (job.options.classes + 1) * output_bytes(len(stack), stack.box) // 2
+        exits.enter_context(claimed(job.out, outputs, inputs, needed))
         if job.resume and has_ended(job.out):
             # by a process that had the folder until now
             return ended_before(job.out, job.settings())
@@ -71,6 +77,7 @@ def solve(job: Job, began: float) -> Run:
             checkpoints, signals, every_seconds=job.checkpoint_seconds, device=request.device
         )
         clear_finished(job.out, keep_log=job.resume)
+        clear_classes(job.out)
         monitor.begin(
             stack.box,
             stack.pixel_size_angstrom,
@@ -100,6 +107,9 @@ def solve_claimed(
     with monitor.stage("audit"):
         stack, screening = screened_and_told(job, stack, monitor)
     request = replace(request, doubts=tuple(screening["doubts"]))
+    settings = job.settings() | {"screening": screening, "computed_on": request.device}
+    if job.options.classes > 1:
+        return solve_mixture(job, method, request, stack, monitor, journal, settings)
     try:
         result = method.run(stack, request, monitor, journal)
     except NonFiniteLossError as error:
@@ -108,14 +118,40 @@ def solve_claimed(
     if result.turned:
         stack = inverted(stack)
         turned_back = not screening["contrast_inverted"]
-        screening = screening | {"contrast_inverted": turned_back}
+        settings["screening"] = screening | {"contrast_inverted": turned_back}
     with monitor.stage("write"):
         trusted = result.resolution.resolution_05_angstrom
         write_samples(out / SAMPLES, stack, result.map, result.poses, trusted)
-        settings = job.settings() | {"screening": screening, "computed_on": request.device}
         write_result(result, stack, out, monitor.seconds, settings)
         remove_checkpoints(out / CHECKPOINTS)
     return Run(out, result.verdict.word, report.write_report(out), result)
+
+
+def solve_mixture(
+    job: Job,
+    method: AbInitio,
+    request: Request,
+    stack: ParticleStack,
+    monitor: Monitor,
+    journal: Journal,
+    settings: dict[str, Any],
+) -> Run:
+    """The run of a stack that shows several structures."""
+    out, classes = job.out, job.options.classes
+    if len(stack) < _LEAST_OF_A_CLASS * classes:
+        raise BadDataError(
+            f"{len(stack)} particles are too few for {classes} classes",
+            fix=f"ask for {max(1, len(stack) // _LEAST_OF_A_CLASS)} at most (--classes)",
+        )
+    found = Mixture(method).run(stack, classes, request, monitor, journal)
+    with monitor.stage("write"):
+        folders = write_mixture(found, stack, out, monitor.seconds, settings)
+        remove_checkpoints(out / CHECKPOINTS)
+    for folder in folders:
+        report.write_report(folder)
+    verdict, reasons = verdict_of(found)
+    sentences = tuple(zip(folders, reasons[-len(folders) :], strict=True))
+    return Run(out, verdict, report.write_report(out), None, sentences)
 
 
 def device_for(options: Options, stack: ParticleStack) -> tuple[torch.device, str]:

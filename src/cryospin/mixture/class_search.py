@@ -1,0 +1,157 @@
+"""Which image of a half-set shows which structure, and in which pose: from one map to several.
+
+Two ways lead from a consensus to classes. Structures that share most of their mass have poses in
+common, and their images are told apart at these. Unrelated ones have not: there the split's maps
+start a joint search over classes and poses, coarse as it is. Both end with all images searched
+for in all maps, and the one whose maps explain the images better is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from cryospin.explore.grid_step import GridStep
+from cryospin.explore.patience import Climb, Patience, PatientSearch
+from cryospin.explore.running_map import RunningMap
+from cryospin.mixture.classed_half import ClassedHalf
+from cryospin.mixture.split import ClassSplit
+from cryospin.particles.draws import generator_for
+from cryospin.particles.spectrum import information_per_image, signal_power
+from cryospin.refine.assign import GlobalAssignment
+from cryospin.refine.halves import HalfSet, map_of
+from cryospin.volumes.gridded import map_to_volume, support_sphere
+
+
+@dataclass(frozen=True)
+class ClassSearch:
+    """Hyper-parameters; radii in Fourier pixels.
+
+    joint: the search over poses and classes at once, out to `joint_radius`.
+    radius: within which all images are searched for in all maps, `rounds` times at most, until
+        fewer than `settled` of them change class.
+    """
+
+    split: ClassSplit = ClassSplit()
+    joint: Patience = Patience(first_radius=6.0, held=1.0)
+    joint_radius: float = 9.0
+    radius: float = 12.0
+    rounds: int = 3
+    settled: float = 0.02
+
+    def run(
+        self,
+        consensus: HalfSet,
+        classes: int,
+        operators: Float[Tensor, "s 3 3"],
+        assignment: GlobalAssignment,
+        shift_range_pixel: float,
+        support_radius: float,
+        seed: int,
+        progress: Callable[[str, int, int], None] = lambda label, done, total: None,
+    ) -> Searched:
+        problem = _Problem(
+            self, classes, operators, assignment, shift_range_pixel, support_radius, seed, progress
+        )
+        rng = generator_for(seed, "classes")
+
+        def told(done: int, total: int) -> None:
+            progress("split", done, total)
+
+        split = self.split.run(consensus, classes, operators, support_radius, rng, told)
+        alike = problem.settled(split)
+        unlike = problem.settled(problem.searched_jointly(split))
+        return Searched(max((alike, unlike), key=lambda end: end[1])[0], alike[1], unlike[1])
+
+
+@dataclass(frozen=True)
+class Searched:
+    """A half-set in classes. Mean log evidence of an image, of the search at common poses and of
+    the joint one: the better was taken."""
+
+    half: ClassedHalf
+    at_common_poses: float
+    jointly: float
+
+
+@dataclass(frozen=True)
+class _Problem:
+    method: ClassSearch
+    classes: int
+    operators: Float[Tensor, "s 3 3"]
+    assignment: GlobalAssignment
+    shift_range_pixel: float
+    support_radius: float
+    seed: int
+    progress: Callable[[str, int, int], None]
+
+    def searched_jointly(self, classed: ClassedHalf) -> ClassedHalf:
+        """The joint search's sums, as classes whose poses are not known: weights alone."""
+        method, particles = self.method, classed.particles
+        radius = min(method.joint_radius, particles.disk.radius)
+        step = GridStep.of(
+            particles,
+            self.operators,
+            self.shift_range_pixel,
+            3,
+            RunningMap.of(particles, radius, self.support_radius),
+            fine_from=method.joint_radius + 1,
+        )
+        nats = max(information_per_image(particles, method.joint.first_radius), 1e-3)
+        search = PatientSearch(method.joint, step, nats, self.seed, self.seed, self.classes)
+        sums = tuple(classed.sums(c, radius, self.operators) for c in range(self.classes))
+        densities = tuple(step.map.density(each, method.joint.first_radius) for each in sums)
+        even = torch.full((self.classes,), 1 / self.classes, device=particles.device)
+        total = search.most_iterations
+        climb = search.run(
+            lambda done: self.progress("joint search", done, total),
+            start=Climb(densities, densities, sums, even),
+        )
+        return self._placed(classed, [step.map.volume(each, radius) for each in climb.sums], radius)
+
+    def settled(self, classed: ClassedHalf) -> tuple[ClassedHalf, float]:
+        """Searched for in all maps until hardly any image changes class; and the evidence."""
+        evidence = 0.0
+        for _ in range(self.method.rounds):
+            before = classed.numbers
+            classed = self._placed(classed, self._volumes(classed), self.method.radius)
+            classed, evidence = self.method.split.settle(
+                classed, self.method.radius, self.operators, self.support_radius
+            )
+            changed = float((classed.numbers != before).double().mean())
+            if changed < self.method.settled:
+                break
+        return classed, evidence
+
+    def _volumes(self, classed: ClassedHalf) -> list[Tensor]:
+        particles, radius = classed.particles, self.method.radius
+        box = particles.disk.box
+        support = support_sphere(box, radius, self.support_radius, particles.device)
+        precision = 1.0 / signal_power(particles)
+        return [
+            map_to_volume(
+                map_of(classed.sums(c, radius, self.operators), precision, radius, box, support),
+                box,
+                radius,
+            )
+            for c in range(self.classes)
+        ]
+
+    def _placed(self, classed: ClassedHalf, volumes: list[Tensor], radius: float) -> ClassedHalf:
+        """All images searched for in all maps; the weights are left as they are."""
+        sets, losses = [], []
+        for number, (half, volume) in enumerate(zip(classed.sets, volumes, strict=True), 1):
+
+            def told(done: int, total: int, number: int = number) -> None:
+                self.progress(f"assign class {number}", done, total)
+
+            poses, weight = self.assignment.run(
+                volume, half.particles, radius, self.operators, self.shift_range_pixel, told
+            )
+            sets.append(replace(half.with_poses(poses), confidence=weight))
+            losses.append(poses.loss)
+        return ClassedHalf(tuple(sets), torch.softmax(-torch.stack(losses, dim=1), dim=1))

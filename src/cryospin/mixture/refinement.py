@@ -1,0 +1,106 @@
+"""Classes and poses of both half-sets refined side by side.
+
+The FSC of each class's half-maps sets its Wiener prior. All classes are compared within one
+radius, that to which the least of them agrees: detail that one map has and another has not would
+decide for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from cryospin.mixture.classed_half import ClassedHalf, class_losses, class_weights
+from cryospin.mixture.pairing import ClassedHalves
+from cryospin.reconstruct.refinement import (
+    agreement_radius,
+    half_set_fsc,
+    prior_of,
+    solvent_flattened,
+)
+from cryospin.refine.gauss_newton import GaussNewton
+from cryospin.refine.halves import HalfSet, map_of, refine_half
+from cryospin.volumes.gridded import support_sphere
+
+
+@dataclass(frozen=True)
+class ClassedRefinement:
+    """Hyper-parameters; radii in Fourier pixels.
+
+    rounds: of maps, then poses and classes. candidate: probability from which on an image's pose
+        in a class is refined. growth, first_radius: of the radius compared within, which is never
+        further than `headroom` beyond where half-maps agree.
+    """
+
+    rounds: int = 6
+    first_radius: float = 12.0
+    smallest_radius: float = 8.0
+    growth: float = 1.25
+    headroom: float = 1.0
+    candidate: float = 0.01
+    method: GaussNewton = GaussNewton(steps=3)
+
+    def run(
+        self,
+        halves: ClassedHalves,
+        operators: Float[Tensor, "s 3 3"],
+        support_radius: float,
+        report: Callable[[int, int], None] = lambda done, total: None,
+    ) -> ClassedHalves:
+        largest = halves[0].particles.disk.radius
+        radius = min(self.first_radius, largest)
+        for number in range(self.rounds):
+            outer = min(radius * self.growth + 4, largest)
+            maps, limits = class_maps(halves, outer, operators, support_radius)
+            radius = max(min(radius, min(limits) + self.headroom), self.smallest_radius)
+            halves = (
+                self._refined(halves[0], maps[0], radius),
+                self._refined(halves[1], maps[1], radius),
+            )
+            radius = min(radius * self.growth, largest)
+            report(number + 1, self.rounds)
+        return halves
+
+    def _refined(
+        self, half: ClassedHalf, maps: list[Float[Tensor, "g g g"]], radius: float
+    ) -> ClassedHalf:
+        sets = tuple(
+            self._moved(half.sets[c], half.weights[:, c] > self.candidate, maps[c], radius)
+            for c in range(half.classes)
+        )
+        losses = class_losses(sets, maps, radius)
+        return ClassedHalf(sets, class_weights(losses, half.fractions))
+
+    def _moved(
+        self, half: HalfSet, candidates: Tensor, density: Float[Tensor, "g g g"], radius: float
+    ) -> HalfSet:
+        """The poses of a class's candidates refined, the others' left alone."""
+        rows = torch.nonzero(candidates).flatten()
+        found = refine_half(half.select(rows), density, radius, self.method)
+        rotations, shifts = half.rotations.clone(), half.shifts_pixel.clone()
+        rotations[rows], shifts[rows] = found.rotations, found.shifts_pixel
+        return HalfSet(half.particles, rotations, shifts, half.confidence)
+
+
+def class_maps(
+    halves: ClassedHalves, radius: float, operators: Float[Tensor, "s 3 3"], support_radius: float
+) -> tuple[tuple[list[Tensor], list[Tensor]], list[float]]:
+    """The Wiener maps of each half and class, without the solvent's noise, and the radius to
+    which each class's half-maps share FSC 0.143."""
+    particles = halves[0].particles
+    box = particles.disk.box
+    support = support_sphere(box, radius, support_radius, particles.device)
+    maps: tuple[list[Tensor], list[Tensor]] = ([], [])
+    limits = []
+    for number in range(halves[0].classes):
+        first, second = (half.sums(number, radius, operators) for half in halves)
+        curve = half_set_fsc((first, second), radius, box, support)
+        limits.append(agreement_radius(curve, 0.143))
+        for sums, own in zip((first, second), maps, strict=True):
+            density = map_of(sums, prior_of(sums, curve), radius, box, support)
+            own.append(solvent_flattened(density, support, particles.field_angstrom))
+    return maps, limits

@@ -1,0 +1,236 @@
+"""From a particle stack to a reconstruction of each structure in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from cryospin.journal.journal import UNRECORDED, Journal
+from cryospin.journal.tree import Tree
+from cryospin.mixture.class_search import ClassSearch
+from cryospin.mixture.classed_half import ClassedHalf
+from cryospin.mixture.distinct import Likeness, compare_classes, confusion_between
+from cryospin.mixture.pairing import ClassedHalves, pair_classes
+from cryospin.mixture.refinement import ClassedRefinement, class_maps
+from cryospin.parallel import single_threaded_torch
+from cryospin.reconstruct.abinitio import AbInitio
+from cryospin.reconstruct.monitor import Monitor
+from cryospin.reconstruct.request import Request
+from cryospin.reconstruct.result import Result
+from cryospin.types import ParticleStack
+
+
+@dataclass(frozen=True)
+class ClassResult:
+    """A structure. rows: of its particles in the stack. agreement: Fourier pixels to which the
+    maps of the half-sets, found independently, share FSC 0.5."""
+
+    rows: Int[np.ndarray, " m"]
+    agreement: float
+    result: Result
+
+
+@dataclass(frozen=True)
+class MixtureResult:
+    """asked: how many classes were searched for. classes: those found, the largest first.
+    weights: the probability of each particle of the stack to belong to each. likenesses: of the
+    classes searched for, before those that are one were joined. confusion: of the images in each
+    class (row), how many would be in which by the maps of the other half-set.
+    """
+
+    asked: int
+    classes: tuple[ClassResult, ...]
+    weights: Float[Tensor, "n c"]
+    likenesses: tuple[Likeness, ...]
+    confusion: Int[Tensor, "c c"]
+
+    @property
+    def numbers(self) -> Int[Tensor, " n"]:
+        """The class of each particle."""
+        return self.weights.argmax(dim=1)
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """The method: a recipe's parts for one structure, and what tells several apart."""
+
+    one: AbInitio
+    search: ClassSearch = ClassSearch()
+    refinement: ClassedRefinement = ClassedRefinement()
+
+    def run(
+        self,
+        stack: ParticleStack,
+        classes: int,
+        request: Request,
+        monitor: Monitor,
+        journal: Journal = UNRECORDED,
+    ) -> MixtureResult:
+        with single_threaded_torch(), journal.patience():
+            return _Run(self, stack, classes, request, monitor, journal).result()
+
+
+class _Run:
+    """One run's circumstances."""
+
+    def __init__(
+        self,
+        method: Mixture,
+        stack: ParticleStack,
+        classes: int,
+        request: Request,
+        monitor: Monitor,
+        journal: Journal,
+    ):
+        self.method, self.stack, self.classes = method, stack, classes
+        self.request, self.monitor, self.journal = request, monitor, journal
+        self.ready = method.one.prepare(stack, request, monitor)
+        self.support = self.ready.method.starts.search.support_radius
+
+    def result(self) -> MixtureResult:
+        first, second = (self._classed(number) for number in (1, 2))
+        radius, ready = self.method.search.radius, self.ready
+
+        def pair() -> Tree:
+            paired = pair_classes((first, second), radius, ready.operators, self.support)
+            return _trees(paired.halves), paired.agreement
+
+        with self.monitor.stage("join"):
+            trees, agreement = self.journal.once("paired", pair)
+            self.monitor.log(event="paired", agreement_radius=max(agreement))
+        halves = self._refined(self._recalled(trees), "refined")
+        maps, limits = class_maps(halves, radius, ready.operators, self.support)
+        likenesses = compare_classes(halves, maps, min(radius, *limits))
+        for each in likenesses:
+            self.monitor.log(event="compared classes", **vars(each))
+        joined, agreement = merged(halves, tuple(agreement), likenesses)
+        if joined[0].classes < halves[0].classes:
+            joined = self._refined(joined, "refined again")
+            maps, limits = class_maps(joined, radius, ready.operators, self.support)
+        confusion = confusion_between(joined, maps, min(radius, *limits))
+        return self._finished(joined, agreement, likenesses, confusion)
+
+    def _recalled(self, trees: Tree) -> ClassedHalves:
+        first, second = (
+            ClassedHalf.recalled(particles, tree)
+            for particles, tree in zip(self.ready.prepared, trees, strict=True)
+        )
+        return first, second
+
+    def _classed(self, number: int) -> ClassedHalf:
+        """A half-set in classes, from nothing."""
+        ready, request = self.ready, self.request
+        particles, starts = ready.prepared[number - 1], ready.method.starts
+        setting = (ready.operators, ready.shift_range_pixel)
+        journal = self.journal.part(f"classes{number}")
+        consensus = starts.alone(particles, number, *setting, request, self.monitor, journal)
+
+        def classify() -> Tree:
+            found = self.method.search.run(
+                consensus,
+                self.classes,
+                ready.operators,
+                starts.assignment,
+                ready.shift_range_pixel,
+                self.support,
+                request.seed * 10 + number,
+                lambda label, done, total: self.monitor.progress(
+                    f"classes of half-set {number}: {label}", done, total
+                ),
+            )
+            return found.half.tree, found.at_common_poses, found.jointly
+
+        with self.monitor.stage("classify"):
+            tree, at_common_poses, jointly = journal.once("classified", classify)
+            found = ClassedHalf.recalled(particles, tree)
+            self.monitor.log(
+                event="classified",
+                half=number,
+                fractions=found.fractions.tolist(),
+                at_common_poses=at_common_poses,
+                jointly=jointly,
+            )
+        return found
+
+    def _refined(self, halves: ClassedHalves, name: str) -> ClassedHalves:
+        def refine() -> Tree:
+            found = self.method.refinement.run(
+                halves,
+                self.ready.operators,
+                self.support,
+                partial(self.monitor.progress, "refine classes"),
+            )
+            return _trees(found)
+
+        with self.monitor.stage("refine classes"):
+            return self._recalled(self.journal.once(name, refine))
+
+    def _finished(
+        self,
+        halves: ClassedHalves,
+        agreement: tuple[float, ...],
+        likenesses: list[Likeness],
+        confusion: Int[Tensor, "c c"],
+    ) -> MixtureResult:
+        half_set = self.ready.half_set
+        weights = torch.empty(len(self.stack), halves[0].classes)
+        for number, half in enumerate(halves, 1):
+            weights[torch.as_tensor(half_set == number)] = half.weights.cpu()
+        numbers = weights.argmax(dim=1).numpy()
+        sizes = np.bincount(numbers, minlength=halves[0].classes)
+        order = np.argsort(-sizes, kind="stable").tolist()
+        found = []
+        for label, number in enumerate(order, 1):
+            rows = np.flatnonzero(numbers == number)
+            members = (halves[0].members(number), halves[1].members(number))
+            self.monitor.log(event="class", number=label, particles=len(rows))
+            found_alike = agreement[number] >= self.ready.method.starts.agreement_radius
+            told = {"agreement_radius": agreement[number], "agreed": found_alike}
+            result = self.ready.method.refine_and_judge(
+                self.ready,
+                self.stack.select(rows),
+                half_set[rows],
+                members,
+                told,
+                self.request,
+                self.monitor,
+                self.journal.part(f"class{label}"),
+            )
+            found.append(ClassResult(rows, agreement[number], result))
+        return MixtureResult(
+            self.classes,
+            tuple(found),
+            weights[:, order],
+            tuple(likenesses),
+            confusion[order][:, order],
+        )
+
+
+def _trees(halves: ClassedHalves) -> Tree:
+    return [half.tree for half in halves]
+
+
+def merged(
+    halves: ClassedHalves, agreement: tuple[float, ...], likenesses: list[Likeness]
+) -> tuple[ClassedHalves, tuple[float, ...]]:
+    """Classes that are the same joined into the one of them that half-sets agree on best: every
+    image has a pose in its map already."""
+    count = halves[0].classes
+    group = list(range(count))
+    for each in likenesses:
+        if each.same:
+            old, new = group[each.other], group[each.one]
+            group = [new if g == old else g for g in group]
+    groups = [[c for c in range(count) if group[c] == g] for g in sorted(set(group))]
+    heads = [max(members, key=lambda c: agreement[c]) for members in groups]
+
+    def joined(half: ClassedHalf) -> ClassedHalf:
+        weights = torch.stack([half.weights[:, members].sum(dim=1) for members in groups], dim=1)
+        return ClassedHalf(tuple(half.sets[head] for head in heads), weights)
+
+    return (joined(halves[0]), joined(halves[1])), tuple(agreement[head] for head in heads)

@@ -1,0 +1,103 @@
+"""Classes at poses that stay as they are: the images of one consensus told apart.
+
+EM over the classes alone. Without a search over poses an iteration costs next to nothing, and
+from any random split the same classes come out; structures that share most of their mass are told
+apart far better than by a search for poses and classes at once (docs/mixtures.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from cryospin.mixture.classed_half import ClassedHalf, class_losses, class_weights
+from cryospin.particles.spectrum import signal_power
+from cryospin.refine.halves import HalfSet, map_of
+from cryospin.volumes.gridded import support_sphere
+
+
+@dataclass(frozen=True)
+class ClassSplit:
+    """Hyper-parameters.
+
+    radii: Fourier pixels, one after the other, each for so many `iterations`.
+    starts: random splits that begin; the one that explains the images best at the first radius
+        goes on. spread: by which their maps, all but equal, are drawn apart.
+    over_relaxation: an iteration's step, in steps of EM.
+    """
+
+    radii: tuple[float, ...] = (8.0, 10.0, 12.0)
+    iterations: int = 20
+    starts: int = 2
+    spread: float = 3.0
+    over_relaxation: float = 1.8
+
+    def run(
+        self,
+        half: HalfSet,
+        classes: int,
+        operators: Float[Tensor, "s 3 3"],
+        support_radius: float,
+        rng: np.random.Generator,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> ClassedHalf:
+        """The half-set in classes, all at the poses it has."""
+        total = (self.starts + len(self.radii) - 1) * self.iterations
+        done = 0
+
+        def step() -> None:
+            nonlocal done
+            done += 1
+            progress(done, total)
+
+        begun = []
+        for _ in range(self.starts):
+            drawn = torch.as_tensor(rng.random((len(half.particles), classes))).float()
+            weights = (drawn / drawn.sum(dim=1, keepdim=True)).to(half.particles.device)
+            first = ClassedHalf((half,) * classes, weights)
+            begun.append(
+                self.settle(first, self.radii[0], operators, support_radius, step, self.spread)
+            )
+        found = max(begun, key=lambda each: each[1])[0]
+        for radius in self.radii[1:]:
+            found, _ = self.settle(found, radius, operators, support_radius, step)
+        return found
+
+    def settle(
+        self,
+        classed: ClassedHalf,
+        radius: float,
+        operators: Float[Tensor, "s 3 3"],
+        support_radius: float,
+        step: Callable[[], None] = lambda: None,
+        spread: float = 1.0,
+    ) -> tuple[ClassedHalf, float]:
+        """All iterations within one radius, and the mean log evidence of an image then."""
+        particles, count = classed.particles, classed.classes
+        radius = min(radius, particles.disk.radius)
+        box = particles.disk.box
+        support = support_sphere(box, radius, support_radius, particles.device)
+        precision = 1.0 / signal_power(particles)
+        even = torch.full((count,), 1 / count, device=particles.device)
+        densities: list[Tensor] = []
+        losses = torch.zeros_like(classed.weights)
+        for _ in range(self.iterations):
+            newer = [
+                map_of(classed.sums(c, radius, operators), precision, radius, box, support)
+                for c in range(count)
+            ]
+            mean = sum(newer[1:], newer[0]) / count
+            old = densities or newer
+            rate = self.over_relaxation
+            densities = [torch.lerp(a, b, rate) for a, b in zip(old, newer, strict=True)]
+            if spread != 1.0 and old is newer:
+                densities = [torch.lerp(mean, each, spread) for each in newer]
+            losses = class_losses(classed.sets, densities, radius)
+            classed = ClassedHalf(classed.sets, class_weights(losses, even))
+            step()
+        return classed, float(torch.logsumexp(-losses, dim=1).mean())
