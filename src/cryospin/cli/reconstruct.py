@@ -24,14 +24,20 @@ class Invert(StrEnum):
 
 
 def reconstruct(
-    particles: Annotated[Path, Argument(help="RELION .star (3.0, 3.1 or later) or cryoSPARC .cs.")],
+    particles: Annotated[
+        Path,
+        Argument(help="RELION .star (3.0, 3.1 or later) or cryoSPARC .cs; or a run with classes."),
+    ],
     out: Annotated[Path, Option(help="Folder to write into.")],
     recipe: Annotated[
         str, Option(help="Method: exhaustive, cryospin, ...; docs/recipes.md.")
     ] = "exhaustive",
     classes: Annotated[
-        int, Option(min=1, help="Structures to tell apart; each gets a folder of its own.")
-    ] = 1,
+        str, Option(help="Structures to tell apart, each with a folder of its own; auto: find out.")
+    ] = "1",
+    select_class: Annotated[
+        int | None, Option(min=1, help="Go on with one class of a run with classes.")
+    ] = None,
     seed: Annotated[int, Option(help="Same seed, same result.")] = 0,
     symmetry: Annotated[
         str, Option(help="Point group to impose: C1, C3, D7, T, O, I ...; auto: find it.")
@@ -90,7 +96,8 @@ def reconstruct(
             particles,
             out,
             recipe=recipe,
-            classes=classes,
+            classes=int(classes) if classes.isdecimal() else classes,
+            select_class=select_class,
             seed=seed,
             symmetry=symmetry,
             particle_diameter_angstrom=particle_diameter,

@@ -55,14 +55,25 @@ class ClassSearch:
         progress: Callable[[str, int, int], None] = lambda label, done, total: None,
     ) -> Searched:
         problem = _Problem(
-            self, classes, operators, assignment, shift_range_pixel, support_radius, seed, progress
+            self,
+            classes,
+            operators,
+            assignment,
+            shift_range_pixel,
+            support_radius,
+            seed,
+            progress,
+            consensus.particles.disk.radius,
         )
         rng = generator_for(seed, "classes")
 
         def told(done: int, total: int) -> None:
             progress("split", done, total)
 
-        split = self.split.run(consensus, classes, operators, support_radius, rng, told)
+        # what lies beyond takes time to copy and is not looked at
+        reach = min(self.radius + 1, consensus.particles.disk.radius)
+        inner = replace(consensus, particles=consensus.particles.within(reach))
+        split = self.split.run(inner, classes, operators, support_radius, rng, told)
         alike = problem.settled(split)
         unlike = problem.settled(problem.searched_jointly(split))
         return Searched(max((alike, unlike), key=lambda end: end[1])[0], alike[1], unlike[1])
@@ -88,6 +99,11 @@ class _Problem:
     support_radius: float
     seed: int
     progress: Callable[[str, int, int], None]
+    largest: float
+
+    @property
+    def radius(self) -> float:
+        return min(self.method.radius, self.largest)
 
     def searched_jointly(self, classed: ClassedHalf) -> ClassedHalf:
         """The joint search's sums, as classes whose poses are not known: weights alone."""
@@ -118,9 +134,9 @@ class _Problem:
         evidence = 0.0
         for _ in range(self.method.rounds):
             before = classed.numbers
-            classed = self._placed(classed, self._volumes(classed), self.method.radius)
+            classed = self._placed(classed, self._volumes(classed), self.radius)
             classed, evidence = self.method.split.settle(
-                classed, self.method.radius, self.operators, self.support_radius
+                classed, self.radius, self.operators, self.support_radius
             )
             changed = float((classed.numbers != before).double().mean())
             if changed < self.method.settled:
@@ -128,7 +144,7 @@ class _Problem:
         return classed, evidence
 
     def _volumes(self, classed: ClassedHalf) -> list[Tensor]:
-        particles, radius = classed.particles, self.method.radius
+        particles, radius = classed.particles, self.radius
         box = particles.disk.box
         support = support_sphere(box, radius, self.support_radius, particles.device)
         precision = 1.0 / signal_power(particles)

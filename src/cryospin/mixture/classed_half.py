@@ -15,12 +15,13 @@ from cryospin.refine.halves import HalfSet, sums_of
 from cryospin.volumes.gridded import SliceSums, map_to_volume
 
 _NEXT_TO_NOTHING = 1e-3
+_LEAST_JUNK = 1e-3  # fraction of images that may be junk, before any is known
 
 
 @dataclass(frozen=True)
 class ClassedHalf:
     """sets: of each class the poses that all images would have in it. weights: the probability
-    of each image to belong to each class."""
+    of each image to belong to each class; what a row lacks to 1 is that of none, of junk."""
 
     sets: tuple[HalfSet, ...]
     weights: Float[Tensor, "n c"]
@@ -35,8 +36,8 @@ class ClassedHalf:
 
     @property
     def numbers(self) -> Int[Tensor, " n"]:
-        """The likeliest class of each image."""
-        return self.weights.argmax(dim=1)
+        """The likeliest class of each image, counted from 0; -1 for none."""
+        return likeliest(self.weights)
 
     @property
     def fractions(self) -> Float[Tensor, " c"]:
@@ -65,10 +66,17 @@ class ClassedHalf:
     def sums(self, number: int, radius: float, operators: Float[Tensor, "s 3 3"]) -> SliceSums:
         """M-step of a class: every image by its weight."""
         weight = self.weights[:, number]
-        rows = torch.nonzero(weight > _NEXT_TO_NOTHING).flatten()
+        least = min(_NEXT_TO_NOTHING, float(weight.max()))
+        rows = torch.nonzero(weight >= least).flatten()
         chosen = self.sets[number].select(rows)
         weighed = replace(chosen, confidence=chosen.confidence * weight[rows])
         return sums_of(weighed, radius, operators)
+
+
+def likeliest(weights: Float[Tensor, "n c"]) -> Int[Tensor, " n"]:
+    """The class of most weight; -1 where that of none is more."""
+    most, number = weights.max(dim=1)
+    return torch.where(most < 1 - weights.sum(dim=1), -1, number)
 
 
 def class_losses(
@@ -93,8 +101,17 @@ def class_losses(
 
 
 def class_weights(
-    losses: Float[Tensor, "n c"], fractions: Float[Tensor, " c"]
+    log_likelihoods: Float[Tensor, "n c"],
+    fractions: Float[Tensor, " c"],
+    junk: Float[Tensor, " n"] | None = None,
 ) -> Float[Tensor, "n c"]:
-    """Posterior of the classes, of which so many images are. Losses are negative logs of
-    likelihoods (`kernels.pose_normal_equations`)."""
-    return torch.softmax(fractions.clamp_min(1e-12).log() - losses, dim=1)
+    """Posterior of the classes, of which so many images are.
+
+    junk: log likelihood of each image to show none of them; then the rest of the images are such.
+    """
+    prior = fractions.clamp_min(1e-6).log()
+    if junk is None:
+        return torch.softmax(prior + log_likelihoods, dim=1)
+    rest = (1 - fractions.sum()).clamp_min(_LEAST_JUNK).log()
+    joint = torch.cat([prior + log_likelihoods, (rest + junk)[:, None]], dim=1)
+    return torch.softmax(joint, dim=1)[:, :-1]

@@ -71,7 +71,9 @@ def confusion_between(
     table = torch.zeros(count * count, dtype=torch.long)
     for number, half in enumerate(halves):
         there = class_losses(half.sets, maps[1 - number], radius).argmin(dim=1)
-        table += torch.bincount((half.numbers * count + there).cpu(), minlength=count * count)
+        own = half.numbers
+        cell = (own * count + there)[own >= 0]
+        table += torch.bincount(cell.cpu(), minlength=count * count)
     return table.view(count, count)
 
 

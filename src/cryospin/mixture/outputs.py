@@ -7,7 +7,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,7 +18,13 @@ from cryospin.io.outputs import Outputs, begin_outputs
 from cryospin.io.record import is_ours
 from cryospin.mixture.solve import MixtureResult
 from cryospin.particles.contrast import inverted
-from cryospin.reconstruct.outputs import RUN, clear_finished, run_record, write_result
+from cryospin.reconstruct.outputs import (
+    RUN,
+    clear_finished,
+    resolution_in_angstrom,
+    run_record,
+    write_result,
+)
 from cryospin.reconstruct.result import AMBIGUOUS, CONVERGED, FAILED
 from cryospin.reconstruct.samples import SAMPLES, write_samples
 from cryospin.types import Classes, DensityMap, ParticleStack, Poses
@@ -90,9 +95,7 @@ def write_mixture(
     for number, difference in differences(found):
         write_map(directory / difference_name(number), difference)
     classes = Classes(found.numbers, found.weights)
-    write_beside(
-        directory, stack, own_poses(found, len(stack)), half_sets(found, len(stack)), classes
-    )
+    write_beside(directory, stack, own_poses(found), found.half_set, classes)
     described = describe(found)
     for name, content in (
         (CLASSES, described),
@@ -110,6 +113,10 @@ def describe(found: MixtureResult) -> dict[str, Any]:
         "verdict": verdict,
         "reasons": reasons,
         "classes_asked": found.asked,
+        "junk": {
+            "particles": int((found.numbers < 0).sum()),
+            "fraction": round(float((found.numbers < 0).double().mean()), 4),
+        },
         "classes": [
             {
                 "folder": class_folder(number),
@@ -118,10 +125,7 @@ def describe(found: MixtureResult) -> dict[str, Any]:
                 "verdict": each.result.verdict.word,
                 "reasons": list(each.result.verdict.reasons),
                 "agreement_radius": each.agreement,
-                "resolution_angstrom": {
-                    "fsc_0.143": each.result.resolution.resolution_0143_angstrom,
-                    "fsc_0.5": each.result.resolution.resolution_05_angstrom,
-                },
+                "resolution_angstrom": resolution_in_angstrom(each.result),
             }
             for number, each in enumerate(found.classes, 1)
         ],
@@ -148,22 +152,16 @@ def verdict_of(found: MixtureResult) -> tuple[str, list[str]]:
     return (AMBIGUOUS if CONVERGED in words else FAILED), reasons
 
 
-def own_poses(found: MixtureResult, count: int) -> Poses:
-    """Of each particle the pose in its class."""
-    poses = Poses(torch.empty(count, 3, 3), torch.empty(count, 2), torch.empty(count))
+def own_poses(found: MixtureResult) -> Poses:
+    """Of each particle the pose in its class; of no confidence where it is in none."""
+    count = len(found.half_set)
+    poses = Poses(torch.eye(3).repeat(count, 1, 1), torch.zeros(count, 2), torch.zeros(count))
     for each in found.classes:
         rows, own = torch.as_tensor(each.rows), each.result.poses
         poses.rotations[rows] = own.rotations
         poses.shifts_angstrom[rows] = own.shifts_angstrom
         poses.confidence[rows] = own.confidence
     return poses
-
-
-def half_sets(found: MixtureResult, count: int) -> np.ndarray:
-    half_set = np.zeros(count, dtype=int)
-    for each in found.classes:
-        half_set[each.rows] = each.result.half_set
-    return half_set
 
 
 def differences(found: MixtureResult) -> list[tuple[int, DensityMap]]:

@@ -14,7 +14,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cryospin.mixture.classed_half import ClassedHalf, class_losses, class_weights
+from cryospin.mixture.classed_half import ClassedHalf, class_weights
+from cryospin.mixture.junk import junk_log_likelihoods, log_evidence
 from cryospin.mixture.pairing import ClassedHalves
 from cryospin.reconstruct.refinement import (
     agreement_radius,
@@ -31,6 +32,7 @@ from cryospin.volumes.gridded import support_sphere
 class ClassedRefinement:
     """Hyper-parameters; radii in Fourier pixels.
 
+    junk: whether images may belong to none of the classes.
     rounds: of maps, then poses and classes. candidate: probability from which on an image's pose
         in a class is refined. growth, first_radius: of the radius compared within, which is never
         further than `headroom` beyond where half-maps agree.
@@ -42,6 +44,7 @@ class ClassedRefinement:
     growth: float = 1.25
     headroom: float = 1.0
     candidate: float = 0.01
+    junk: bool = True
     method: GaussNewton = GaussNewton(steps=3)
 
     def run(
@@ -49,6 +52,7 @@ class ClassedRefinement:
         halves: ClassedHalves,
         operators: Float[Tensor, "s 3 3"],
         support_radius: float,
+        shift_range_pixel: float,
         report: Callable[[int, int], None] = lambda done, total: None,
     ) -> ClassedHalves:
         largest = halves[0].particles.disk.radius
@@ -58,22 +62,33 @@ class ClassedRefinement:
             maps, limits = class_maps(halves, outer, operators, support_radius)
             radius = max(min(radius, min(limits) + self.headroom), self.smallest_radius)
             halves = (
-                self._refined(halves[0], maps[0], radius),
-                self._refined(halves[1], maps[1], radius),
+                self._refined(halves[0], maps[0], radius, shift_range_pixel),
+                self._refined(halves[1], maps[1], radius, shift_range_pixel),
             )
             radius = min(radius * self.growth, largest)
             report(number + 1, self.rounds)
         return halves
 
     def _refined(
-        self, half: ClassedHalf, maps: list[Float[Tensor, "g g g"]], radius: float
+        self,
+        half: ClassedHalf,
+        maps: list[Float[Tensor, "g g g"]],
+        radius: float,
+        shift_range_pixel: float,
     ) -> ClassedHalf:
         sets = tuple(
             self._moved(half.sets[c], half.weights[:, c] > self.candidate, maps[c], radius)
             for c in range(half.classes)
         )
-        losses = class_losses(sets, maps, radius)
-        return ClassedHalf(sets, class_weights(losses, half.fractions))
+        evidence = torch.stack(
+            [
+                log_evidence(each, density, radius, shift_range_pixel)
+                for each, density in zip(sets, maps, strict=True)
+            ],
+            dim=1,
+        )
+        junk = junk_log_likelihoods(half.particles, radius) if self.junk else None
+        return ClassedHalf(sets, class_weights(evidence, half.fractions, junk))
 
     def _moved(
         self, half: HalfSet, candidates: Tensor, density: Float[Tensor, "g g g"], radius: float

@@ -13,7 +13,7 @@ from torch import Tensor
 from cryospin.journal.journal import UNRECORDED, Journal
 from cryospin.journal.tree import Tree
 from cryospin.mixture.class_search import ClassSearch
-from cryospin.mixture.classed_half import ClassedHalf
+from cryospin.mixture.classed_half import ClassedHalf, likeliest
 from cryospin.mixture.distinct import Likeness, compare_classes, confusion_between
 from cryospin.mixture.pairing import ClassedHalves, pair_classes
 from cryospin.mixture.refinement import ClassedRefinement, class_maps
@@ -23,6 +23,8 @@ from cryospin.reconstruct.monitor import Monitor
 from cryospin.reconstruct.request import Request
 from cryospin.reconstruct.result import Result
 from cryospin.types import ParticleStack
+
+_LEAST_OF_A_HALF = 50  # images of a class, below which there is none
 
 
 @dataclass(frozen=True)
@@ -38,9 +40,11 @@ class ClassResult:
 @dataclass(frozen=True)
 class MixtureResult:
     """asked: how many classes were searched for. classes: those found, the largest first.
-    weights: the probability of each particle of the stack to belong to each. likenesses: of the
+    weights: the probability of each particle of the stack to belong to each; what is lacking to
+    1 is that of none. likenesses: of the
     classes searched for, before those that are one were joined. confusion: of the images in each
-    class (row), how many would be in which by the maps of the other half-set.
+    class (row), how many would be in which by the maps of the other half-set. half_set: 1 or 2 of
+    each particle.
     """
 
     asked: int
@@ -48,11 +52,12 @@ class MixtureResult:
     weights: Float[Tensor, "n c"]
     likenesses: tuple[Likeness, ...]
     confusion: Int[Tensor, "c c"]
+    half_set: Int[np.ndarray, " n"]
 
     @property
     def numbers(self) -> Int[Tensor, " n"]:
-        """The class of each particle."""
-        return self.weights.argmax(dim=1)
+        """The class of each particle, counted from 0; -1 for none."""
+        return likeliest(self.weights)
 
 
 @dataclass(frozen=True)
@@ -104,16 +109,34 @@ class _Run:
             trees, agreement = self.journal.once("paired", pair)
             self.monitor.log(event="paired", agreement_radius=max(agreement))
         halves = self._refined(self._recalled(trees), "refined")
-        maps, limits = class_maps(halves, radius, ready.operators, self.support)
-        likenesses = compare_classes(halves, maps, min(radius, *limits))
-        for each in likenesses:
-            self.monitor.log(event="compared classes", **vars(each))
-        joined, agreement = merged(halves, tuple(agreement), likenesses)
-        if joined[0].classes < halves[0].classes:
-            joined = self._refined(joined, "refined again")
-            maps, limits = class_maps(joined, radius, ready.operators, self.support)
-        confusion = confusion_between(joined, maps, min(radius, *limits))
-        return self._finished(joined, agreement, likenesses, confusion)
+        halves, agreement, likenesses = self._told_apart(halves, tuple(agreement))
+        maps, reach = self._maps(halves)
+        confusion = confusion_between(halves, maps, reach)
+        return self._finished(halves, agreement, likenesses, confusion)
+
+    def _told_apart(
+        self, halves: ClassedHalves, agreement: tuple[float, ...]
+    ) -> tuple[ClassedHalves, tuple[float, ...], list[Likeness]]:
+        """The two classes most alike joined and all refined again, until all are distinct."""
+        everything: list[Likeness] = []
+        while True:
+            halves, agreement = without_the_empty(halves, agreement)
+            likenesses = compare_classes(halves, *self._maps(halves))
+            for each in likenesses:
+                self.monitor.log(event="compared classes", same=each.same, **vars(each))
+            alike = [each for each in likenesses if each.same]
+            everything += likenesses
+            if not alike:
+                return halves, agreement, everything
+            pair = min(alike, key=lambda each: each.kappa)
+            halves, agreement = joined(halves, agreement, pair.one, pair.other)
+            halves = self._refined(halves, f"refined as {halves[0].classes}")
+
+    def _maps(self, halves: ClassedHalves) -> tuple[tuple[list[Tensor], list[Tensor]], float]:
+        """The classes' maps, and the radius to which the least of them agrees."""
+        radius = self.method.search.radius
+        maps, limits = class_maps(halves, radius, self.ready.operators, self.support)
+        return maps, min(radius, *limits)
 
     def _recalled(self, trees: Tree) -> ClassedHalves:
         first, second = (
@@ -163,6 +186,7 @@ class _Run:
                 halves,
                 self.ready.operators,
                 self.support,
+                self.ready.shift_range_pixel,
                 partial(self.monitor.progress, "refine classes"),
             )
             return _trees(found)
@@ -181,8 +205,9 @@ class _Run:
         weights = torch.empty(len(self.stack), halves[0].classes)
         for number, half in enumerate(halves, 1):
             weights[torch.as_tensor(half_set == number)] = half.weights.cpu()
-        numbers = weights.argmax(dim=1).numpy()
-        sizes = np.bincount(numbers, minlength=halves[0].classes)
+        numbers = likeliest(weights).numpy()
+        self.monitor.log(event="junk", particles=int((numbers < 0).sum()))
+        sizes = np.bincount(numbers[numbers >= 0], minlength=halves[0].classes)
         order = np.argsort(-sizes, kind="stable").tolist()
         found = []
         for label, number in enumerate(order, 1):
@@ -208,6 +233,7 @@ class _Run:
             weights[:, order],
             tuple(likenesses),
             confusion[order][:, order],
+            half_set,
         )
 
 
@@ -215,22 +241,38 @@ def _trees(halves: ClassedHalves) -> Tree:
     return [half.tree for half in halves]
 
 
-def merged(
-    halves: ClassedHalves, agreement: tuple[float, ...], likenesses: list[Likeness]
+def without_the_empty(
+    halves: ClassedHalves, agreement: tuple[float, ...]
 ) -> tuple[ClassedHalves, tuple[float, ...]]:
-    """Classes that are the same joined into the one of them that half-sets agree on best: every
-    image has a pose in its map already."""
-    count = halves[0].classes
-    group = list(range(count))
-    for each in likenesses:
-        if each.same:
-            old, new = group[each.other], group[each.one]
-            group = [new if g == old else g for g in group]
-    groups = [[c for c in range(count) if group[c] == g] for g in sorted(set(group))]
-    heads = [max(members, key=lambda c: agreement[c]) for members in groups]
+    """Without classes that have next to no images in one of the half-sets."""
+    kept = [
+        c
+        for c in range(halves[0].classes)
+        if min(int((half.numbers == c).sum()) for half in halves) >= _LEAST_OF_A_HALF
+    ]
+    if len(kept) == halves[0].classes or not kept:
+        return halves, agreement
 
-    def joined(half: ClassedHalf) -> ClassedHalf:
-        weights = torch.stack([half.weights[:, members].sum(dim=1) for members in groups], dim=1)
-        return ClassedHalf(tuple(half.sets[head] for head in heads), weights)
+    def keep(half: ClassedHalf) -> ClassedHalf:
+        weights = half.weights[:, kept]
+        lost = half.weights.sum(dim=1) / weights.sum(dim=1).clamp_min(1e-9)
+        return ClassedHalf(tuple(half.sets[c] for c in kept), weights * lost[:, None])
 
-    return (joined(halves[0]), joined(halves[1])), tuple(agreement[head] for head in heads)
+    return (keep(halves[0]), keep(halves[1])), tuple(agreement[c] for c in kept)
+
+
+def joined(
+    halves: ClassedHalves, agreement: tuple[float, ...], one: int, other: int
+) -> tuple[ClassedHalves, tuple[float, ...]]:
+    """Two classes as the one of them that half-sets agree on better: every image has a pose in
+    its map already."""
+    kept, gone = (one, other) if agreement[one] >= agreement[other] else (other, one)
+    others = [c for c in range(halves[0].classes) if c != gone]
+
+    def join(half: ClassedHalf) -> ClassedHalf:
+        weights = half.weights.clone()
+        weights[:, kept] += weights[:, gone]
+        return ClassedHalf(tuple(half.sets[c] for c in others), weights[:, others])
+
+    first, second = halves
+    return (join(first), join(second)), tuple(agreement[c] for c in others)

@@ -20,6 +20,8 @@ from cryospin.particles.spectrum import signal_power
 from cryospin.refine.halves import HalfSet, map_of
 from cryospin.volumes.gridded import support_sphere
 
+_STARVED = 0.05  # of the images a class has on average
+
 
 @dataclass(frozen=True)
 class ClassSplit:
@@ -98,6 +100,20 @@ class ClassSplit:
             if spread != 1.0 and old is newer:
                 densities = [torch.lerp(mean, each, spread) for each in newer]
             losses = class_losses(classed.sets, densities, radius)
-            classed = ClassedHalf(classed.sets, class_weights(losses, even))
+            weights = reseeded(class_weights(-losses, even))
+            classed = ClassedHalf(classed.sets, weights)
             step()
         return classed, float(torch.logsumexp(-losses, dim=1).mean())
+
+
+def reseeded(weights: Float[Tensor, "n c"]) -> Float[Tensor, "n c"]:
+    """A class that has next to no images gets every other one of the class that has most."""
+    total = weights.sum(dim=0)
+    starved = total < _STARVED * total.mean()
+    if not bool(starved.any()):
+        return weights
+    poor, rich = int(total.argmin()), int(total.argmax())
+    shared = weights.clone()
+    shared[::2, poor] += shared[::2, rich]
+    shared[::2, rich] = 0.0
+    return shared

@@ -69,6 +69,16 @@ class PreparedParticles:
         tensors = ("coefficients", "ctf", "optics_group", "noise_power")
         return replace(self, **{name: getattr(self, name).to(device) for name in tensors})
 
+    def within(self, radius: float) -> PreparedParticles:
+        """With the coefficients within so many Fourier pixels only."""
+        disk = self.disk.prefix(radius)
+        return replace(
+            self,
+            disk=disk,
+            coefficients=self.coefficients[:, : len(disk)].contiguous(),
+            ctf=self.ctf[:, : len(disk)].contiguous(),
+        )
+
     def select(self, index: np.ndarray) -> PreparedParticles:
         rows = self.rows(index)
         return replace(

@@ -87,22 +87,26 @@ def summary(
     settings: dict[str, Any],
 ) -> dict[str, Any]:
     """The contents of result.json (docs/outputs.md)."""
-    converged = result.verdict.converged
     return run_record(stack, seconds, settings) | {
         "verdict": result.verdict.word,
         "reasons": list(result.verdict.reasons),
         "warnings": list(result.verdict.warnings),
         "evidence": [asdict(each) for each in result.verdict.evidence],
-        # a map that is none has no resolution
-        "resolution_angstrom": {
-            "fsc_0.143": result.resolution.resolution_0143_angstrom if converged else None,
-            "fsc_0.5": result.resolution.resolution_05_angstrom if converged else None,
-        },
+        "resolution_angstrom": resolution_in_angstrom(result),
         "particle": None if result.size is None else result.size.summary(),
         "symmetry": result.symmetry,
         "symmetry_found": None if result.found is None else result.found.summary(),
         "explore": result.explore,
         "refine": result.refine,
+    }
+
+
+def resolution_in_angstrom(result: Result) -> dict[str, float | None]:
+    """By threshold; a map that is none has no resolution."""
+    converged, found = result.verdict.converged, result.resolution
+    return {
+        "fsc_0.143": found.resolution_0143_angstrom if converged else None,
+        "fsc_0.5": found.resolution_05_angstrom if converged else None,
     }
 
 

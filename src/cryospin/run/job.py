@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from cryospin.devices import check_device_name
-from cryospin.errors import UsageError
+from cryospin.errors import BadDataError, UsageError
+from cryospin.io.run_folder import NOT_CONVERGED
 
 CONTRASTS = ("auto", "yes", "no")
+AUTO = "auto"
 MOST_CLASSES = 50
+LEAST_OF_A_CLASS = 200
+"""Particles, in both half-sets together."""
+SEARCHED_WHERE_AUTO = 5
 _AT_LEAST = {
     "particle_diameter_angstrom": 1.0,
     "max_resolution_angstrom": 0.5,
     "max_shift_angstrom": 0.0,
     "initial_lowpass_angstrom": 1.0,
     "batch_size": 1,
-    "classes": 1,
 }
 
 
@@ -35,7 +40,7 @@ class Options:
     """
 
     recipe: str
-    classes: int
+    classes: int | str
     seed: int
     symmetry: str
     particle_diameter_angstrom: float | None
@@ -57,17 +62,37 @@ class Options:
             if value is not None and not value >= least:
                 raise UsageError(f"{name} must be at least {least:g}, not {value}")
         check_device_name(self.device)
-        if self.classes > 1:
+        if self.classes != 1:
             refuse_for_classes(self)
         if self.invert_contrast not in CONTRASTS:
             known = ", ".join(CONTRASTS)
             raise UsageError(f"invert_contrast must be one of {known}, not {self.invert_contrast}")
 
 
+def classes_to_search(options: Options, particles: int) -> int:
+    """How many classes are searched for; those that are one are joined afterwards.
+
+    Raises
+    ------
+    BadDataError: the particles are too few for so many.
+    """
+    most = max(1, particles // LEAST_OF_A_CLASS)
+    if options.classes == AUTO:
+        return min(SEARCHED_WHERE_AUTO, most)
+    classes = int(options.classes)
+    if 1 < classes > most:
+        raise BadDataError(
+            f"{particles} particles are too few for {classes} classes",
+            fix=f"ask for {most} at most (--classes): {LEAST_OF_A_CLASS} particles for each",
+        )
+    return classes
+
+
 def refuse_for_classes(options: Options) -> None:
-    """Raise UsageError where options do not go with several classes."""
-    if options.classes > MOST_CLASSES:
-        raise UsageError(f"classes must be at most {MOST_CLASSES}, not {options.classes}")
+    """Raise UsageError where options do not go with several classes, or that many cannot be."""
+    classes = options.classes
+    if classes != AUTO and not (isinstance(classes, int) and 1 <= classes <= MOST_CLASSES):
+        raise UsageError(f'classes must be 1 to {MOST_CLASSES}, or "auto", not {classes}')
     if options.recipe != "exhaustive":
         raise UsageError(
             f"--recipe {options.recipe} finds one structure, and {options.classes} classes are "
@@ -78,6 +103,27 @@ def refuse_for_classes(options: Options) -> None:
             "--classes starts from nothing, and an initial map is given\n"
             "  fix: leave out --initial-map, or --classes"
         )
+
+
+def particles_of_class(run: Path, number: int) -> Path:
+    """The table of one class of a run that told several apart.
+
+    Raises
+    ------
+    UsageError: `run` is no such run, or has no class of this number (counted from 1).
+    """
+    described = run / "classes.json"
+    if not described.is_file():
+        raise UsageError(
+            f"{run} is not the folder of a run with classes\n"
+            "  fix: give one, or a table and no --select-class"
+        )
+    folders = [each["folder"] for each in json.loads(described.read_text())["classes"]]
+    if not 1 <= number <= len(folders):
+        raise UsageError(f"{run} has classes 1 to {len(folders)}, and no {number}")
+    own = run / folders[number - 1]
+    apart = own / NOT_CONVERGED / "particles.star"
+    return apart if apart.exists() else own / "particles.star"
 
 
 @dataclass(frozen=True)

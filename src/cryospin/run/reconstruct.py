@@ -8,7 +8,7 @@ from time import perf_counter
 from typing import Any
 
 from cryospin.run.finished import Run, ended_before, has_ended
-from cryospin.run.job import Job, Options
+from cryospin.run.job import Job, Options, particles_of_class
 from cryospin.threads import configure_threads
 
 
@@ -17,7 +17,8 @@ def reconstruct(
     out: Path | str,
     *,
     recipe: str = "exhaustive",
-    classes: int = 1,
+    classes: int | str = 1,
+    select_class: int | None = None,
     seed: int = 0,
     symmetry: str = "C1",
     particle_diameter_angstrom: float | None = None,
@@ -45,9 +46,12 @@ def reconstruct(
 
     Parameters
     ----------
-    particles: RELION .star, cryoSPARC .cs or cryoDRGN .txt.
+    particles: RELION .star, cryoSPARC .cs or cryoDRGN .txt; with `select_class`, the folder of
+        a run with classes.
     recipe: the method, by name (docs/recipes.md).
-    classes: structures to tell apart (docs/mixtures.md); each gets a folder, `class_01` on.
+    classes: structures to tell apart (docs/mixtures.md), or "auto": as many as the images
+        support; each gets a folder, `class_01` on.
+    select_class: of that run, the class whose particles are taken.
     symmetry: point group to impose: C1, C3, D7, T, O, I ...; "auto": found in the map that
         comes out without one, imposed where images do not object, and refined with.
     particle_diameter_angstrom: default: found from the images.
@@ -95,8 +99,11 @@ def reconstruct(
         invert_contrast=invert_contrast,
         allow_bad=allow_bad,
     )
+    table = Path(particles)
+    if select_class is not None:
+        table = particles_of_class(table, select_class)
     job = Job(
-        Path(particles),
+        table,
         Path(out),
         options,
         resume=resume,

@@ -11,7 +11,7 @@ import torch
 
 from cryospin import recipes, report
 from cryospin.devices import AUTO, find_device, free_bytes
-from cryospin.errors import BadDataError, ResourceError
+from cryospin.errors import ResourceError
 from cryospin.explore.snapshot import NonFiniteLossError
 from cryospin.io.formats import read_particles_of_any_kind
 from cryospin.io.mrc import read_map
@@ -36,10 +36,8 @@ from cryospin.reconstruct.screening import REJECTED, screened
 from cryospin.reconstruct.tensorboard import tensorboard_listener
 from cryospin.report.unfinished import read_lines
 from cryospin.run.finished import Run, ended_before, has_ended
-from cryospin.run.job import Job, Options
+from cryospin.run.job import Job, Options, classes_to_search
 from cryospin.types import ParticleStack
-
-_LEAST_OF_A_CLASS = 200  # particles, in both half-sets together
 
 
 def solve(job: Job, began: float) -> Run:
@@ -60,8 +58,9 @@ def solve(job: Job, began: float) -> Run:
             job.tell(f"note: {note}")
         initial_map = job.options.initial_map
         inputs = (*stack.inputs, *(() if initial_map is None else (initial_map,)))
-        outputs = mixture_outputs(job.options.classes) if job.options.classes > 1 else RUN
-        needed = (job.options.classes + 1) * output_bytes(len(stack), stack.box) // 2
+        classes = classes_to_search(job.options, len(stack))
+        outputs = mixture_outputs(classes) if job.options.classes != 1 else RUN
+        needed = (classes + 1) * output_bytes(len(stack), stack.box) // 2
         exits.enter_context(claimed(job.out, outputs, inputs, needed))
         if job.resume and has_ended(job.out):
             # by a process that had the folder until now
@@ -108,7 +107,7 @@ def solve_claimed(
         stack, screening = screened_and_told(job, stack, monitor)
     request = replace(request, doubts=tuple(screening["doubts"]))
     settings = job.settings() | {"screening": screening, "computed_on": request.device}
-    if job.options.classes > 1:
+    if job.options.classes != 1:
         return solve_mixture(job, method, request, stack, monitor, journal, settings)
     try:
         result = method.run(stack, request, monitor, journal)
@@ -137,12 +136,7 @@ def solve_mixture(
     settings: dict[str, Any],
 ) -> Run:
     """The run of a stack that shows several structures."""
-    out, classes = job.out, job.options.classes
-    if len(stack) < _LEAST_OF_A_CLASS * classes:
-        raise BadDataError(
-            f"{len(stack)} particles are too few for {classes} classes",
-            fix=f"ask for {max(1, len(stack) // _LEAST_OF_A_CLASS)} at most (--classes)",
-        )
+    out, classes = job.out, classes_to_search(job.options, len(stack))
     found = Mixture(method).run(stack, classes, request, monitor, journal)
     with monitor.stage("write"):
         folders = write_mixture(found, stack, out, monitor.seconds, settings)

@@ -1,0 +1,65 @@
+"""Images that show none of the structures: empty boxes, aggregates, the edge of the carbon.
+
+What such an image shows is drawn from a Gaussian of the particles' own power spectrum, times a
+factor: 0 is an empty box, 1 some other protein, more an aggregate. An image is junk where that
+explains it better than every map does in every pose.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from cryospin.kernels import pose_normal_equations
+from cryospin.particles.prepare import PreparedParticles
+from cryospin.particles.spectrum import signal_power
+from cryospin.refine.halves import HalfSet
+from cryospin.volumes.gridded import map_to_volume
+
+_FACTORS = (0.0, 0.25, 1.0, 4.0, 16.0, 64.0)
+_ROWS = 2000
+
+
+def junk_log_likelihoods(particles: PreparedParticles, radius: float) -> Float[Tensor, " n"]:
+    """Log likelihood of each whitened image as junk, up to the constant that losses leave out.
+
+    Coefficients of variance 1 + f C^2 tau^2 by shell, each factor f as likely.
+    """
+    disk = particles.disk.prefix(radius)
+    power = signal_power(particles)[disk.shells(particles.device)]
+    factors = torch.tensor(_FACTORS, device=particles.device)[:, None, None]
+    parts = []
+    for rows in torch.arange(len(particles), device=particles.device).split(_ROWS):
+        squares = particles.coefficients[rows, : len(disk)].abs().square()
+        variance = 1 + factors * particles.ctf[rows, : len(disk)].square() * power
+        each = -(squares / variance + variance.log()).sum(dim=-1)
+        parts.append(torch.logsumexp(each, dim=0) - math.log(len(_FACTORS)))
+    return torch.cat(parts)
+
+
+def log_evidence(
+    half: HalfSet,
+    density: Float[Tensor, "g g g"],
+    radius: float,
+    shift_range_pixel: float,
+) -> Float[Tensor, " n"]:
+    """Log of each image's likelihood averaged over all poses, from the peak at its pose: a
+    Gaussian as wide as the Gauss-Newton Hessian says (Laplace's approximation)."""
+    disk = half.particles.disk.prefix(radius)
+    loss, _, hessian = pose_normal_equations(
+        map_to_volume(density, disk.box, radius),
+        half.particles.coefficients,
+        half.particles.ctf,
+        half.rotations,
+        half.shifts_pixel,
+        disk,
+    )
+    floor = 1e-3 * torch.eye(5, device=hessian.device)
+    precision = torch.linalg.cholesky_ex(hessian.double() + floor)[0]
+    log_width = 2.5 * math.log(2 * math.pi) - precision.diagonal(dim1=1, dim2=2).log().sum(dim=1)
+    # the poses there are: rotations by vectors, 8 pi^2, and a square of shifts
+    log_all = math.log(8 * math.pi**2) + 2 * math.log(max(2 * shift_range_pixel, 1.0))
+    return (-loss + (log_width - log_all).clamp_max(0.0)).to(loss.dtype)
