@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint wheel clean
+.PHONY: help install demo test lint coverage docs wheel clean
 
 python := .venv/bin/python
 # workers are the parallelism of the tests; each worker's BLAS gets one thread, and threads
@@ -16,8 +16,10 @@ help:
 	@echo "make demo      simulate, reconstruct, score against the truth: demo-run/report.html"
 	@echo "make test      ruff, mypy and the tests"
 	@echo "make lint      ruff and mypy only"
+	@echo "make docs      the documentation and API reference as a site: site/index.html"
+	@echo "make coverage  which lines the tests reach: coverage/index.html"
 	@echo "make wheel     dist/*.whl, installed and tried outside of the checkout's source"
-	@echo "make clean     remove .venv, caches, dist and demo-run"
+	@echo "make clean     remove .venv, caches, dist, site, coverage and demo-run"
 
 install: .venv/installed
 
@@ -48,6 +50,19 @@ lint: install
 test: lint
 	$(test_threads) $(python) -m pytest -n $(workers) --jaxtyping --enough-tests
 
+# Slower than the tests alone: every line is traced.
+coverage: install
+	$(test_threads) $(python) -m pytest -n $(workers) --jaxtyping \
+	    --cov --cov-report=term --cov-report=html:coverage
+
+.venv/docs-installed: .venv/installed
+	$(python) -m pip install --quiet -c constraints.txt -e '.[docs]'
+	touch .venv/docs-installed
+
+# Warnings are errors: a link that leads nowhere, a parameter that no docstring explains.
+docs: .venv/docs-installed
+	$(python) -m sphinx -q -W --keep-going -c docs/site -d site/.doctrees . site
+
 # Tried in an environment that has the wheel and, by a path, the packages of .venv: a path in a
 # .pth file does not lead to .venv's editable cryospin. These tests check tables and images,
 # write reports and load the weights: a file that the wheel lacks makes one fail.
@@ -65,4 +80,4 @@ wheel: install
 	    -k 'not noisy_images'
 
 clean:
-	rm -rf dist .venv .pytest_cache .ruff_cache .mypy_cache .hypothesis demo-run
+	rm -rf dist site coverage .coverage .venv .pytest_cache .ruff_cache .mypy_cache .hypothesis demo-run

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+pytest_plugins = ["pytester"]
 ALLOWED = "needs a lens"
 SKIPS = {
     "mark": "@pytest.mark.skip(reason={reason!r})\ndef test_it(): pass",
@@ -18,55 +17,59 @@ SKIPS = {
 }
 
 
-def run(folder: Path, program: str, *options: str, minimum: int = 1) -> tuple[int, str]:
-    """Exit code and output of a suite of one test that passes, and of `program`."""
-    shutil.copy(Path(__file__).with_name("conftest.py"), folder)
-    (folder / "pytest.ini").write_text(
+def run(
+    pytester: pytest.Pytester, *programs: str, options: tuple[str, ...] = (), minimum: int = 1
+) -> tuple[int, str]:
+    """Exit code and output of a suite of one test that passes, and of `programs`, a file each."""
+    shutil.copy(Path(__file__).with_name("conftest.py"), pytester.path)
+    pytester.makeini(
         f"[pytest]\nminimum_executed_tests = {minimum}\nallowed_skips =\n    {ALLOWED}\n"
     )
-    (folder / "test_passes.py").write_text("def test_it(): pass\n")
-    (folder / "test_other.py").write_text(f"import pytest\n{program}\n")
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options]
-    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    return result.returncode, result.stdout
+    files = {f"test_{i}": f"import pytest\n{program}" for i, program in enumerate(programs)}
+    pytester.makepyfile(test_passes="def test_it(): pass", **files)
+    # plugins that it does not need cost more than the tests
+    unused = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-p", "no:jaxtyping")
+    result = pytester.runpytest_inprocess(*unused, *options)
+    return int(result.ret), result.stdout.str()
 
 
-@pytest.mark.parametrize("way", SKIPS)
-def test_a_skip_that_nobody_allowed_fails(tmp_path: Path, way: str) -> None:
-    program = SKIPS[way].format(reason="the moon is full")
-    code, output = run(tmp_path, program, "--enough-tests")
+def test_a_skip_that_nobody_allowed_fails(pytester: pytest.Pytester) -> None:
+    programs = [way.format(reason=f"the moon is full: {name}") for name, way in SKIPS.items()]
+    code, output = run(pytester, *programs, options=("--enough-tests",))
     assert code == 1
-    assert "the moon is full" in output.partition("skipped for a reason that is not allowed")[2]
+    listed = output.partition("skipped for a reason that is not allowed")[2]
+    assert all(f"the moon is full: {name}" in listed for name in SKIPS)
 
 
-@pytest.mark.parametrize("way", SKIPS)
-def test_a_skip_that_is_listed_does_not(tmp_path: Path, way: str) -> None:
-    code, output = run(tmp_path, SKIPS[way].format(reason=ALLOWED), "--enough-tests")
-    assert code == 0 and "1 skipped" in output
+def test_a_skip_that_is_listed_does_not(pytester: pytest.Pytester) -> None:
+    programs = [way.format(reason=ALLOWED) for way in SKIPS.values()]
+    code, output = run(pytester, *programs, options=("--enough-tests",))
+    assert code == 0 and f"{len(SKIPS)} skipped" in output
 
 
-def test_parameters_that_are_none_are_a_skip(tmp_path: Path) -> None:
+def test_parameters_that_are_none_are_a_skip(pytester: pytest.Pytester) -> None:
     """A glob that finds nothing: pytest skips such a test in silence."""
     program = "@pytest.mark.parametrize('file', [])\ndef test_it(file): pass"
-    code, output = run(tmp_path, program, "--enough-tests")
+    code, output = run(pytester, program, options=("--enough-tests",))
     assert code == 1 and "got empty parameter set" in output
 
 
-def test_processes_side_by_side_are_counted_together(tmp_path: Path) -> None:
+def test_processes_side_by_side_are_counted_together(pytester: pytest.Pytester) -> None:
+    programs = SKIPS["call"].format(reason="the moon is full"), "def test_it(): pass"
+    code, output = run(pytester, *programs, options=("--enough-tests", "-n", "2"), minimum=3)
+    assert code == 1 and output.count("test_0.py::test_it: the moon is full") == 1
+    assert "2 tests executed, 1 fewer than" in output
+
+
+def test_too_few_tests_fail(pytester: pytest.Pytester) -> None:
+    code, output = run(pytester, options=("--enough-tests",), minimum=2)
+    assert code == 1 and "1 tests executed, 1 fewer than" in output
+
+
+def test_enough_tests_do_not(pytester: pytest.Pytester) -> None:
+    assert run(pytester, options=("--enough-tests",), minimum=1)[0] == 0
+
+
+def test_part_of_the_suite_may_be_run(pytester: pytest.Pytester) -> None:
     program = SKIPS["call"].format(reason="the moon is full")
-    code, output = run(tmp_path, program, "--enough-tests", "-n", "2")
-    assert code == 1 and output.count("test_other.py::test_it: the moon is full") == 1
-    code, _ = run(tmp_path, "def test_it(): pass", "--enough-tests", "-n", "2", minimum=2)
-    assert code == 0
-
-
-def test_too_few_tests_fail(tmp_path: Path) -> None:
-    program = "def test_it(): pass"
-    assert run(tmp_path, program, "--enough-tests", minimum=2)[0] == 0
-    code, output = run(tmp_path, program, "--enough-tests", minimum=3)
-    assert code == 1 and "2 tests executed, 1 fewer than" in output
-
-
-def test_part_of_the_suite_may_be_run(tmp_path: Path) -> None:
-    program = SKIPS["call"].format(reason="the moon is full")
-    assert run(tmp_path, program, minimum=3)[0] == 0
+    assert run(pytester, program, minimum=3)[0] == 0

@@ -19,9 +19,16 @@ class BadDataError(CryospinError):
 
     Parameters
     ----------
-    problem: what is wrong, with the offending value.
-    file, row, column: where; `row` counts data rows of the table from 1.
-    fix: what the user can do about it.
+    problem : str
+        What is wrong, with the value.
+    file : path, optional
+        Where it is.
+    row : int, optional
+        Data row of the table, counted from 1.
+    column : str, optional
+        Its name.
+    fix : str, optional
+        What to do about it.
     """
 
     exit_code = 3

@@ -26,8 +26,30 @@ coordinates), and the error that names its first value: for whoever does need it
 class Optics:
     """One optics group: what is common to the particles of one microscope session.
 
-    Aberrations and magnification are RELION's (docs/conventions.md): Zernike coefficients in
-    radians for frequencies in 1/Angstrom.
+    Aberrations and magnification are RELION's (docs/conventions.md).
+
+    Parameters
+    ----------
+    name : str
+        As the table calls the group.
+    pixel_size_angstrom : float
+        Of the images.
+    voltage_kv, spherical_aberration_mm, amplitude_contrast : float
+        Of the microscope.
+    micrograph_pixel_size_angstrom : float or None
+        Of the micrographs, in whose pixels coordinates count; None if the table does not say.
+    beam_tilt_mrad : tuple of float
+        x and y.
+    odd_zernike, even_zernike : tuple of float
+        Coefficients in radians, for frequencies in 1/Angstrom.
+    magnification : tuple of float
+        Rows of the 2x2 matrix that takes an image's frequencies to the specimen's.
+    assumed_micrograph_pixel_size_angstrom : float or None
+        For coordinates, if the table did not say it before the images were made smaller; None:
+        that of the images.
+    phase_flipped : bool
+        The images were multiplied with the sign of their CTF, so they are modelled with its
+        absolute value.
     """
 
     name: str
@@ -35,17 +57,12 @@ class Optics:
     voltage_kv: float
     spherical_aberration_mm: float
     amplitude_contrast: float
-    # of the micrographs, which coordinates are counted in; None: the table does not say
     micrograph_pixel_size_angstrom: float | None = None
     beam_tilt_mrad: tuple[float, float] = (0.0, 0.0)
     odd_zernike: tuple[float, ...] = ()
     even_zernike: tuple[float, ...] = ()
-    # rows of the 2x2 matrix that takes an image's frequencies to the specimen's
     magnification: tuple[float, float, float, float] = (1.0, 0.0, 0.0, 1.0)
-    # what the micrographs' pixel size was taken for before the images were made smaller, where the
-    # table did not say it; None: that of the images
     assumed_micrograph_pixel_size_angstrom: float | None = None
-    # the images were multiplied with the sign of their CTF, and so have |CTF|
     phase_flipped: bool = False
 
     @property
@@ -71,7 +88,16 @@ class Optics:
 class CtfParameters:
     """Contrast transfer of each particle; underfocus is positive, as in RELION.
 
-    The defocus angle runs from the x axis to the axis of `defocus_u_angstrom`.
+    Parameters
+    ----------
+    defocus_u_angstrom, defocus_v_angstrom : Tensor
+        (n,), as all fields.
+    defocus_angle_degrees : Tensor
+        From the x axis to the axis of `defocus_u_angstrom`.
+    phase_shift_degrees : Tensor
+        Of a phase plate.
+    voltage_kv, spherical_aberration_mm, amplitude_contrast : Tensor
+        Of the microscope.
     """
 
     defocus_u_angstrom: Float[Tensor, " n"]
@@ -96,11 +122,16 @@ class CtfParameters:
 class Poses:
     """A pose per particle; NaN where a table has none for it (`known`).
 
-    rotations: `x_view = R x_object`, column vectors in xyz, projection along view z.
+    Parameters
+    ----------
+    rotations : Tensor
+        (n, 3, 3): `x_view = R x_object`, column vectors in xyz, projection along view z.
         Equals RELION's matrix A(rot, tilt, psi).
-    shifts_angstrom: displacement of the particle from the box centre (x, y):
+    shifts_angstrom : Tensor
+        (n, 2), displacement of the particle from the box centre (x, y):
         `image(x) = projection(x - t)`. RELION's origin is its negative.
-    confidence: in [0, 1], posterior weight of this pose among those considered.
+    confidence : Tensor
+        (n,) in [0, 1]: posterior weight of this pose among those considered.
     """
 
     rotations: Float[Tensor, "n 3 3"]
@@ -169,7 +200,15 @@ class PoseHypotheses:
 
 @dataclass(frozen=True)
 class DensityMap:
-    """A map on a cubic grid: `values[z, y, x]`, centred on voxel d // 2, protein bright."""
+    """A map on a cubic grid, centred on voxel d // 2, protein bright.
+
+    Parameters
+    ----------
+    values : Tensor
+        (d, d, d), indexed [z, y, x].
+    pixel_size_angstrom : float
+        Edge of a voxel.
+    """
 
     values: Float[Tensor, "d d d"]
     pixel_size_angstrom: float
@@ -197,29 +236,58 @@ class NotModelled:
 
 @dataclass(frozen=True)
 class ParticleStack:
-    """Particles as their metadata says they are; pixels stay on disk until asked for.
+    """Particles as their metadata describe them. Pixels stay on disk until `read_images`.
 
-    source: the table the particles were read from.
-    table: the original table, untouched, for lossless write-back (io.relion.RelionTable).
-    rows: the row (0-based) of each particle in `table`, the only way back into it.
-    uids: the image each particle is, `index@stack`: the same in any order of rows, but not
-        unique where a table has several rows of one image (symmetry expansion).
-    files, file_index, slice_index: image i is slice `slice_index[i]` (0-based) of
-        `files[file_index[i]]`.
-    optics, optics_group: `optics[optics_group[i]]` holds for particle i.
-    poses: the poses the table came with, if any. Never used by ab-initio reconstruction.
-    micrographs, coordinates_angstrom: where the particle was picked, if the table says so;
-        (n, 2) x, y from the micrograph's corner, NaN where unknown. Where the optics do not
-        know the micrographs' pixel size, another is assumed.
-    tubes: a number for each helical tube (filament) that segments were cut from, -1 for a
-        particle of none; None where the table has no tubes.
-    not_modelled: what the table says of the images and nothing here makes use of.
-    image_sign: +1 or -1 per particle, what its pixels are multiplied with so that protein is
-        bright, as the table declares it; None: they are bright as they are.
-    original_names: the image each was made from, named like `uids`, if the table says so.
-    unread: see `Unread`.
-    classes: those the table came with, if it tells of more than one.
-    companions: other files the metadata came from: a .cs's passthroughs, cryoDRGN's arrays.
+    Parameters
+    ----------
+    source : Path
+        The table the particles were read from.
+    table : object
+        The original table, untouched, so that no column is lost when it is written again.
+    rows : array
+        (n,), the row (0-based) of each particle in `table`.
+    uids : tuple of str
+        The image of each particle, "index@stack". It does not depend on the order of rows, but
+        is not unique if a table has several rows of one image (symmetry expansion).
+    files : tuple of Path
+        The image stacks.
+    file_index, slice_index : array
+        (n,): image i is slice `slice_index[i]` (0-based) of `files[file_index[i]]`.
+    box : int
+        Image size in pixels.
+    pixel_size_angstrom : float
+        Of the images.
+    optics : tuple of Optics
+        The optics groups.
+    optics_group : array
+        (n,): `optics[optics_group[i]]` holds for particle i.
+    ctf : CtfParameters
+        Of each particle.
+    poses : Poses or None
+        Those of the table, if any. Ab-initio reconstruction never uses them.
+    half_set : array or None
+        (n,), 1 or 2, if the table says so.
+    micrographs : array or None
+        (n,), where the particle was picked, if the table says so.
+    coordinates_angstrom : array or None
+        (n, 2), x and y from the corner of the micrograph, NaN if unknown. If the optics do not
+        know the pixel size of the micrographs, another is assumed.
+    image_sign : array or None
+        (n,), +1 or -1: the factor that makes protein bright, as the table declares it. None:
+        it is bright as it is.
+    tubes : array or None
+        (n,), a number for each helical tube (filament) that segments were cut from, -1 for a
+        particle of none; None if the table has no tubes.
+    not_modelled : tuple of NotModelled
+        What the table says about the images that is not used here.
+    original_names : tuple of str or None
+        The image that each was made from, named like `uids`, if the table says so.
+    unread : dict
+        Columns with values that are not numbers, and the error for a caller who needs them.
+    companions : tuple of Path
+        Other files of metadata: passthroughs of a .cs, cryoDRGN's arrays.
+    classes : Classes or None
+        Those of the table, if it has more than one.
     """
 
     source: Path
@@ -259,7 +327,7 @@ class ParticleStack:
 
     @property
     def phase_flipped(self) -> Bool[np.ndarray, " n"]:
-        """Whose images have |CTF| (Optics)."""
+        """Whether images were phase-flipped (`Optics`)."""
         return np.array([group.phase_flipped for group in self.optics])[self.optics_group]
 
     @property
@@ -268,7 +336,18 @@ class ParticleStack:
         return (self.source, *self.companions, *self.files)
 
     def select(self, index: np.ndarray) -> ParticleStack:
-        """The particles at `index` (n' integers), in that order; `table` stays whole."""
+        """Select particles.
+
+        Parameters
+        ----------
+        index : array
+            Rows of the stack, in any order.
+
+        Returns
+        -------
+        ParticleStack
+            In the order of `index`; `table` stays whole.
+        """
         rows = torch.as_tensor(index)
         return replace(
             self,

@@ -6,10 +6,12 @@ import re
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
 
+from cryospin import api
 from cryospin.cli.main import build_app
 from markdown_blocks import PAGES, ROOT
 
@@ -43,7 +45,7 @@ def resolves(name: str) -> bool:
     parts = name.split(".")
     for count in range(len(parts), 0, -1):
         try:
-            found = import_module(".".join(("cryospin", *parts[:count])))
+            found: Any = import_module(".".join(("cryospin", *parts[:count])))
         except ModuleNotFoundError:
             continue
         for part in parts[count:]:
@@ -119,3 +121,10 @@ def test_every_page_is_in_the_contents() -> None:
     contents = (ROOT / "docs" / "README.md").read_text()
     pages = [page.name for page in PAGES if page.parent.name == "docs" and page.name != "README.md"]
     assert [page for page in pages if f"({page})" not in contents] == []
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    """Names that are not there, and pages without a place in the contents, `make docs` finds."""
+    reference = (ROOT / "docs" / "site" / "api.md").read_text()
+    listed = re.findall(r"^\.\. auto(?:function|class|exception):: (\w+)", reference, re.MULTILINE)
+    assert sorted(listed) == sorted(api.__all__)

@@ -24,18 +24,34 @@ def evaluate_run(
     truth_map: Path | str | None = None,
     symmetry: str = "C1",
 ) -> dict[str, Any]:
-    """Errors of a run's poses and, where a true map is given, of its maps; ready for JSON.
+    """Compare a run's poses and maps with the truth: `cryospin evaluate`.
 
-    Lengths are in Angstrom or pixels of the particle images, as their names say. "halves"
-    holds the same pose errors for each half-set in its own best frame: much better than
-    the whole means that the halves were put together wrongly. "map" is None where no true
-    map was given, or the run wrote no map. "run_date" is that of the run's result.json, by
-    which a report knows that these are its own errors.
+    Parameters
+    ----------
+    directory : path
+        A folder that `reconstruct` wrote.
+    truth_star : path
+        A table of the same particles with their true poses.
+    truth_map : path, optional
+        The true map.
+    symmetry : str
+        The particle's point group: poses that it makes equal count as equal.
+
+    Returns
+    -------
+    dict
+        Ready for JSON; lengths in Angstrom or pixels of the images, as their names say.
+        "halves" has the pose errors of each half-set in its own best frame: if they are much
+        smaller than those of the whole, the halves were joined wrongly. "map" is None without
+        a true map, or if the run wrote no map. "run_date" is the date in the run's result.json;
+        the report uses it to recognise its own errors.
 
     Raises
     ------
-    UsageError: a file that is not there, an unknown symmetry.
-    BadDataError: tables without poses or without a common particle.
+    UsageError
+        A file does not exist, or the symmetry is unknown.
+    BadDataError
+        A table has no poses, or the two have no particle in common.
     """
     directory, truth_star = Path(directory), Path(truth_star)
     symmetry_group(symmetry)  # complain before work

@@ -54,7 +54,26 @@ def correlate_shells(
 def fourier_shell_correlation(
     first: Float[Tensor, "d d d"], second: Float[Tensor, "d d d"]
 ) -> Float[Tensor, " s"]:
-    """FSC(s) = Re <F1, F2>_s / (|F1|_s |F2|_s), (Harauz & van Heel 1986), float64."""
+    """Compute the FSC of two maps (Harauz & van Heel 1986).
+
+    In shell s it is the real part of the scalar product of the two transforms, over the product
+    of their norms. There is no mask and no alignment.
+
+    Parameters
+    ----------
+    first, second : Tensor
+        Maps, (d, d, d).
+
+    Returns
+    -------
+    Tensor
+        Shells 1 to d/2 - 1, float64: item i is shell i + 1.
+
+    Raises
+    ------
+    ValueError
+        The maps differ in size.
+    """
     if first.shape != second.shape:
         raise ValueError(f"maps differ in size: {tuple(first.shape)} and {tuple(second.shape)}")
     return correlate_shells(volume_spectrum(first), volume_spectrum(second))
@@ -68,10 +87,24 @@ def shell_resolutions_angstrom(box: int, pixel_size_angstrom: float) -> Float[Te
 def resolution_at(
     curve: Float[Tensor, " s"], threshold: float, box: int, pixel_size_angstrom: float
 ) -> float | None:
-    """Resolution in Angstrom at which the curve first falls below `threshold`.
+    """Find the resolution at which an FSC curve first falls below a threshold.
 
-    Linear between shells. A curve that never falls below gives its last shell's resolution
-    (as far as it can tell); one that starts below gives None.
+    Parameters
+    ----------
+    curve : Tensor
+        Shells 1, 2, ... as `fourier_shell_correlation` returns them.
+    threshold : float
+        0.143 for half-maps, 0.5 for a map against a reference.
+    box : int
+        Of the maps, in voxels.
+    pixel_size_angstrom : float
+        Of the maps.
+
+    Returns
+    -------
+    float or None
+        In Angstrom, by linear interpolation between shells. If the curve never falls below the
+        threshold, it is the resolution of the last shell; if it starts below, None.
     """
     below = torch.nonzero(curve < threshold).flatten()
     if len(below) == 0:

@@ -51,16 +51,29 @@ def read_particles_of_any_kind(
     poses: Path | str | None = None,
     ctf: Path | str | None = None,
 ) -> ParticleStack:
-    """The particles of a RELION .star, a cryoSPARC .cs, or cryoDRGN's .txt and .mrcs.
+    """Read a particle table: a RELION .star, a cryoSPARC .cs, or cryoDRGN's .txt or .mrcs.
+
+    Pixels stay on disk: `read_images` reads them.
 
     Parameters
     ----------
-    passthroughs: of a .cs, beside those that are found.
-    poses, ctf: pickled arrays of a .txt or .mrcs, where they are not found beside it.
+    path : path
+        The table. Its suffix says which program's it is.
+    passthroughs : sequence of path
+        Passthrough files of a .cs, besides those found next to it.
+    poses, ctf : path, optional
+        Pickled arrays of a .txt or .mrcs, if they are not next to it.
+
+    Returns
+    -------
+    ParticleStack
+        In the order of the table.
 
     Raises
     ------
-    BadDataError: no such file; as the format's reader says; a file of poses without images.
+    BadDataError
+        The file does not exist, names no images, or has a wrong value: the error names file,
+        row, column and fix.
     """
     path = Path(path)
     if not os.path.exists(path):

@@ -26,13 +26,25 @@ from cryospin.types import DensityMap, ParticleStack
 
 
 def read_images(stack: ParticleStack, index: np.ndarray) -> Float[Tensor, "b d d"]:
-    """The images at `index` as float32, in that order; each file's slices are read ascending.
+    """Read images from disk.
 
-    Protein is bright if the table told the truth about its images' sign.
+    Parameters
+    ----------
+    stack : ParticleStack
+        The particles.
+    index : array
+        Rows of `stack`, (b,) integers in any order.
+
+    Returns
+    -------
+    Tensor
+        (b, d, d) float32, in the order of `index`. Protein is bright if the table is right
+        about the sign of its images.
 
     Raises
     ------
-    BadDataError: missing or truncated stack, slice beyond its end, another box.
+    BadDataError
+        A stack is missing, truncated, too short, or has another box.
     """
     index = np.asarray(index)
     images = np.empty((len(index), stack.box, stack.box), dtype=np.float32)
@@ -86,15 +98,25 @@ def _fill(buffer: np.ndarray, file: RawIOBase, header: MrcHeader) -> None:
 
 
 def read_map(path: Path | str, *, pad_to_cube: bool = False) -> DensityMap:
-    """A map as float32 `values[z, y, x]`, whatever the order of axes in the file.
+    """Read an MRC map, whatever the order of axes in the file.
 
     Parameters
     ----------
-    pad_to_cube: put a box that is no cube into an even cube of zeros, centre on centre.
+    path : path
+        The file.
+    pad_to_cube : bool
+        Pad a box that is not a cube with zeros to an even cube, centre on centre.
+
+    Returns
+    -------
+    DensityMap
+        float32, indexed [z, y, x].
 
     Raises
     ------
-    BadDataError: no cube, no voxel size, unequal voxel sizes, values that are not finite.
+    BadDataError
+        The map is not a cube, has no voxel size or unequal ones, or has values that are not
+        finite.
     """
     header = read_header(path)
     check_complete(header)
@@ -126,11 +148,19 @@ def _padded_to_cube(values: np.ndarray) -> np.ndarray:
 
 
 def write_map(path: Path | str, density: DensityMap) -> None:
-    """A 32-bit float map with its voxel size and statistics, whole or not at all.
+    """Write a map as a 32-bit MRC file, with voxel size and statistics. There is no partial file.
+
+    Parameters
+    ----------
+    path : path
+        The file. It is replaced if it exists.
+    density : DensityMap
+        The map.
 
     Raises
     ------
-    ResourceError: the disk does not take it.
+    ResourceError
+        The disk cannot take it.
     """
     values = density.values.detach().cpu().numpy().astype("<f4", order="C")
     found = Statistics()

@@ -119,7 +119,29 @@ def slice_volume(
     disk: FourierDisk,
     oversampling: int = OVERSAMPLING,
 ) -> Complex[Tensor, "n k"]:
-    """Trilinear central slices: the coefficient at R^T (kx, ky, 0) for each rotation R."""
+    """Read central slices of a Fourier volume by trilinear interpolation: forward projection.
+
+    Parameters
+    ----------
+    volume : Tensor
+        (2m+1, 2m+1, m+1) complex, m at least `margin_for` of the disk's radius.
+    rotations : Tensor
+        (n, 3, 3). The coefficient (kx, ky) of a slice is read at R^T (kx, ky, 0).
+    disk : FourierDisk
+        The frequencies of a slice.
+    oversampling : int
+        Of the volume's grid against the box.
+
+    Returns
+    -------
+    Tensor
+        (n, k) complex, k the length of the disk.
+
+    Raises
+    ------
+    ValueError
+        The volume is too small for the disk.
+    """
     _check(volume.shape[-1] - 1, disk, oversampling)
     twin = _twin(volume, rotations)
     return twin.slice_volume(volume, rotations, disk, oversampling)
@@ -133,11 +155,35 @@ def insert_slices(
     margin: int,
     oversampling: int = OVERSAMPLING,
 ) -> tuple[Complex[Tensor, "z y x"], Float[Tensor, "z y x"]]:
-    """Spread slices into a volume with the trilinear weights `slice_volume` reads with.
+    """Insert slices into a Fourier volume: back-projection, the exact adjoint of `slice_volume`.
 
-    Returns the sum of values (numerator) and of weights (denominator). As the exact adjoint
-    it leaves the plane x = 0 one-sided; `volumes.gridded` completes it by Friedel's law.
-    On the CPU the order of sums is that of the particles, whatever the number of threads.
+    The plane x = 0 stays one-sided; `volumes.gridded` completes it by Friedel's law. On the CPU
+    sums run in the order of the particles, whatever the number of threads.
+
+    Parameters
+    ----------
+    values : Tensor
+        (n, k) complex: slices, already multiplied with their weights.
+    weights : Tensor
+        (n, k).
+    rotations : Tensor
+        (n, 3, 3).
+    disk : FourierDisk
+        The frequencies of a slice.
+    margin : int
+        Half-width m of the volume: `margin_for` of the disk's radius.
+    oversampling : int
+        Of the volume's grid against the box.
+
+    Returns
+    -------
+    numerator, denominator : Tensor
+        Sums of values and of weights, (2m+1, 2m+1, m+1).
+
+    Raises
+    ------
+    ValueError
+        The margin is too small for the disk.
     """
     return insert_portions([(values, weights, rotations)], disk, margin, oversampling)
 
@@ -164,13 +210,40 @@ def pose_normal_equations(
     image_index: Int[Tensor, " p"] | None = None,
     oversampling: int = OVERSAMPLING,
 ) -> tuple[Float[Tensor, " p"], Float[Tensor, "p 5"], Float[Tensor, "p 5 5"]]:
-    """Loss, its gradient and Gauss-Newton Hessian for each pose p of image `image_index[p]`.
+    """Compute the loss of poses, its gradient and its Gauss-Newton Hessian.
 
-    loss = sum_k |x_k - C_k s_k(t) P_k(R)|^2 on whitened images, which is the negative
-    log-likelihood up to a constant. `images` and `ctf` may be longer than the disk: a prefix
-    is read. The five parameters are a left perturbation of the
+    The loss is the sum over coefficients of abs(x - C s(t) P(R))^2 on whitened images: the
+    negative log-likelihood up to a constant. The five parameters are a left perturbation of the
     rotation, R' = exp([w]) R with w in radians in the view frame, then the shift (x, y) in
     pixels. The Newton step is -solve(hessian, gradient).
+
+    Parameters
+    ----------
+    volume : Tensor
+        Fourier volume, as for `slice_volume`.
+    images, ctf : Tensor
+        (n, K) whitened coefficients and their CTF. K may exceed the length of the disk: a
+        prefix is read.
+    rotations : Tensor
+        (p, 3, 3).
+    shifts_pixel : Tensor
+        (p, 2).
+    disk : FourierDisk
+        The frequencies that count.
+    image_index : Tensor, optional
+        (p,): pose p is of image `image_index[p]`. By default pose p is of image p.
+    oversampling : int
+        Of the volume's grid against the box.
+
+    Returns
+    -------
+    loss, gradient, hessian : Tensor
+        (p,), (p, 5) and (p, 5, 5).
+
+    Raises
+    ------
+    ValueError
+        The volume is too small for the disk.
     """
     _check(volume.shape[-1] - 1, disk, oversampling)
     twin = _twin(volume, images, ctf, rotations, shifts_pixel)

@@ -21,16 +21,25 @@ def check(
     cores: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
-    """What is found in a particle table and its images; JSON.
-
-    "ok" tells whether `reconstruct` would take them. Where it would not, "problem", "file",
-    "row", "column" and "fix" say why, and of the rest only what was found before is there.
+    """Check a particle table and its images before any compute: `cryospin check`.
 
     Parameters
     ----------
-    images: also read every image, once.
-    cores: that the plan is made for; default: those available.
-    progress: called with how many images are read, and how many there are.
+    particles : path
+        RELION .star, cryoSPARC .cs or cryoDRGN .txt.
+    images : bool
+        Also read every image, once.
+    cores : int, optional
+        Number of cores the plan is made for; by default those available.
+    progress : callable
+        Called with the number of images read, and their total number.
+
+    Returns
+    -------
+    dict
+        Ready for JSON. "ok" is true if `reconstruct` would accept the particles. Otherwise
+        "problem", "file", "row", "column" and "fix" say why, and only what was found before
+        that is there.
     """
     found: dict[str, Any] = {}
     try:

@@ -19,8 +19,22 @@ CONVERGED, AMBIGUOUS, FAILED = "converged", "ambiguous", "failed"
 class Evidence:
     """One number a run is judged by.
 
-    value, limit: in `unit`; a limit of None judges nothing. counts: what not passing makes of
-    the run: FAILED, AMBIGUOUS or "warning". words: what not passing means.
+    Parameters
+    ----------
+    name : str
+        What is measured.
+    value : float
+        In `unit`.
+    unit : str
+        Of value and limit.
+    limit : float or None
+        None judges nothing.
+    passed : bool
+        Whether the value is on the good side of the limit.
+    counts : str
+        What the run becomes if it does not pass: "failed", "ambiguous" or "warning".
+    words : str
+        What it means if it does not pass.
     """
 
     name: str
@@ -34,7 +48,19 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Verdict:
-    """CONVERGED, AMBIGUOUS or FAILED, and why in words."""
+    """What a run claims, and why.
+
+    Parameters
+    ----------
+    word : str
+        "converged", "ambiguous" or "failed".
+    reasons : tuple of str
+        Why, a sentence each.
+    warnings : tuple of str
+        What to know although it does not change the verdict.
+    evidence : tuple of Evidence
+        The numbers behind it.
+    """
 
     word: str
     reasons: tuple[str, ...]
@@ -48,12 +74,36 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Result:
-    """Maps on the box of the images, poses in the order of the stack, both halves in one frame.
+    """Maps on the box of the images, and poses in the order of the stack, all in one frame.
 
-    map: both halves together, Wiener-filtered by their FSC inside of the mask (corrected for it),
-        not masked. half1, half2: unfiltered, unmasked.
-    symmetry: imposed at the end. found: where none was given, what maps and images say of it.
-    turned: whether the maps are the negative of what the images as they are would give.
+    Parameters
+    ----------
+    map : DensityMap
+        Of both halves together, Wiener-filtered by their FSC inside of the mask (corrected for
+        the mask), not masked.
+    half1, half2 : DensityMap
+        Unfiltered and unmasked.
+    mask : DensityMap
+        0 to 1, with a soft edge.
+    poses : Poses
+        One per particle.
+    half_set : array
+        (n,), 1 or 2.
+    resolution : HalfMapResolution
+        FSC curves of the half-maps and where they cross 0.143 and 0.5.
+    verdict : Verdict
+        Whether to believe all this.
+    explore, refine : dict, list
+        What each stage reports; it goes into result.json.
+    turned : bool
+        Whether the contrast was inverted: the maps are the negative of what the images as they
+        are would give.
+    size : ParticleSize or None
+        Of the particle, and where it comes from.
+    symmetry : str
+        Imposed at the end.
+    found : SymmetryFound or None
+        If none was given, what maps and images say about it.
     """
 
     map: DensityMap

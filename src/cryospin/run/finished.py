@@ -14,10 +14,19 @@ if TYPE_CHECKING:
 class Run:
     """A finished run.
 
-    folder: what it wrote (docs/outputs.md). verdict: "converged", "ambiguous" or "failed".
-    report: the page to read. result: maps, poses and reasons; None where the run had ended
-    before it was resumed, or found several classes: its files tell. classes: the folder of each
-    class, and in a sentence what it is.
+    Parameters
+    ----------
+    folder : Path
+        With the files of docs/outputs.md.
+    verdict : str
+        "converged", "ambiguous" or "failed".
+    report : Path
+        The page to read.
+    result : Result or None
+        Maps, poses and reasons. None if the run had ended before it was resumed, or found several
+        classes: read its files.
+    classes : tuple of tuple
+        Of each class its folder, and what it is in a sentence.
     """
 
     folder: Path

@@ -39,47 +39,83 @@ def reconstruct(
     listeners: tuple[Callable[[dict[str, Any]], None], ...] = (),
     tell: Callable[[str], None] | None = None,
 ) -> Run:
-    """A map, a pose per particle and half-maps from images alone: `cryospin reconstruct`.
+    """Reconstruct a map and a pose per particle from images alone: `cryospin reconstruct`.
 
-    Bad particles are set aside, checkpoints kept, and the folder `out` holds the same files
-    afterwards. A run that does not converge is a `Run` too: look at its `converged`.
+    Exclude bad particles, keep checkpoints, and write the same files to `out` as the command.
+    A run that does not converge returns a `Run` too: check its `converged`.
 
     Parameters
     ----------
-    particles: RELION .star, cryoSPARC .cs or cryoDRGN .txt; with `select_class`, the folder of
-        a run with classes.
-    recipe: the method, by name (docs/recipes.md).
-    classes: structures to tell apart (docs/mixtures.md), or "auto": as many as the images
-        support; each gets a folder, `class_01` on.
-    select_class: of that run, the class whose particles are taken.
-    symmetry: point group to impose: C1, C3, D7, T, O, I ...; "auto": found in the map that
-        comes out without one, imposed where images do not object, and refined with.
-    particle_diameter_angstrom: default: found from the images.
-    max_resolution_angstrom: finer detail is not used.
-    max_shift_angstrom: largest offset in x and in y; default 5 % of the box.
-    initial_map: a map to start from instead of from nothing, low-passed first.
-    device: "cpu", "cuda", "cuda:N", or "auto": a card if there is one that can.
-    deterministic: the same bits every time also on a card; on the CPU they always are.
-    threads: of torch and numba, from now on; default: all cores available.
-    batch_size: images held in work at once; memory, not the result.
-    invert_contrast: "yes", "no", or "auto": turn the images' sign if images or map show
-        protein dark.
-    allow_bad: go on although more than a tenth of the images is bad.
-    resume: go on with a run that was cut off, as if it never was.
-    checkpoint_seconds: work that is lost when the process is killed, at most.
-    tensorboard: also write scalars to `out`/tensorboard.
-    progress: called with a step's name, what is done and what there is in all.
-    listeners: each called with every line of log.jsonl as it is made (docs/outputs.md).
-    tell: called with every note and warning, in a sentence: `print` will do.
+    particles : path
+        RELION .star, cryoSPARC .cs or cryoDRGN .txt; with `select_class`, the folder of a run
+        with classes.
+    out : path
+        The run's folder. It is made if it is not there.
+    recipe : str
+        The method, by name (docs/recipes.md).
+    classes : int or str
+        Number of structures to tell apart (docs/mixtures.md), or "auto": as many as the images
+        support. Each gets a folder, from `class_01` on.
+    select_class : int, optional
+        Take only the particles of this class of that run.
+    seed : int
+        Of every random number of the run.
+    symmetry : str
+        Point group to impose: C1, C3, D7, T, O, I ... With "auto", find the group in the map
+        made without symmetry, impose it if the images do not object, and refine with it.
+    particle_diameter_angstrom : float, optional
+        By default it is found from the images.
+    max_resolution_angstrom : float, optional
+        Do not use finer detail.
+    max_shift_angstrom : float, optional
+        Largest offset in x and in y; by default 5 % of the box.
+    initial_map : path, optional
+        Start from this map, low-passed, and not from random poses.
+    initial_lowpass_angstrom : float
+        Resolution of that low-pass.
+    device : str
+        "cpu", "cuda", "cuda:N", or "auto": a graphics card if there is one that can compute.
+    deterministic : bool
+        Give the same bits every time on a card, too. The CPU always does.
+    threads : int, optional
+        Of torch and numba, from now on; by default all available cores.
+    batch_size : int
+        Images processed at once. It changes memory, not the result.
+    invert_contrast : str
+        "yes", "no", or "auto": invert the images if they or the map show protein dark.
+    allow_bad : bool
+        Continue although more than a tenth of the images is bad.
+    resume : bool
+        Continue a run that was stopped. The result has the same bits as without the stop.
+    checkpoint_seconds : float
+        The most work that is lost when the process is killed.
+    tensorboard : bool
+        Also write scalars to the folder tensorboard in `out`.
+    progress : callable, optional
+        Called with the name of a step, the number of items done, and their total number.
+    listeners : tuple of callable
+        Each is called with every line of log.jsonl (docs/outputs.md).
+    tell : callable, optional
+        Called with every note and warning, a sentence each, for example `print`.
+
+    Returns
+    -------
+    Run
+        The folder, the verdict, and the result in memory.
 
     Raises
     ------
-    UsageError: options that cannot be; `out` is an input's folder, holds files that are not
-        cryospin's, is in use, or is of another run than the one to be resumed.
-    BadDataError: the table, or too many images, cannot be used as they are.
-    ResourceError: the disk does not take the files, or the card cannot be used.
-    InterruptedRunError: SIGTERM came (in the main thread); `resume` goes on from there.
-    NonFiniteLossError: a recipe that trains went wrong.
+    UsageError
+        Options are invalid; or `out` holds an input or files of other programs, is in use, or
+        belongs to another run than the one to resume.
+    BadDataError
+        The table, or too many images, cannot be used as they are.
+    ResourceError
+        The disk cannot take the files, or the card cannot be used.
+    InterruptedRunError
+        SIGTERM arrived (in the main thread); continue with `resume`.
+    NonFiniteLossError
+        The loss of a recipe with learning rates became NaN or infinite.
     """
     began = perf_counter()
     options = Options(

@@ -38,11 +38,23 @@ Work = Callable[[np.ndarray], tuple[np.ndarray, ...]]
 
 @dataclass(frozen=True)
 class Microscope:
-    """How images come about once the poses are known.
+    """How images are made once the poses are known.
 
-    snr: variance of the noiseless images after CTF (full box, mean over the data set of each
-        image's own) over the variance of the noise; infinity means no noise.
-    noise_exponent: 0 is white; else see `noise.noise_power`.
+    Parameters
+    ----------
+    box : int
+        Image size in pixels, even.
+    pixel_size_angstrom : float
+        Of the images.
+    snr : float
+        Variance of the noiseless images after the CTF (in the full box, the mean of each image's
+        own) over the variance of the noise. Infinity means no noise.
+    ctf : CtfParameters
+        Of each particle.
+    noise_exponent : float
+        0 is white; else see `noise.noise_power`.
+    seed : int
+        Of the noise.
     """
 
     box: int
@@ -82,18 +94,40 @@ def simulate(
     progress: Progress | None = None,
     inputs: Sequence[Path] = (),
 ) -> Simulated:
-    """Write particles.mrcs, truth.mrc, truth.star and, last, particles.star into `out`.
+    """Simulate particles: write particles.mrcs, truth.mrc, truth.star and particles.star.
 
-    The noiseless images wait in an unnamed file of the same folder until their variance,
-    and so the noise's, is known.
+    The noiseless images wait in an unnamed file of the same folder until their variance, and so
+    that of the noise, is known.
 
-    inputs: files that all this came from, which must not lie in `out`.
+    Parameters
+    ----------
+    molecule : GaussianMolecule or MapMolecule
+        From `read_model` or `chain_molecule`.
+    poses : Poses
+        One per particle.
+    microscope : Microscope
+        Box, pixel size, CTF and noise.
+    out : Path
+        The folder. It is made if it is not there.
+    threads : int
+        They change the time, not the result.
+    progress : callable, optional
+        Called with the name of a step, the number of particles done, and their total number.
+    inputs : sequence of Path
+        Files that the molecule came from. They must not lie in `out`.
+
+    Returns
+    -------
+    Simulated
+        The table that was written, and how much noise its images have.
 
     Raises
     ------
-    UsageError: an odd box, or a molecule that does not fit into it; a folder with an input or
-        another program's files of these names, or one that another process is writing into.
-    ResourceError: the disk does not take it.
+    UsageError
+        The box is odd or too small for the molecule; the folder has an input, or files of these
+        names from another program, or is in use.
+    ResourceError
+        The disk cannot take the files.
     """
     warnings = _check_fit(molecule, poses, microscope)
     tell = progress or (lambda step, done, total: None)

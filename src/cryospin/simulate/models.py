@@ -17,14 +17,28 @@ Molecule = GaussianMolecule | MapMolecule
 
 
 def read_model(path: Path, pixel_size_angstrom: float, *, assembly: bool = False) -> Molecule:
-    """The molecule of a PDB or mmCIF file or an MRC map (each optionally .gz), centred.
+    """Read the molecule of a PDB or mmCIF file or an MRC map (each optionally .gz), centred.
 
-    Pixels of `pixel_size_angstrom` decide how finely it is described: see `read_molecule`
-    and `map_molecule`.
+    Parameters
+    ----------
+    path : Path
+        The file. Its suffix says what it is.
+    pixel_size_angstrom : float
+        Of the images to be made: it decides how finely the molecule is described.
+    assembly : bool
+        Of an atomic model, take the first biological assembly.
+
+    Returns
+    -------
+    GaussianMolecule or MapMolecule
+        What `simulate` makes images of.
 
     Raises
     ------
-    UsageError: no such file, or an unknown kind. BadDataError: not readable.
+    UsageError
+        The file does not exist, or its kind is unknown.
+    BadDataError
+        The file cannot be read.
     """
     kind = Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
     if kind.lower() in MAPS:

@@ -15,10 +15,25 @@ RESIDUE_SIGMA_ANGSTROM = 1.3
 def chain_molecule(
     seed: int = 0, *, domains: int = 6, residues_per_domain: int = 250
 ) -> GaussianMolecule:
-    """A chain folded into ellipsoidal domains that touch; about 150 Angstrom, no symmetry.
+    """Make up a molecule: a chain folded into ellipsoidal domains that touch, without symmetry.
 
-    The chain is a persistent random walk of residues 3.8 Angstrom apart that turns back at
-    its domain's surface; the domain after it grows from a random side of an earlier one.
+    The chain is a persistent random walk of residues 3.8 Angstrom apart that turns back at the
+    surface of its domain; the next domain grows from a random side of an earlier one. By
+    default the molecule is about 150 Angstrom large.
+
+    Parameters
+    ----------
+    seed : int
+        Each gives another molecule.
+    domains : int
+        Their number.
+    residues_per_domain : int
+        Amino acids of each.
+
+    Returns
+    -------
+    GaussianMolecule
+        What `simulate` makes images of.
     """
     generator = np.random.default_rng(seed)
     # half-axes of a domain of the density of protein, 135 cubic Angstrom a residue

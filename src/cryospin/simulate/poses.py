@@ -25,12 +25,27 @@ def draw_poses(
     views: Views = "uniform",
     seed: int,
 ) -> Poses:
-    """View directions as `views` says, in-plane angles uniform, shifts uniform in a square.
+    """Draw random poses. In-plane angles are uniform, and shifts are uniform in a square.
 
-    "uniform": Haar measure on SO(3). "equator": 90 % of the view directions lie within 20
-    degrees of the plane normal to the molecule's z axis, uniformly there, the others
-    uniformly outside. "pole": 90 % lie within 25 degrees of that axis. Shifts: x and y uniform
-    in [-max, max] pixels, written in Angstrom.
+    Parameters
+    ----------
+    particles : int
+        Their number.
+    max_shift_pixel : float
+        x and y of a shift lie within this distance of 0.
+    pixel_size_angstrom : float
+        Converts shifts to Angstrom.
+    views : str
+        "uniform": all orientations are equally likely. "equator": 90 % of the view directions
+        lie within 20 degrees of the plane normal to the molecule's z axis. "pole": 90 % lie
+        within 25 degrees of that axis. Inside and outside of these regions they are uniform.
+    seed : int
+        Particle i has the same pose, whatever the number of particles.
+
+    Returns
+    -------
+    Poses
+        Shifts in Angstrom, confidence 1.
     """
     uniform = np.stack([generator_for(seed, "pose", i).random(6) for i in range(particles)])
     cosine_tilt = 2.0 * uniform[:, 0] - 1.0

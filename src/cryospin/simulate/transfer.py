@@ -31,9 +31,22 @@ def neutral_ctf(particles: int) -> CtfParameters:
 
 
 def draw_ctf(particles: int, seed: int) -> CtfParameters:
-    """300 kV, Cs 2.7 mm, 10 % amplitude contrast; mean defocus uniform in 1 to 3 um.
+    """Draw CTF parameters: 300 kV, Cs 2.7 mm, 10 % amplitude contrast, defocus 1 to 3 um.
 
-    U - V is uniform in 0 to 400 Angstrom at any angle, as on a well-aligned microscope.
+    The mean defocus is uniform. U - V is uniform in 0 to 400 Angstrom at any angle, as on a
+    well-aligned microscope.
+
+    Parameters
+    ----------
+    particles : int
+        Their number.
+    seed : int
+        Particle i has the same CTF, whatever the number of particles.
+
+    Returns
+    -------
+    CtfParameters
+        One set per particle.
     """
     uniform = np.stack([generator_for(seed, "ctf", i).random(3) for i in range(particles)])
     mean = 1e4 + 2e4 * uniform[:, 0]

@@ -22,17 +22,31 @@ def fsc(
     align: bool = False,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """FSC curves by name, their crossings in Angstrom, and the resolution of each shell; JSON.
+    """Compute the Fourier shell correlation of two maps: `cryospin fsc`.
 
     Parameters
     ----------
-    mask: in the frame of `second`; adds the curves "masked" and "corrected", in which the
-        mask's own effect is taken out by phases that are random by `seed`.
-    align: first move `first` onto `second`: rotation, shift and hand.
+    first, second : DensityMap
+        Maps of one box and voxel size.
+    mask : DensityMap, optional
+        In the frame of `second`. It adds the curves "masked" and "corrected"; the latter is
+        free of the mask's own effect, by phase randomisation (Chen et al. 2013).
+    align : bool
+        Move `first` onto `second` before: rotation, shift and hand.
+    seed : int
+        Of the random phases.
+
+    Returns
+    -------
+    dict
+        Ready for JSON: the curves by name ("fsc"), where they cross 0.5 and 0.143
+        ("resolution_angstrom"), the resolution of each shell ("shell_angstrom"), and how
+        `first` was moved ("alignment").
 
     Raises
     ------
-    UsageError: maps that differ in box or voxel size.
+    BadDataError
+        The maps differ in box or voxel size.
     """
     check_comparable(first, second)
     placed: dict[str, Any] | None = None

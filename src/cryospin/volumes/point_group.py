@@ -92,11 +92,17 @@ class TriedGroup:
 class PointGroup:
     """A point group and where its axes are.
 
-    name: as `symmetry_group` takes it; C1 where none is there.
-    alignment: moves the map so that the axes are RELION's and meet in the box centre.
-    tried: groups whose axes were found, the largest first, up to the one believed, or to one
-        whose operators agree no better than other rotations: nothing can be told then.
-    resolution_angstrom: to which maps were compared.
+    Parameters
+    ----------
+    name : str
+        "C4", "D7", "O" ...; "C1" if there is none.
+    alignment : MapAlignment
+        Moves the map so that the axes are RELION's and meet in the box centre.
+    tried : tuple of TriedGroup
+        Groups whose axes were found, the largest first. The last is the one believed, or one
+        whose operators agree no better than other rotations: then the map cannot tell.
+    resolution_angstrom : float
+        To which the maps were compared.
     """
 
     name: str
@@ -110,14 +116,29 @@ def find_point_group(
     second: DensityMap | None = None,
     max_resolution_angstrom: float | None = None,
 ) -> PointGroup:
-    """The largest point group, C2 to C12, D2 to D12, T, O or I, that the map has.
+    """Find the largest point group that a map has: C2 to C12, D2 to D12, T, O or I.
 
-    first, second: half-maps in one frame, not masked tightly. They are compared as far as they
-    agree (FSC 0.143 inside of a sphere). One map alone is compared with itself, to
-    `max_resolution_angstrom`, which should be where its noise sets in: less certain.
+    Parameters
+    ----------
+    first, second : DensityMap
+        Half-maps in one frame, made without symmetry, not masked tightly. They are compared as
+        far as they agree (FSC 0.143 inside of a sphere). A single map is compared with itself,
+        which is less certain.
+    max_resolution_angstrom : float, optional
+        Do not compare beyond it. A single map needs it: give the resolution at which its noise
+        begins.
 
-    Raises BadDataError for half-maps of unequal box or voxel size and for odd boxes, UsageError
-    for one map without a resolution.
+    Returns
+    -------
+    PointGroup
+        The largest group whose operators all pass, and what was tried.
+
+    Raises
+    ------
+    BadDataError
+        The maps differ in box or voxel size, or the box is odd.
+    UsageError
+        A single map comes without a resolution.
     """
     other = first if second is None else second
     check_comparable(first, other)
