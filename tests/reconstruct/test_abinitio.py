@@ -168,8 +168,8 @@ def test_halves_are_balanced_and_reported(simulation: Simulation, result: Result
 
 
 def test_the_same_seed_gives_the_same_bits(simulation: Simulation, result: Result) -> None:
-    """In numba on two threads, where there are two."""
-    again = reconstructed(simulation.stack, min(2, numba.config.NUMBA_NUM_THREADS))
+    """On two threads of torch, and of numba where there are two cores."""
+    again = reconstructed(simulation.stack, min(2, numba.config.NUMBA_NUM_THREADS), 2)
     assert again.half_set.tolist() == result.half_set.tolist()
     assert torch.equal(again.poses.rotations, result.poses.rotations)
     assert torch.equal(again.poses.shifts_angstrom, result.poses.shifts_angstrom)
@@ -187,12 +187,6 @@ def test_the_other_contrast_gives_the_same_map(simulation: Simulation, result: R
     assert dark.verdict == result.verdict
 
 
-def test_torchs_threads_do_not_matter(simulation: Simulation, result: Result) -> None:
-    again = reconstructed(simulation.stack, numba_threads=1, torch_threads=2)
-    assert torch.equal(again.poses.rotations, result.poses.rotations)
-    assert torch.equal(again.map.values, result.map.values)
-
-
 def noise_only(folder: Path, stack: ParticleStack, seed: int) -> ParticleStack:
     """The same table with images of white noise."""
     folder.mkdir()
@@ -202,11 +196,10 @@ def noise_only(folder: Path, stack: ParticleStack, seed: int) -> ParticleStack:
     return replace(stack, files=(folder / "particles.mrcs",))
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_noise_does_not_converge(simulation: Simulation, tmp_path: Path, seed: int) -> None:
+def test_noise_does_not_converge(simulation: Simulation, tmp_path: Path) -> None:
     """As many images as of the particle, looked at as hard: those converge (see `result`).
     Exhaustive alignment of noise makes maps that look like something, but not twice the same."""
-    found = reconstructed(noise_only(tmp_path / "noise", simulation.stack, seed))
+    found = reconstructed(noise_only(tmp_path / "noise", simulation.stack, 1))
     assert not found.verdict.converged
     assert found.verdict.reasons
 
