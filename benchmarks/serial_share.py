@@ -87,7 +87,7 @@ class Account:
                 few = "together" in getattr(fn, "__qualname__", "")
                 return super().submit(fn if few else account.shared_work(fn), *args, **keywords)
 
-        parallel.ThreadPoolExecutor = CountingPool  # type: ignore[misc]
+        parallel.ThreadPoolExecutor = CountingPool
         for name in ("slice_loop", "insert_loop", "normal_equations_loop", "losses_loop"):
             setattr(loops, name, self.shared_work(getattr(loops, name)))
         for name in ("rfftn", "irfftn"):
@@ -99,7 +99,7 @@ class Account:
             with account.during(name), told(monitor, name):
                 yield
 
-        Monitor.stage = stage  # type: ignore[method-assign]
+        Monitor.stage = stage  # type: ignore[method-assign, assignment]
 
 
 def run_one(arguments: list[str]) -> None:

@@ -55,7 +55,7 @@ class MixedDevicesError(RuntimeError):
 class _There(Tensor):
     """A tensor of another device, whose values are kept on the CPU."""
 
-    values: Tensor
+    values: Tensor  # type: ignore[assignment]
 
     @staticmethod
     def __new__(cls, values: Tensor) -> _There:
@@ -72,7 +72,9 @@ class _There(Tensor):
         self.values = values
 
     @classmethod
-    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(  # type: ignore[override]
+        cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
         raise AssertionError(f"{func} outside of Elsewhere")
 
 

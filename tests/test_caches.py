@@ -122,7 +122,7 @@ def test_what_others_may_have_laid_there_is_not_used(machine: Path, trap: object
     if trap is trap_owner and os.geteuid() != 0:
         pytest.skip("only root can give a folder away")
     place = machine / "tmp" / f"cryospin-{os.geteuid()}"
-    trap(place)  # type: ignore[operator]
+    trap(place)
     numba, _ = folders()
     assert numba is not None
     parent = Path(numba).parent

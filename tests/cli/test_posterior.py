@@ -35,7 +35,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Images of a molecule with noise, in `data`, and a run that found the truth, in `run`."""
     folder = tmp_path_factory.mktemp("posterior")
     data, out = folder / "data", folder / "run"
-    data.mkdir(), out.mkdir()
+    data.mkdir()
+    out.mkdir()
     rng = np.random.default_rng(0)
     values = torch.as_tensor(
         chain_molecule(1, domains=3, residues_per_domain=60).voxelize(BOX, PIXEL)

@@ -305,7 +305,8 @@ def test_killed_for_real(tmp_path: Path, recipe: str) -> None:
     plain, out, rng = tmp_path / "plain", tmp_path / "out", random.Random(1)
     code, told = Process(particles, plain, "--recipe", recipe).ended()
     assert code in (0, 4), told
-    more, ends = ("--recipe", recipe), list[int]()
+    more: tuple[str, ...] = ("--recipe", recipe)
+    ends = list[int]()
     for number in (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGKILL):
         process = Process(particles, out, *more)
         if process.has_kept(rng.randint(1, 3)):

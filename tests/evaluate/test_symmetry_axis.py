@@ -18,7 +18,8 @@ def turned_about(group: str, seed: int, flipped: bool) -> tuple[torch.Tensor, to
     """True rotations, and ones at random mates about a tilted axis, a degree off, in a frame of
     their own."""
     torch.manual_seed(seed)
-    true, frame, axis_frame = roma.random_rotmat(COUNT).double(), *roma.random_rotmat(2).double()
+    true = roma.random_rotmat(COUNT).double()
+    frame, axis_frame = roma.random_rotmat(2).double()
     mates = axis_frame.T @ torch.as_tensor(symmetry_group(group)).double() @ axis_frame
     chosen = mates[torch.randint(len(mates), (COUNT,))]
     noise = roma.rotvec_to_rotmat(torch.randn(COUNT, 3).double() * np.radians(ERROR_DEGREES) / 2)

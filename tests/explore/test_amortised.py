@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from cryospin.explore.amortised import AmortisedModel, EncoderTraining, batches, candidates
 from cryospin.explore.decoders import Decoder, ExplicitDecoder, ImplicitDecoder
@@ -41,6 +41,11 @@ def small_decoder(implicit: bool) -> Decoder:
         volume = ImplicitVolume(power, 16, generator, features=16, width=16, layers=2)
         return ImplicitDecoder(volume)
     return ExplicitDecoder(HartleyVolume.random(power, DISK.radius, generator), 2)
+
+
+def mantissa(decoder: Decoder) -> Tensor:
+    assert isinstance(decoder, ExplicitDecoder)
+    return decoder.volume.mantissa
 
 
 def train(method: EncoderTraining, heads: int = 2, implicit: bool = False, members=33):
@@ -91,7 +96,7 @@ def test_the_half_turned_images_candidates_have_the_same_loss() -> None:
     images, ctf = PARTICLES.coefficients[:3], PARTICLES.ctf[:3]
     index = torch.arange(3)
     with torch.no_grad():
-        nn.init.normal_(decoder.volume.mantissa, generator=torch.Generator().manual_seed(0))
+        nn.init.normal_(mantissa(decoder), generator=torch.Generator().manual_seed(0))
         plain = candidates(encoder, images.conj().resolve_conj(), False)
         both = candidates(encoder, images, True)
         turned = decoder.likelihood(images.conj().resolve_conj(), ctf, DISK)
@@ -114,7 +119,7 @@ def test_an_implicit_volume_asked_in_blocks_is_the_same(monkeypatch: pytest.Monk
 def test_a_non_finite_loss_stops_before_it_spreads() -> None:
     encoder, decoder = small_encoder(2), small_decoder(False)
     with torch.no_grad():
-        decoder.volume.mantissa.fill_(torch.nan)
+        mantissa(decoder).fill_(torch.nan)
     model, method = AmortisedModel(encoder, decoder, DISK), EncoderTraining(1, 8)
     before = [parameter.clone() for parameter in encoder.parameters()]
     with pytest.raises(NonFiniteLossError, match="encoder stage, epoch 1") as caught:

@@ -70,10 +70,10 @@ def test_the_least_loss_wins_and_only_it_is_differentiated(dtype: torch.dtype) -
     torch.testing.assert_close(winners.loss, every.view(2, 4).amin(dim=1))
     assert winners.head.tolist() == every.view(2, 4).argmin(dim=1).tolist()
     (gradient,) = torch.autograd.grad(winners.loss.sum(), shifts)
-    for image in range(2):
-        others = [head for head in range(4) if head != winners.head[image]]
-        assert float(gradient[image, others].abs().max()) == 0
-        assert float(gradient[image, winners.head[image]].abs().max()) > 0
+    for row in range(2):
+        others = [head for head in range(4) if head != winners.head[row]]
+        assert float(gradient[row, others].abs().max()) == 0
+        assert float(gradient[row, winners.head[row]].abs().max()) > 0
 
 
 def test_its_gradient_is_that_of_the_minimum() -> None:

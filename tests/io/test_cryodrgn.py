@@ -205,7 +205,7 @@ def test_refusals_name_the_place(
     tmp_path: Path, change: object, file: str, row: int | None, words: str
 ) -> None:
     path, *arrays = inputs(tmp_path)
-    change(tmp_path, *arrays)  # type: ignore[operator]
+    change(tmp_path, *arrays)
     with pytest.raises(BadDataError, match=words) as refusal:
         read_cryodrgn(path)
     assert refusal.value.file == tmp_path / file

@@ -354,7 +354,7 @@ def test_refusals_name_the_place(
     tmp_path: Path, change: object, column: str | None, row: int | None, words: str
 ) -> None:
     columns = full()
-    change(columns)  # type: ignore[operator]
+    change(columns)
     path = table(tmp_path / "x.cs", columns)
     with pytest.raises(BadDataError, match=words) as refusal:
         read_cryosparc(path)

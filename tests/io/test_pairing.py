@@ -69,9 +69,9 @@ def test_names_in_any_order_and_spelling(tmp_path: Path, ours: Names, theirs: Na
 
 def test_files_tell_where_names_do_not(tmp_path: Path) -> None:
     """A job's own table says a.mrcs; in the project's, two jobs have one."""
-    for job in ("job1", "job2"):
-        (tmp_path / job).mkdir()
-        with StackWriter(tmp_path / job / "a.mrcs", BOX, 2.0, 2) as writer:
+    for folder in ("job1", "job2"):
+        (tmp_path / folder).mkdir()
+        with StackWriter(tmp_path / folder / "a.mrcs", BOX, 2.0, 2) as writer:
             writer.append(np.zeros((2, BOX, BOX)))
     names = images("job1/a.mrcs", [1, 2]) + images("job2/a.mrcs", [2, 1])
     project = stack_of(tmp_path / "all.star", names)

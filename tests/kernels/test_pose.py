@@ -10,6 +10,7 @@ import numba
 import pytest
 import roma
 import torch
+from torch import Tensor
 
 from cryospin.fourier.disk import FourierDisk, shift_phases
 from cryospin.kernels import margin_for, pose_losses, pose_normal_equations, slice_volume
@@ -140,7 +141,7 @@ def test_numba_agrees_with_the_twin() -> None:
 def test_poses_name_their_images(compiled: bool) -> None:
     images, ctf, rotations, shifts = problem(3)
     index = torch.tensor([2, 0, 0, 1])
-    poses = rotations[[1, 0, 2, 1]], shifts[[1, 0, 2, 1]]
+    poses = [rotations[[1, 0, 2, 1]], shifts[[1, 0, 2, 1]]]
     volume = VOLUME
     if compiled:
         (volume, images, ctf, *poses) = single(volume, images, ctf, *poses)
@@ -158,8 +159,10 @@ def test_poses_name_their_images(compiled: bool) -> None:
 def test_a_prefix_of_longer_vectors_is_read(compiled: bool) -> None:
     images, ctf, rotations, shifts = problem(3)
     short = DISK.prefix(6.0)
-    arguments = (VOLUME, images, ctf, rotations, shifts)
-    cut = (VOLUME, images[:, : len(short)], ctf[:, : len(short)], rotations, shifts)
+    arguments: tuple[Tensor, ...] = (VOLUME, images, ctf, rotations, shifts)
+    cut: tuple[Tensor, ...] = (
+        VOLUME, images[:, : len(short)], ctf[:, : len(short)], rotations, shifts
+    )  # fmt: skip
     if compiled:
         arguments, cut = single(*arguments), single(*cut)
     for a, b in zip(

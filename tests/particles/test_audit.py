@@ -123,7 +123,7 @@ def test_nonsense_optics(
 def test_pixel_size_of_a_magnification_of_zero(tmp_path: Path) -> None:
     path = tmp_path / "in.star"
     write_stack(tmp_path / "a.mrcs", COUNT)
-    names = ("ImageName", "DefocusU", "DefocusV", "DefocusAngle", "Voltage")
+    names = ["ImageName", "DefocusU", "DefocusV", "DefocusAngle", "Voltage"]
     names += ("SphericalAberration", "AmplitudeContrast", "Magnification", "DetectorPixelSize")
     head = "data_\nloop_\n" + "".join(f"_rln{name}\n" for name in names)
     rows = [f"{i + 1}@a.mrcs 15000 15000 0 300 2.7 0.1 0 5\n" for i in range(COUNT)]

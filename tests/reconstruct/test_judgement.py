@@ -30,12 +30,12 @@ GOOD = Measures(
 
 
 def changed(**fields: object) -> Measures:
-    return replace(GOOD, **fields)  # type: ignore[arg-type]
+    return replace(GOOD, **fields)
 
 
 def cross(**fields: float) -> CrossCheck:
     assert GOOD.cross is not None
-    return replace(GOOD.cross, **fields)  # type: ignore[arg-type]
+    return replace(GOOD.cross, **fields)
 
 
 def test_agreement_that_lasts_is_convergence() -> None:

@@ -38,7 +38,7 @@ def toys(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def unfused(parameters: object, fused: bool, lr: float = 1e-3) -> torch.optim.Optimizer:
         """This device has no fused update."""
-        return adam(parameters, lr=lr)  # type: ignore[arg-type]
+        return adam(parameters, lr=lr)
 
     monkeypatch.setattr(torch.optim, "Adam", unfused)
 

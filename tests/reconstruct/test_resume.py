@@ -106,7 +106,7 @@ def dying(write: int, moment: str, stage: str = "") -> Iterator[None]:
     def manifest(self: Checkpoints, parts: object, number: int) -> None:
         if moment == "within" and count >= write:
             raise Killed
-        real_manifest(self, parts, number)  # type: ignore[arg-type]
+        real_manifest(self, parts, number)
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(Checkpoints, "write", written)
@@ -138,9 +138,9 @@ def killed_again_and_again(
 def test_killed_at_random_and_resumed_to_the_same_bits(recipe: str, tmp_path: Path) -> None:
     """At least 30 kills over all recipes."""
     found, kills = killed_again_and_again(
-        tmp_path, lambda journal: outcome(recipe, journal), seed=len(recipe), kills=5
+        tmp_path, lambda journal: outcome(recipe, journal), seed=len(recipe), kills=3
     )
-    assert kills >= 4
+    assert kills == 3
     assert found == uninterrupted(recipe)
 
 
@@ -270,7 +270,7 @@ def test_a_loss_that_is_none_leaves_the_last_good_state(
 
     def spoilt(*arguments: object) -> object:
         batches.append(1)
-        winners = real(*arguments)  # type: ignore[arg-type]
+        winners = real(*arguments)
         return replace(winners, loss=winners.loss * torch.nan) if len(batches) > 4 else winners
 
     with monkeypatch.context() as patched:

@@ -33,9 +33,8 @@ def test_hartley_is_the_cas_transform() -> None:
     k = torch.stack(torch.meshgrid(grid, grid, grid, indexing="ij")).flatten(1).double()
     angle = 2 * np.pi / 4 * k.T @ place
     hartley = ((angle.cos() + angle.sin()) @ density.flatten()).view(3, 3, 3)
-    fourier = (torch.polar(torch.ones_like(angle), -angle) @ density.flatten().cdouble()).view(
-        3, 3, 3
-    )
+    waves = torch.polar(torch.ones_like(angle), -angle)
+    fourier = (waves @ density.flatten().to(torch.complex128)).view(3, 3, 3)
     torch.testing.assert_close(hartley_to_fourier(hartley), fourier[..., 1:])
     torch.testing.assert_close(fourier_to_hartley(fourier[..., 1:]), hartley)
 
