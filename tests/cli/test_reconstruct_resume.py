@@ -170,7 +170,7 @@ def test_from_python_it_is_the_same_run(
     lines = (out / "log.jsonl").read_text().splitlines()
     assert json.loads(json.dumps(events)) == [json.loads(line) for line in lines]
     assert (found.folder, found.report) == (out, out / "report.html")
-    assert found.converged == (code == 0) and found.verdict == found.result.verdict.word
+    assert found.converged == (code == 0) and found.verdict == found.result.verdict.label
     assert len(found.result.poses.rotations) == 120
     # and it is the command's to go on with, or the function's
     before = contents(out)

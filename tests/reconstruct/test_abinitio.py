@@ -180,7 +180,7 @@ def test_the_same_seed_gives_the_same_bits(simulation: Simulation, result: Resul
 def test_the_other_contrast_gives_the_same_map(simulation: Simulation, result: Result) -> None:
     """The model is linear: with dark protein every map is the negative, every pose the same."""
     dark = reconstructed(inverted(simulation.stack), either_contrast=True)
-    assert dark.turned and not result.turned
+    assert dark.contrast_inverted and not result.contrast_inverted
     assert torch.equal(dark.map.values, result.map.values)
     assert torch.equal(dark.half1.values, result.half1.values)
     assert torch.equal(dark.poses.rotations, result.poses.rotations)

@@ -40,7 +40,7 @@ def cross(**fields: float) -> CrossCheck:
 
 def test_agreement_that_lasts_is_convergence() -> None:
     found = judge(GOOD)
-    assert found.converged and found.word == "converged"
+    assert found.converged and found.label == "converged"
     assert len(found.reasons) == 1 and not found.warnings
     assert all(each.passed for each in found.evidence) and len(found.evidence) == 12
 
@@ -70,13 +70,13 @@ def test_agreement_that_lasts_is_convergence() -> None:
 )
 def test_anything_less_is_not(measures: Measures, word: str, says: str) -> None:
     found = judge(measures)
-    assert found.word == word and not found.converged
+    assert found.label == word and not found.converged
     assert any(says in reason for reason in found.reasons)
 
 
 def test_failure_outweighs_doubt() -> None:
     found = judge(changed(half_map_shells=5.0, cones=0.1))
-    assert found.word == "failed" and len(found.reasons) == 1
+    assert found.label == "failed" and len(found.reasons) == 1
     assert sum(not each.passed for each in found.evidence) == 2
 
 
@@ -140,7 +140,7 @@ def test_a_symmetry_that_was_found_is_said_whatever_the_verdict(word: str) -> No
     if word == "ambiguous":
         measures = replace(measures, cross=cross(found_again=0.4))
     found = judge(measures)
-    assert found.word == word
+    assert found.label == word
     assert "looks C7: run again with --symmetry C7" in found.warnings[0]
     # once imposed there is nothing left to say
     assert not judge(replace(measures, symmetry="C7")).warnings
@@ -160,4 +160,4 @@ def test_a_map_without_symmetry_says_nothing() -> None:
 
 def test_few_views_cannot_show_degeneracy() -> None:
     lost = CrossCheck(600, 0.5, 0.5, 0.9, 0.0)
-    assert judge(changed(half_views=0.05, particles=500, cross=lost)).word == "ambiguous"
+    assert judge(changed(half_views=0.05, particles=500, cross=lost)).label == "ambiguous"

@@ -32,9 +32,9 @@ class Scale(StrEnum):
 @bench.command("paper")
 def paper(
     models: Annotated[
-        Path, Option(help="Folder of PDB or mmCIF files; what is absent is fetched into it.")
+        Path, Option(help="Folder of PDB or mmCIF files; missing ones are downloaded.")
     ],
-    out: Annotated[Path, Option(help="Folder to write into; a benchmark there goes on.")],
+    out: Annotated[Path, Option(help="Folder to write into; continue a benchmark there.")],
     scale: Annotated[
         Scale,
         Option(
@@ -42,7 +42,7 @@ def paper(
             "GPU."
         ),
     ] = Scale.small,
-    recipes: Annotated[str | None, Option(help="a,b,...; default: all there are.")] = None,
+    recipes: Annotated[str | None, Option(help="a,b,...; default: all.")] = None,
     structures: Annotated[
         str | None, Option(help="NAME[:SYMMETRY],...; default: the paper's three.")
     ] = None,
@@ -54,11 +54,11 @@ def paper(
         float | None, Option(min=0.01, help="Limit for each recipe and structure.")
     ] = None,
     max_shift: Annotated[float, Option(min=0.0, help="Pixels; 0: centred, as in the paper.")] = 0.0,
-    particles: Annotated[int | None, Option(min=100, help="Other than the scale's.")] = None,
-    box: Annotated[int | None, Option(min=16, help="Other than the scale's.")] = None,
-    snr: Annotated[float | None, Option(min=1e-6, help="Other than the scale's.")] = None,
+    particles: Annotated[int | None, Option(min=100, help="Instead of the scale's.")] = None,
+    box: Annotated[int | None, Option(min=16, help="Instead of the scale's.")] = None,
+    snr: Annotated[float | None, Option(min=1e-6, help="Instead of the scale's.")] = None,
     epochs: Annotated[
-        int | None, Option(min=1, help="At most so many of each explorer that is watched.")
+        int | None, Option(min=1, help="Limit for each explorer that is watched.")
     ] = None,
     device: Annotated[
         str, Option(help="Where the methods compute: auto, cpu, cuda, cuda:N.")
@@ -108,13 +108,13 @@ def paper(
 def epochs(
     particles: Annotated[Path, Argument(help="particles.star; all images are one set.")],
     out: Annotated[Path, Option(help="File to write (.npz): poses and seconds of each epoch.")],
-    recipe: Annotated[str, Option(help="Whose explorer to watch.")],
+    recipe: Annotated[str, Option(help="Recipe whose explorer to watch.")],
     seed: Annotated[int, Option(help="Same seed, same poses.")] = 0,
     epochs: Annotated[
-        int | None, Option(min=1, help="Stop after so many; default: run out.")
+        int | None, Option(min=1, help="Stop after this many; default: run to the end.")
     ] = None,
     max_minutes: Annotated[
-        float | None, Option(min=0.0, help="Stop at the end of the epoch past it.")
+        float | None, Option(min=0.0, help="Stop at the end of the epoch that passes it.")
     ] = None,
     max_shift: Annotated[float, Option(min=0.0, help="Pixels in x, y; 0: centred.")] = 0.0,
     threads: Annotated[int | None, Option(help="Default: all cores available.")] = None,
@@ -141,9 +141,9 @@ def epochs(
 @bench.command("switch")
 def switch(
     models: Annotated[
-        Path, Option(help="Folder of PDB or mmCIF files; what is absent is fetched into it.")
+        Path, Option(help="Folder of PDB or mmCIF files; missing ones are downloaded.")
     ],
-    out: Annotated[Path, Option(help="Folder to write into; a benchmark there goes on.")],
+    out: Annotated[Path, Option(help="Folder to write into; continue a benchmark there.")],
     structures: Annotated[
         str | None, Option(help="NAME[:SYMMETRY],...; default: the paper's three.")
     ] = None,
@@ -177,14 +177,14 @@ def switch(
 @bench.command("verdicts")
 def verdicts(
     models: Annotated[
-        Path, Option(help="Folder of PDB or mmCIF files; what is absent is fetched into it.")
+        Path, Option(help="Folder of PDB or mmCIF files; missing ones are downloaded.")
     ],
-    out: Annotated[Path, Option(help="Folder to write into; a study there goes on.")],
+    out: Annotated[Path, Option(help="Folder to write into; continue a study there.")],
     kinds: Annotated[
         str | None, Option(help="Kinds of data: plain,noise,...; default: all.")
     ] = None,
     jobs: Annotated[int, Option(min=1, help="Runs at once, each on one thread.")] = 2,
-    fresh: Annotated[int, Option(help="Added to all seeds: images nobody has tuned on.")] = 0,
+    fresh: Annotated[int, Option(help="Added to all seeds: images not used for tuning.")] = 0,
 ) -> None:
     """How often the verdict is right, on data that can be solved and data that cannot."""
     configure_threads(1)

@@ -13,13 +13,13 @@ from cryospin.threads import configure_threads
 
 def pairs(
     models: Annotated[
-        Path, Option(help="Folder of PDB or mmCIF files; what is absent is fetched into it.")
+        Path, Option(help="Folder of PDB or mmCIF files; missing ones are downloaded.")
     ],
-    out: Annotated[Path, Option(help="Folder to write into; a benchmark there goes on.")],
+    out: Annotated[Path, Option(help="Folder to write into; continue a benchmark there.")],
     weights: Annotated[
         str,
         Option(
-            help="FILE,... of `cryospin pairs train`: a method each, named by its file; "
+            help="FILE,... of `cryospin pairs train`, each a method named by its file; "
             "default: those of recipe pairwise."
         ),
     ] = "",

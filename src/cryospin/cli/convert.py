@@ -25,10 +25,10 @@ def convert(
         Format | None, Option(help="Default: by OUT's name; a .star keeps its dialect.")
     ] = None,
     like: Annotated[
-        Path | None, Option(help="Keep the columns of this table; poses and halves are IN's.")
+        Path | None, Option(help="Keep the columns of this table; take poses and halves from IN.")
     ] = None,
     passthrough: Annotated[
-        list[Path] | None, Option(help="cryoSPARC's, of IN; those beside it are found.")
+        list[Path] | None, Option(help="cryoSPARC's passthroughs of IN; those beside it are found.")
     ] = None,
     poses: Annotated[Path | None, Option(help="cryoDRGN's poses.pkl, of IN.")] = None,
     ctf: Annotated[Path | None, Option(help="cryoDRGN's ctf.pkl, of IN.")] = None,

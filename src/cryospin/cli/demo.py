@@ -16,7 +16,7 @@ BOX, PIXEL_SIZE_ANGSTROM, SNR, MAX_SHIFT_PIXEL = 64, 3.5, 0.1, 3.0
 
 def demo(
     out: Annotated[Path, Option(help="Folder to write into.")] = Path("demo-run"),
-    particles: Annotated[int, Option(min=400, help="How many images.")] = 3000,
+    particles: Annotated[int, Option(min=400, help="Number of images.")] = 3000,
     seed: Annotated[int, Option(help="Another seed, another molecule.")] = 1,
     threads: Annotated[int | None, Option(help="Default: all cores available.")] = None,
 ) -> None:

@@ -11,9 +11,11 @@ from typer import Argument, Option
 
 def fsc(
     first: Annotated[Path, Argument(help="A map (.mrc).", metavar="A.mrc")],
-    second: Annotated[Path, Argument(help="Another, same box and voxels.", metavar="B.mrc")],
+    second: Annotated[
+        Path, Argument(help="Another of the same box and voxel size.", metavar="B.mrc")
+    ],
     mask: Annotated[
-        Path | None, Option(help="Mask, in the frame of B; its own effect is taken out.")
+        Path | None, Option(help="Mask in the frame of B; its own effect is removed.")
     ] = None,
     align: Annotated[
         bool, Option("--align", help="First move A onto B: rotation, shift and hand.")

@@ -12,7 +12,7 @@ from cryospin.errors import UsageError
 
 def lowpass(
     density: Annotated[Path, Argument(help="A map (.mrc).", metavar="MAP.mrc")],
-    resolution: Annotated[float, Argument(help="Angstrom; half the amplitude passes there.")],
+    resolution: Annotated[float, Argument(help="Angstrom, where the amplitude is halved.")],
     out: Annotated[Path, Option(help="Map to write (.mrc).")],
 ) -> None:
     """Low-pass filter a map with a raised cosine in Fourier space."""

@@ -62,7 +62,7 @@ def options(
     version: Annotated[
         bool,
         typer.Option(
-            "--version", help="Print the version and stop.", callback=show_version, is_eager=True
+            "--version", help="Print the version and exit.", callback=show_version, is_eager=True
         ),
     ] = False,
 ) -> None:

@@ -17,13 +17,14 @@ def mask(
         float | None, Option(min=0.1, help="Angstrom, before the threshold; default 15 or more.")
     ] = None,
     dilation: Annotated[
-        float | None, Option(min=0.0, help="Angstrom added all round; default half the low-pass.")
+        float | None,
+        Option(min=0.0, help="Angstrom added on all sides; default half the low-pass."),
     ] = None,
     edge: Annotated[
         float | None, Option(min=0.0, help="Angstrom of soft edge; default 8, at least 4 voxels.")
     ] = None,
     radius: Annotated[
-        float | None, Option(min=0.1, help="Angstrom: a sphere instead, whatever the map.")
+        float | None, Option(min=0.1, help="Angstrom: make a sphere instead.")
     ] = None,
 ) -> None:
     """A soft mask in [0, 1]: threshold of the low-passed map, dilated, raised-cosine edge."""

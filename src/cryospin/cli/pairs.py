@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 pairs = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Learn what two images of an unknown molecule say about their orientations.",
+    help="Learn the relative orientation of two images of an unknown molecule.",
 )
 
 
@@ -32,17 +32,17 @@ def options() -> None:
 def train(
     out: Annotated[Path, Option(help="File to write (.safetensors).")],
     steps: Annotated[int, Option(min=1, help="0.3 s of a core each.")] = 10_000,
-    made_up: Annotated[int, Option(min=0, help="Made-up molecules to learn from.")] = 300,
+    made_up: Annotated[int, Option(min=0, help="Artificial molecules to learn from.")] = 300,
     models: Annotated[
         Path | None, Option(help="Folder of PDB or mmCIF files to learn from, too.")
     ] = None,
-    without: Annotated[str, Option(help="NAME,... of models to leave out, to be judged on.")] = "",
+    without: Annotated[str, Option(help="NAME,... of models to leave out, for testing.")] = "",
     snr: Annotated[
-        str, Option(help="LOW,HIGH: of the full box, drawn evenly in the logarithm.")
+        str, Option(help="LOW,HIGH in the full box, uniform in the logarithm.")
     ] = "0.03,3",
     seed: Annotated[int, Option(help="Same seed, same weights.")] = 0,
     device: Annotated[
-        str, Option(help="auto, cpu, cuda or cuda:N; auto: a card if there is one that can.")
+        str, Option(help="auto, cpu, cuda or cuda:N; auto: a card if one can be used.")
     ] = "auto",
     threads: Annotated[int | None, Option(help="Default: all cores available.")] = None,
 ) -> None:

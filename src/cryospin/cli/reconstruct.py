@@ -33,51 +33,53 @@ def reconstruct(
         str, Option(help="Method: exhaustive, cryospin, ...; docs/recipes.md.")
     ] = "exhaustive",
     classes: Annotated[
-        str, Option(help="Structures to tell apart, each with a folder of its own; auto: find out.")
+        str, Option(help="Number of structures, each with its own folder; auto: find it.")
     ] = "1",
     select_class: Annotated[
-        int | None, Option(min=1, help="Go on with one class of a run with classes.")
+        int | None, Option(min=1, help="Continue with one class of a run with classes.")
     ] = None,
     seed: Annotated[int, Option(help="Same seed, same result.")] = 0,
     symmetry: Annotated[
         str, Option(help="Point group to impose: C1, C3, D7, T, O, I ...; auto: find it.")
     ] = "C1",
     particle_diameter: Annotated[
-        float | None, Option(min=1.0, help="Angstrom; default: found from the images.")
+        float | None, Option(min=1.0, help="Angstrom; default: find it from the images.")
     ] = None,
     max_resolution: Annotated[
-        float | None, Option(min=0.5, help="Angstrom; finer detail is not used.")
+        float | None, Option(min=0.5, help="Angstrom; do not use finer detail.")
     ] = None,
     max_shift: Annotated[
         float | None, Option(min=0.0, help="Largest offset in x, y, Angstrom; default 5 % of box.")
     ] = None,
     initial_map: Annotated[
-        Path | None, Option(help="Start from this map instead of from nothing.")
+        Path | None, Option(help="Start from this map instead of random poses.")
     ] = None,
     initial_lowpass: Annotated[
-        float, Option(min=1.0, help="Angstrom; the initial map is filtered to it.")
+        float, Option(min=1.0, help="Angstrom; low-pass the initial map to it.")
     ] = 30.0,
     device: Annotated[
-        str, Option(help="auto, cpu, cuda or cuda:N; auto: a card if there is one that can.")
+        str, Option(help="auto, cpu, cuda or cuda:N; auto: a card if one can be used.")
     ] = "auto",
     deterministic: Annotated[
-        bool, Option("--deterministic", help="Same bits every time on a card too, but slower.")
+        bool,
+        Option("--deterministic", help="Give the same bits every time on a card, too; slower."),
     ] = False,
     threads: Annotated[int | None, Option(help="Default: all cores available.")] = None,
     resume: Annotated[
-        bool, Option("--resume", help="Go on with a run that was cut off, as if it never was.")
+        bool, Option("--resume", help="Continue a run that was stopped; the result is the same.")
     ] = False,
     invert_contrast: Annotated[
-        Invert, Option(help="Turn the images' sign; auto: if images or map show protein dark.")
+        Invert, Option(help="Invert the images; auto: if they or the map show protein dark.")
     ] = Invert.auto,
     allow_bad: Annotated[
-        bool, Option("--allow-bad", help="Go on although more than a tenth of the images is bad.")
+        bool,
+        Option("--allow-bad", help="Continue although more than a tenth of the images is bad."),
     ] = False,
     batch_size: Annotated[
-        int, Option(min=1, help="Images held in work at once; memory, not the result.")
+        int, Option(min=1, help="Images processed at once; changes memory, not the result.")
     ] = 500,
     checkpoint_seconds: Annotated[
-        float, Option(min=0.0, help="Work that is lost when a run is killed, at most.")
+        float, Option(min=0.0, help="The most work that is lost when a run is killed.")
     ] = 30.0,
     tensorboard: Annotated[
         bool, Option("--tensorboard", help="Also write scalars to OUT/tensorboard.")
@@ -85,8 +87,8 @@ def reconstruct(
 ) -> None:
     """Reconstruct a map and a pose per particle from images alone.
 
-    Two half-sets are solved independently from random starts. Exit code 4 and no map: they
-    did not come to agree.
+    Two half-sets are solved independently from random starts. If their maps do not agree, no
+    map is claimed and the exit code is 4.
     """
     began = time.perf_counter()
     from cryospin.run.reconstruct import reconstruct as run_reconstruction
@@ -136,7 +138,7 @@ def _say(run: Run, seconds: float) -> None:
     verdict = run.result.verdict
     for warning in verdict.warnings:
         print(f"warning: {warning}")
-    print(f"{verdict.word}: " + "; ".join(verdict.reasons))
+    print(f"{verdict.label}: " + "; ".join(verdict.reasons))
     if verdict.converged:
         at = run.result.resolution.resolution_0143_angstrom
         how = "started from one map" if run.result.explore.get("initial_map") else "independent"

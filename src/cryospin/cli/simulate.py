@@ -29,7 +29,7 @@ class NoiseChoice(StrEnum):
 def simulate(
     model: Annotated[Path, Argument(help="PDB, mmCIF or MRC map, each optionally .gz.")],
     out: Annotated[Path, Option(help="Folder to write into.")],
-    particles: Annotated[int, Option(min=1, help="How many images.")],
+    particles: Annotated[int, Option(min=1, help="Number of images.")],
     box: Annotated[int, Option(min=16, help="Image size in pixels, even.")],
     pixel_size: Annotated[float, Option(min=0.1, help="Angstrom per pixel.")],
     snr: Annotated[

@@ -87,7 +87,7 @@ def write_mixture(
         folder.mkdir(exist_ok=True)
         begin_outputs(folder, RUN)
         own = stack.select(each.rows)
-        own = inverted(own) if each.result.turned else own
+        own = inverted(own) if each.result.contrast_inverted else own
         trusted = each.result.resolution.resolution_05_angstrom
         write_samples(folder / SAMPLES, own, each.result.map, each.result.poses, trusted)
         write_result(each.result, own, folder, seconds, settings | {"class": number})
@@ -122,7 +122,7 @@ def describe(found: MixtureResult) -> dict[str, Any]:
                 "folder": class_folder(number),
                 "particles": len(each.rows),
                 "fraction": round(len(each.rows) / len(found.numbers), 4),
-                "verdict": each.result.verdict.word,
+                "verdict": each.result.verdict.label,
                 "reasons": list(each.result.verdict.reasons),
                 "agreement_radius": each.agreement,
                 "resolution_angstrom": resolution_in_angstrom(each.result),
@@ -136,7 +136,7 @@ def describe(found: MixtureResult) -> dict[str, Any]:
 
 def verdict_of(found: MixtureResult) -> tuple[str, list[str]]:
     """One word for all classes, and why."""
-    words = [each.result.verdict.word for each in found.classes]
+    words = [each.result.verdict.label for each in found.classes]
     reasons = []
     if len(words) < found.asked:
         reasons.append(

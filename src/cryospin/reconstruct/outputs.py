@@ -88,7 +88,7 @@ def summary(
 ) -> dict[str, Any]:
     """The contents of result.json (docs/outputs.md)."""
     return run_record(stack, seconds, settings) | {
-        "verdict": result.verdict.word,
+        "verdict": result.verdict.label,
         "reasons": list(result.verdict.reasons),
         "warnings": list(result.verdict.warnings),
         "evidence": [asdict(each) for each in result.verdict.evidence],

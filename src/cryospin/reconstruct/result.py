@@ -52,7 +52,7 @@ class Verdict:
 
     Parameters
     ----------
-    word : str
+    label : str
         "converged", "ambiguous" or "failed".
     reasons : tuple of str
         Why, a sentence each.
@@ -62,14 +62,14 @@ class Verdict:
         The numbers behind it.
     """
 
-    word: str
+    label: str
     reasons: tuple[str, ...]
     warnings: tuple[str, ...] = ()
     evidence: tuple[Evidence, ...] = ()
 
     @property
     def converged(self) -> bool:
-        return self.word == CONVERGED
+        return self.label == CONVERGED
 
 
 @dataclass(frozen=True)
@@ -95,8 +95,8 @@ class Result:
         Whether to believe all this.
     explore, refine : dict, list
         What each stage reports; it goes into result.json.
-    turned : bool
-        Whether the contrast was inverted: the maps are the negative of what the images as they
+    contrast_inverted : bool
+        The maps are the negative of what the images as they
         are would give.
     size : ParticleSize or None
         Of the particle, and where it comes from.
@@ -116,7 +116,7 @@ class Result:
     verdict: Verdict
     explore: dict[str, Any] = field(default_factory=dict)
     refine: list[dict[str, float]] = field(default_factory=list)
-    turned: bool = False
+    contrast_inverted: bool = False
     size: ParticleSize | None = None
     symmetry: str = "C1"
     found: SymmetryFound | None = None

@@ -114,7 +114,7 @@ def solve_claimed(
     except NonFiniteLossError as error:
         error.add_note(f"the last good checkpoint stays in {out / CHECKPOINTS}")
         raise
-    if result.turned:
+    if result.contrast_inverted:
         stack = inverted(stack)
         turned_back = not screening["contrast_inverted"]
         settings["screening"] = screening | {"contrast_inverted": turned_back}
@@ -123,7 +123,7 @@ def solve_claimed(
         write_samples(out / SAMPLES, stack, result.map, result.poses, trusted)
         write_result(result, stack, out, monitor.seconds, settings)
         remove_checkpoints(out / CHECKPOINTS)
-    return Run(out, result.verdict.word, report.write_report(out), result)
+    return Run(out, result.verdict.label, report.write_report(out), result)
 
 
 def solve_mixture(
