@@ -5,23 +5,27 @@
 
 The oracle is what the same data give with everything known: poses refined from the truth
 against the true map, and the map made from the true poses. Pixel sizes are chosen so that
-the molecule fills two thirds of the box. One JSON line per run goes to WORK/results.jsonl,
-a Markdown row to the terminal. A run counts as a success when it exits with 0 and either its
-median rotation error is at most 1.3 times the oracle's (3 degrees are allowed at any SNR below
-0.1), or, where noise hides most orientations even from the true map, at most 1.3 times as many
-particles are beyond 10 degrees as an exhaustive search in the true map leaves there.
+the molecule fills two thirds of the box. One JSON line per run goes to WORK/results.jsonl, from
+which page.py makes docs/benchmarks.md, and a Markdown row to the terminal. A run counts as a
+success when it exits with 0 and either its median rotation error is at most 1.3 times the
+oracle's (3 degrees are allowed at any SNR below 0.1), or, where noise hides most orientations
+even from the true map, at most 1.3 times as many particles are beyond 10 degrees as an exhaustive
+search in the true map leaves there.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from datetime import date
 from pathlib import Path
 
 from cryospin.bench.datasets import Setting, simulated
+from cryospin.bench.ledger import Row
 from cryospin.bench.oracle import Oracle, oracle_of
 from cryospin.bench.runs import Method, measured
 from cryospin.bench.structures import Structure
+from cryospin.version import full_version
 
 
 def main() -> None:
@@ -51,13 +55,14 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--max-shift", type=float, default=3.0)
     parser.add_argument("--ctf-from", default="drawn")
     parser.add_argument("--views", default="uniform")
+    parser.add_argument("--machine", default="this machine", help="in words, for the page")
     parser.add_argument("--work", type=Path, required=True)
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     return options
 
 
-def one_run(options: argparse.Namespace, text: str, seed: int) -> tuple[dict, Oracle]:
+def one_run(options: argparse.Namespace, text: str, seed: int) -> tuple[Row, Oracle]:
     setting = Setting(
         options.particles,
         options.box,
@@ -71,10 +76,21 @@ def one_run(options: argparse.Namespace, text: str, seed: int) -> tuple[dict, Or
     dataset = simulated(structure, setting, seed, options.models, work / "data")
     oracle = oracle_of(dataset, work / "oracle")
     method = Method(options.recipe, seed)
-    return measured(dataset, method, oracle, work / "run", None), oracle
+    row = measured(dataset, method, oracle, work / "run", None)
+    row |= {
+        "oracle": {
+            "median": oracle.median_degrees,
+            "lost_in_search": oracle.lost_in_search,
+            "fsc_0.5_angstrom": oracle.map["fsc_0.5_angstrom"],
+        },
+        "machine": options.machine,
+        "date": date.today().isoformat(),
+        "version": full_version(),
+    }
+    return row, oracle
 
 
-def markdown(row: dict, oracle: Oracle) -> str:
+def markdown(row: Row, oracle: Oracle) -> str:
     if row["median"] is None:
         return f"| {row['structure']} | {row['seed']} | {row['exit']} | FAILED: {row['complaint']}"
     shift = row["shift_rms_pixel"]

@@ -77,7 +77,7 @@ def test_few_blocks_are_not_run_and_say_why() -> None:
     measured = {"benchmarks.md", "verdicts.md", "recipes.md"}
     assert {block.page.name for block in long} <= measured
     others = [block for block in left_out if block not in long]
-    assert len(others) <= 0.2 * len(code)
+    assert len(others) <= 0.3 * len(code)
 
 
 @pytest.mark.parametrize(

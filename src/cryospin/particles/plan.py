@@ -10,8 +10,8 @@ _BASE_BYTES = 800e6  # libraries, compiled kernels and the explorer's own tables
 _BYTES_PER_COEFFICIENT = 12  # complex64 and its CTF
 _CARD_BASE_BYTES = 3 * 2**30  # context, libraries, the search's scores, images on their way
 _VOLUMES = 12  # oversampled numerators, denominators and maps alive at once
-# measured at 5,000 images of 64 x 64 on two cores (docs/benchmarks.md); rounds over all
-# particles grow with their coefficients
+# measured at 5,000 images of 64 x 64 on two cores (docs/history/benchmarks-2026-11.md); rounds
+# over all particles grow with their coefficients
 _BASE_SECONDS = 12.0
 _CORE_SECONDS_PER_COEFFICIENT = 7e-6
 
