@@ -19,6 +19,7 @@ from cryospin.bench.by_autograd import by_grid_sample, loss_by_autograd
 from cryospin.bench.speed import timed
 from cryospin.explore.posterior import grid_posterior
 from cryospin.fourier.disk import FourierDisk
+from cryospin.fourier.image_batch import ImageBatch
 from cryospin.kernels import insert_slices, margin_for, pose_normal_equations, slice_volume
 from cryospin.rotations.grid import OrientationGrid
 
@@ -38,40 +39,34 @@ def main() -> None:
     volume = torch.randn(2 * margin + 1, 2 * margin + 1, margin + 1, dtype=torch.complex64)
     rotations = roma.random_rotmat(count)
     shifts = torch.randn(count, 2)
-    images = torch.randn(count, len(disk), dtype=torch.complex64)
-    ctf = torch.rand(count, len(disk))
+    coefficients = torch.randn(count, len(disk), dtype=torch.complex64)
+    images = ImageBatch(coefficients, torch.rand(count, len(disk)), disk)
     contenders: dict[str, Callable[[], object]] = {
         "grid_sample": lambda: by_grid_sample(volume, rotations, disk),
         "slice_volume": lambda: slice_volume(volume, rotations, disk),
-        "insert_slices": lambda: insert_slices(images, ctf, rotations, disk, margin),
-        "grid_sample and autograd": lambda: by_autograd(
-            volume, images, ctf, rotations, shifts, disk
-        ),
-        "pose_normal_equations": lambda: pose_normal_equations(
-            volume, images, ctf, rotations, shifts, disk
-        ),
+        "insert_slices": lambda: insert_slices(coefficients, images.ctf, rotations, disk, margin),
+        "grid_sample and autograd": lambda: by_autograd(volume, images, rotations, shifts),
+        "pose_normal_equations": lambda: pose_normal_equations(volume, images, rotations, shifts),
     }
     seconds = timed(contenders, options.repeats)
-    coefficients = count * len(disk)
+    total = count * len(disk)
     print("| | million coefficients / s | times grid_sample |\n|---|---|---|")
     for name, took in seconds.items():
         reference = seconds["grid_sample and autograd" if "pose" in name else "grid_sample"]
-        print(f"| {name} | {coefficients / took / 1e6:.1f} | {reference / took:.2f} |")
+        print(f"| {name} | {total / took / 1e6:.1f} | {reference / took:.2f} |")
     scoring(options.repeats)
 
 
 def by_autograd(
     volume: torch.Tensor,
-    images: torch.Tensor,
-    ctf: torch.Tensor,
+    images: ImageBatch,
     rotations: torch.Tensor,
     shifts: torch.Tensor,
-    disk: FourierDisk,
 ) -> torch.Tensor:
     """Loss and gradient alone (no Hessian) of every pose through grid_sample."""
     turns = torch.zeros(len(rotations), 3, requires_grad=True)
     moved = shifts.clone().requires_grad_(True)
-    loss_by_autograd(volume, images, ctf, rotations, turns, moved, disk).backward()
+    loss_by_autograd(volume, images, rotations, turns, moved).backward()
     assert turns.grad is not None
     return turns.grad
 
@@ -84,14 +79,14 @@ def scoring(repeats: int) -> None:
     margin = margin_for(disk.radius)
     volume = torch.randn(2 * margin + 1, 2 * margin + 1, margin + 1, dtype=torch.complex64)
     slices = slice_volume(volume, grid.base, disk)
-    images = torch.randn(batch, len(disk), dtype=torch.complex64)
-    ctf = torch.rand(batch, len(disk))
+    coefficients = torch.randn(batch, len(disk), dtype=torch.complex64)
+    images = ImageBatch(coefficients, torch.rand(batch, len(disk)), disk)
     left = torch.randn(batch * len(shifts), 2 * len(disk))
     right = torch.randn(2 * len(disk), 4 * len(grid.base))
     seconds = timed(
         {
             "gemm": lambda: left @ right,
-            "posterior": lambda: grid_posterior(slices, images, ctf, shifts, disk, 1.0),
+            "posterior": lambda: grid_posterior(slices, images, shifts, 1.0),
         },
         repeats,
     )

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from cryospin.fourier.disk import FourierDisk
+from cryospin.fourier.image_batch import ImageBatch
 from cryospin.imaging import (
     left_gradient,
     negative_log_likelihood,
@@ -27,7 +28,7 @@ INDEX = torch.tensor([0, 1, 1, 2, 0])
 
 
 def problem(dtype: torch.dtype, oversampling: int = 2) -> tuple[torch.Tensor, ...]:
-    """(volume, images, ctf, six numbers, shifts); images and CTF longer than the disk."""
+    """(volume, images, ctf, six numbers, shifts); images and CTF reach beyond the disk."""
     generator = torch.Generator().manual_seed(3)
     blobs = Blobs.random(1, spread=2.0)
     volume = blobs.volume(margin_for(DISK.radius, oversampling), BOX, oversampling) * 10
@@ -49,9 +50,12 @@ def problem(dtype: torch.dtype, oversampling: int = 2) -> tuple[torch.Tensor, ..
 
 def loss_of(volume, images, ctf, six, shifts, oversampling=2) -> torch.Tensor:
     rotations = s2s2_to_rotation(six)
-    return negative_log_likelihood(
-        volume, images, ctf, rotations, shifts, DISK, INDEX, oversampling
-    )
+    batch = on_disk(images, ctf)
+    return negative_log_likelihood(volume, batch, rotations, shifts, INDEX, oversampling)
+
+
+def on_disk(images: torch.Tensor, ctf: torch.Tensor) -> ImageBatch:
+    return ImageBatch(images, ctf, FourierDisk.of(BOX)).prefix(DISK.radius)
 
 
 def test_gradients_equal_finite_differences() -> None:
@@ -125,10 +129,10 @@ def test_only_what_is_wanted_is_computed(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_left_gradient_is_the_kernels() -> None:
     volume, images, ctf, six, shifts = problem(torch.float64)
     rotations = s2s2_to_rotation(six).requires_grad_()
-    loss = negative_log_likelihood(volume, images, ctf, rotations, shifts, DISK, INDEX)
+    loss = negative_log_likelihood(volume, on_disk(images, ctf), rotations, shifts, INDEX)
     (ambient,) = torch.autograd.grad(loss.sum(), rotations)
     _, expected, _ = pose_normal_equations(
-        volume, images, ctf, rotations.detach(), shifts, DISK, INDEX
+        volume, on_disk(images, ctf), rotations.detach(), shifts, INDEX
     )
     torch.testing.assert_close(left_gradient(ambient, rotations.detach()), expected[:, :3])
 
@@ -136,7 +140,7 @@ def test_left_gradient_is_the_kernels() -> None:
 def test_likelihood_of_slices_is_the_same_likelihood() -> None:
     volume, images, ctf, six, shifts = problem(torch.float64)
     slices = slice_volume(volume, s2s2_to_rotation(six), DISK)
-    found = slices_negative_log_likelihood(slices, images, ctf, shifts, DISK, INDEX)
+    found = slices_negative_log_likelihood(slices, on_disk(images, ctf), shifts, INDEX)
     torch.testing.assert_close(found, loss_of(volume, images, ctf, six, shifts))
 
 
@@ -144,8 +148,8 @@ def test_a_noiseless_image_has_no_loss() -> None:
     volume, _, ctf, six, shifts = problem(torch.float64)
     rotations = s2s2_to_rotation(six[:COUNT])
     images = predict(volume, ctf, rotations, shifts[:COUNT], DISK)
-    near = ctf[:, : len(DISK)]
-    loss = negative_log_likelihood(volume, images, near, rotations, shifts[:COUNT], DISK)
+    exact = ImageBatch(images, ctf[:, : len(DISK)], DISK)
+    loss = negative_log_likelihood(volume, exact, rotations, shifts[:COUNT])
     assert float(loss.max()) < 1e-20
 
 
@@ -154,6 +158,7 @@ def test_the_half_turned_image_is_the_conjugate() -> None:
     volume, images, ctf, six, shifts = problem(torch.float64)
     rotations = s2s2_to_rotation(six)
     turned = torch.tensor([-1.0, -1.0, 1.0], dtype=torch.float64)[:, None] * rotations
-    one = negative_log_likelihood(volume, images.conj(), ctf, rotations, shifts, DISK, INDEX)
-    other = negative_log_likelihood(volume, images, ctf, turned, -shifts, DISK, INDEX)
+    itself, mate = on_disk(images, ctf), on_disk(images.conj(), ctf)
+    one = negative_log_likelihood(volume, mate, rotations, shifts, INDEX)
+    other = negative_log_likelihood(volume, itself, turned, -shifts, INDEX)
     torch.testing.assert_close(one, other)

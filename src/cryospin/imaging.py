@@ -17,6 +17,7 @@ from jaxtyping import Complex, Float, Int
 from torch import Tensor
 
 from cryospin.fourier.disk import FourierDisk, moved
+from cryospin.fourier.image_batch import ImageBatch
 from cryospin.kernels import (
     OVERSAMPLING,
     fit_compiled,
@@ -42,35 +43,31 @@ def predict(
 
 def slices_negative_log_likelihood(
     slices: Complex[Tensor, "p k"],
-    images: Complex[Tensor, "n K"],
-    ctf: Float[Tensor, "n K"],
+    images: ImageBatch,
     shifts_pixel: Float[Tensor, "p 2"],
-    disk: FourierDisk,
     image_index: Int[Tensor, " p"] | None = None,
 ) -> Float[Tensor, " p"]:
     """The same likelihood for projections P_k(R) that come from elsewhere, as from a network."""
-    images, ctf = images[:, : len(disk)], ctf[:, : len(disk)]
     if image_index is not None:
-        images, ctf = images[image_index], ctf[image_index]
-    residual = images - ctf * moved(slices, shifts_pixel, disk)
+        images = images.select(image_index)
+    predicted = images.ctf * moved(slices, shifts_pixel, images.disk)
+    residual = images.coefficients - predicted
     return torch.view_as_real(residual).square().sum(dim=(-2, -1))
 
 
 def negative_log_likelihood(
     volume: Complex[Tensor, "z y x"],
-    images: Complex[Tensor, "n K"],
-    ctf: Float[Tensor, "n K"],
+    images: ImageBatch,
     rotations: Float[Tensor, "p 3 3"],
     shifts_pixel: Float[Tensor, "p 2"],
-    disk: FourierDisk,
     image_index: Int[Tensor, " p"] | None = None,
     oversampling: int = OVERSAMPLING,
 ) -> Float[Tensor, " p"]:
     """sum_k |x_k - C_k s_k(t) P_k(R)|^2 for each pose p of image `image_index[p]`.
 
-    CryoSPIN Eq. 3 for whitened images, up to a constant; `images` and `ctf` may be longer than
-    the disk. The gradient for rotations is the one along SO(3) where the kernels compute it:
-    equal to the ambient one for whatever keeps R a rotation. Images and CTF get none.
+    CryoSPIN Eq. 3 for whitened images, up to a constant. The gradient for rotations is the one
+    along SO(3) where the kernels compute it: equal to the ambient one for whatever keeps R a
+    rotation. Images and CTF get none.
     """
     wanted = torch.is_grad_enabled() and any(
         tensor.requires_grad for tensor in (volume, rotations, shifts_pixel)
@@ -78,13 +75,9 @@ def negative_log_likelihood(
     if not wanted:
         # the kernels take nothing that wants a gradient
         volume, rotations, shifts_pixel = volume.detach(), rotations.detach(), shifts_pixel.detach()
-    elif fit_compiled(volume, images, ctf, rotations, shifts_pixel):
-        return _Likelihood.apply(
-            volume, images, ctf, rotations, shifts_pixel, disk, image_index, oversampling
-        )
-    return pose_losses(
-        volume, images, ctf, rotations, shifts_pixel, disk, image_index, oversampling
-    )
+    elif fit_compiled(volume, images.coefficients, images.ctf, rotations, shifts_pixel):
+        return _Likelihood.apply(volume, images, rotations, shifts_pixel, image_index, oversampling)
+    return pose_losses(volume, images, rotations, shifts_pixel, image_index, oversampling)
 
 
 def left_gradient(
@@ -112,51 +105,44 @@ class _Likelihood(torch.autograd.Function):
     def forward(
         ctx: Any,
         volume: Tensor,
-        images: Tensor,
-        ctf: Tensor,
+        images: ImageBatch,
         rotations: Tensor,
         shifts_pixel: Tensor,
-        disk: FourierDisk,
         image_index: Tensor | None,
         oversampling: int,
     ) -> Tensor:
         volume, rotations, shifts_pixel = volume.detach(), rotations.detach(), shifts_pixel.detach()
         gradient = None
-        if ctx.needs_input_grad[3] or ctx.needs_input_grad[4]:
-            loss, gradient, _ = pose_normal_equations(
-                volume, images, ctf, rotations, shifts_pixel, disk, image_index, oversampling
-            )
+        arguments = (volume, images, rotations, shifts_pixel, image_index, oversampling)
+        if ctx.needs_input_grad[2] or ctx.needs_input_grad[3]:
+            loss, gradient, _ = pose_normal_equations(*arguments)
         else:
-            loss = pose_losses(
-                volume, images, ctf, rotations, shifts_pixel, disk, image_index, oversampling
-            )
-        ctx.save_for_backward(volume, images, ctf, rotations, shifts_pixel, gradient, image_index)
-        ctx.disk, ctx.oversampling = disk, oversampling
+            loss = pose_losses(*arguments)
+        ctx.save_for_backward(volume, rotations, shifts_pixel, gradient, image_index)
+        ctx.images, ctx.oversampling = images, oversampling
         return loss
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, outer: Tensor) -> tuple[Tensor | None, ...]:
-        volume, images, ctf, rotations, shifts_pixel, gradient, image_index = ctx.saved_tensors
+        volume, rotations, shifts_pixel, gradient, image_index = ctx.saved_tensors
         for_volume = for_rotations = for_shifts = None
         if ctx.needs_input_grad[0]:
-            where = (rotations, shifts_pixel, ctx.disk, image_index, ctx.oversampling)
-            for_volume = _volume_gradient(outer, volume, images, ctf, *where)
+            where = (rotations, shifts_pixel, image_index, ctx.oversampling)
+            for_volume = _volume_gradient(outer, volume, ctx.images, *where)
         if gradient is not None:
             scaled = outer[:, None] * gradient
             for_rotations = ambient_gradient(scaled[:, :3], rotations)
             for_shifts = scaled[:, 3:]
-        return for_volume, None, None, for_rotations, for_shifts, None, None, None
+        return for_volume, None, for_rotations, for_shifts, None, None
 
 
 def _volume_gradient(
     outer: Tensor,
     volume: Tensor,
-    images: Tensor,
-    ctf: Tensor,
+    images: ImageBatch,
     rotations: Tensor,
     shifts_pixel: Tensor,
-    disk: FourierDisk,
     image_index: Tensor | None,
     oversampling: int,
 ) -> Tensor:
@@ -164,12 +150,12 @@ def _volume_gradient(
 
     For the array as it is stored: the plane x = 0 holds both mates, each with its own share.
     """
-    images, ctf = images[:, : len(disk)], ctf[:, : len(disk)]
     if image_index is not None:
-        images, ctf = images[image_index], ctf[image_index]
+        images = images.select(image_index)
+    ctf, disk = images.ctf, images.disk
     slices = slice_volume(volume, rotations, disk, oversampling)
     # |s| = 1: moving the image back leaves the residual C (s* x - C P)
-    residual = ctf * (moved(images, -shifts_pixel, disk) - ctf * slices)
+    residual = ctf * (moved(images.coefficients, -shifts_pixel, disk) - ctf * slices)
     values = (-2 * outer)[:, None] * residual
     margin = volume.shape[-1] - 1
     return insert_slices(values, ctf, rotations, disk, margin, oversampling)[0]

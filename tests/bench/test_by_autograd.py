@@ -29,11 +29,10 @@ def test_loss_and_gradient() -> None:
     particles, rotations = found.particles, found.rotations.float()
     turns = torch.zeros(len(rotations), 3, requires_grad=True)
     shifts = found.shifts_pixel.float().requires_grad_(True)
-    images, ctf, disk = particles.coefficients, particles.ctf, particles.disk
-    loss = loss_by_autograd(volume, images, ctf, rotations, turns, shifts, disk)
+    images = particles.images()
+    loss = loss_by_autograd(volume, images, rotations, turns, shifts)
     loss.backward()
-    arguments = volume, images, ctf, rotations, shifts.detach(), disk
-    ours, gradient, _ = pose_normal_equations(*arguments)
+    ours, gradient, _ = pose_normal_equations(volume, images, rotations, shifts.detach())
     assert torch.allclose(loss.detach(), ours.sum(), rtol=1e-4)
     assert turns.grad is not None and shifts.grad is not None
     common = torch.cat([turns.grad, shifts.grad], dim=1)
@@ -42,9 +41,8 @@ def test_loss_and_gradient() -> None:
 
 def test_a_stage_lowers_the_loss() -> None:
     found, volume = planted()
-    particles, disk = found.particles, found.particles.disk
-    images, ctf = particles.coefficients, particles.ctf
+    images = found.particles.images()
     start = found.rotations.float(), found.shifts_pixel.float() + 0.5
-    before = pose_losses(volume, images, ctf, *start, disk).sum()
-    new, rotations, shifts = AutogradStage(volume_rate=1e-4).run(volume, images, ctf, *start, disk)
-    assert pose_losses(new, images, ctf, rotations, shifts, disk).sum() < before
+    before = pose_losses(volume, images, *start).sum()
+    new, rotations, shifts = AutogradStage(volume_rate=1e-4).run(volume, images, *start)
+    assert pose_losses(new, images, rotations, shifts).sum() < before

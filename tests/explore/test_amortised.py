@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -93,14 +95,15 @@ def test_fewer_images_than_a_batch(members: int) -> None:
 def test_the_half_turned_images_candidates_have_the_same_loss() -> None:
     """Scored on the turned image as the encoder saw it, or turned back on the image itself."""
     encoder, decoder = small_encoder(2).eval(), small_decoder(False)
-    images, ctf = PARTICLES.coefficients[:3], PARTICLES.ctf[:3]
+    batch = PARTICLES.batch(slice(3))
+    images, mates = batch.coefficients, batch.coefficients.conj().resolve_conj()
     index = torch.arange(3)
     with torch.no_grad():
         nn.init.normal_(mantissa(decoder), generator=torch.Generator().manual_seed(0))
-        plain = candidates(encoder, images.conj().resolve_conj(), False)
+        plain = candidates(encoder, mates, False)
         both = candidates(encoder, images, True)
-        turned = decoder.likelihood(images.conj().resolve_conj(), ctf, DISK)
-        itself = decoder.likelihood(images, ctf, DISK)
+        turned = decoder.likelihood(replace(batch, coefficients=mates))
+        itself = decoder.likelihood(batch)
         for head in range(2):
             seen = turned(plain.rotations[:, head], plain.shifts_pixel[:, head], index)
             back = itself(both.rotations[:, 2 + head], both.shifts_pixel[:, 2 + head], index)
@@ -109,7 +112,7 @@ def test_the_half_turned_images_candidates_have_the_same_loss() -> None:
 
 def test_an_implicit_volume_asked_in_blocks_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     decoder = small_decoder(True)
-    likelihood = decoder.likelihood(PARTICLES.coefficients, PARTICLES.ctf, DISK)
+    likelihood = decoder.likelihood(PARTICLES.images())
     poses = PLANTED.rotations.float()[:7], torch.zeros(7, 2), torch.arange(7)
     together = likelihood(*poses)
     monkeypatch.setattr("cryospin.explore.decoders._POINTS", 3 * len(DISK))

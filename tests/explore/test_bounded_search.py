@@ -35,28 +35,18 @@ class Planted:
         truth = PlantedParticles.of(
             BLOBS, DISK, count, seed, signal=signal, largest_shift=largest_shift
         )
-        particles = truth.particles
-        return cls(truth, _Problem(VOLUME, particles.coefficients, particles.ctf, DISK))
+        return cls(truth, _Problem(VOLUME, truth.particles.images()))
 
     def losses(self, rotations: Tensor, shifts: Tensor, radius: float = DISK.radius) -> Tensor:
         """Of one pose per image."""
-        particles, disk = self.truth.particles, DISK.prefix(radius)
-        return pose_losses(
-            VOLUME,
-            particles.coefficients,
-            particles.ctf,
-            rotations.float(),
-            shifts.float(),
-            disk,
-        )
+        images = self.truth.particles.images(radius)
+        return pose_losses(VOLUME, images, rotations.float(), shifts.float())
 
     def run(self, search: BoundedSearch, shift_range: float = 1.0):
         levels = search.levels(DISK.radius, SUPPORT, shift_range, BOX)
         return search.run(
             VOLUME,
-            self.truth.particles.coefficients,
-            self.truth.particles.ctf,
-            DISK,
+            self.truth.particles.images(),
             levels,
             IDENTITY,
             shift_range,
@@ -144,7 +134,7 @@ def test_an_image_without_signal_still_gets_a_pose() -> None:
     nothing = replace(planted.truth.particles, ctf=torch.zeros(3, len(DISK)))
     planted = Planted(
         replace(planted.truth, particles=nothing),
-        replace(planted.problem, ctf=nothing.ctf),
+        replace(planted.problem, images=nothing.images()),
     )
     best = planted.run(BoundedSearch(nside=2, in_plane=12), 0.0).best(3)
     assert best.image.tolist() == [0, 1, 2] and torch.isfinite(best.loss).all()

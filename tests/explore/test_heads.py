@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 
@@ -11,6 +13,7 @@ from cryospin.explore.heads import (
     winner_takes_all,
 )
 from cryospin.fourier.disk import FourierDisk
+from cryospin.fourier.image_batch import ImageBatch
 from cryospin.imaging import negative_log_likelihood
 from cryospin.kernels import margin_for
 from phantoms import Blobs, disk_coefficients
@@ -54,8 +57,7 @@ def setting(dtype: torch.dtype, heads: int):
     if dtype == torch.float32:
         volume, images, ctf = volume.to(torch.complex64), images.to(torch.complex64), ctf.float()
 
-    def likelihood(rotations, shifts, index):
-        return negative_log_likelihood(volume, images, ctf, rotations, shifts, DISK, index)
+    likelihood = partial(negative_log_likelihood, volume, ImageBatch(images, ctf, DISK))
 
     features = torch.randn(2, 6, dtype=dtype, generator=torch.Generator().manual_seed(3))
     return likelihood, small_heads(heads).to(dtype)(features)

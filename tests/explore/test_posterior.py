@@ -16,6 +16,7 @@ from torch import Tensor
 
 from cryospin.explore.posterior import GridPosterior, best_hypotheses, grid_posterior
 from cryospin.fourier.disk import FourierDisk, shift_phases
+from cryospin.fourier.image_batch import ImageBatch
 from cryospin.fourier.parity import ParityFold
 from cryospin.kernels import insert_slices, margin_for, reference_only, slice_volume
 from cryospin.rotations.grid import VIEW_HALF_TURNS, OrientationGrid
@@ -48,13 +49,8 @@ class Problem:
     def arguments(self) -> tuple:
         """For the functions under test: float32."""
         slices = slice_volume(VOLUME, GRID.base.double(), DISK).to(torch.complex64)
-        return (
-            slices,
-            self.images.to(torch.complex64),
-            self.ctf.float(),
-            SHIFTS,
-            DISK,
-        )
+        images = ImageBatch(self.images.to(torch.complex64), self.ctf.float(), DISK)
+        return slices, images, SHIFTS
 
     def log_likelihoods(self) -> Tensor:
         """2 Re <x, m> - |m|^2 for every (image, half-turn, base, shift), float64."""

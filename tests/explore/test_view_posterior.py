@@ -14,6 +14,7 @@ from cryospin.explore.view_posterior import (
     square_of_shifts,
 )
 from cryospin.fourier.disk import FourierDisk
+from cryospin.fourier.image_batch import ImageBatch
 from cryospin.kernels import margin_for, pose_losses
 from phantoms import Blobs, PlantedParticles, random_turns
 
@@ -33,8 +34,7 @@ def planted() -> PlantedParticles:
 
 
 def image_of(planted: PlantedParticles, index: int) -> OneImage:
-    particles = planted.particles
-    return OneImage(VOLUME, particles.coefficients[index], particles.ctf[index], DISK)
+    return OneImage(VOLUME, planted.particles.batch(slice(index, index + 1)))
 
 
 def test_log_likelihoods_are_the_kernels_losses(planted: PlantedParticles) -> None:
@@ -44,14 +44,12 @@ def test_log_likelihoods_are_the_kernels_losses(planted: PlantedParticles) -> No
     for index, shift in enumerate(shifts):
         losses = pose_losses(
             VOLUME,
-            planted.particles.coefficients,
-            planted.particles.ctf,
+            planted.particles.images(),
             rotations,
             shift.expand(5, 2).contiguous(),
-            DISK,
             torch.ones(5, dtype=torch.long),
         )
-        explained = image.coefficients.abs().square().sum() - losses
+        explained = image.image.empty_loss() - losses
         torch.testing.assert_close(found[:, index], explained, rtol=1e-4, atol=1e-2)
 
 
@@ -67,7 +65,8 @@ def test_the_sphere_peaks_at_the_planted_view(planted: PlantedParticles) -> None
 
 
 def test_an_image_of_nothing_has_an_even_posterior(planted: PlantedParticles) -> None:
-    image = OneImage(VOLUME, torch.zeros(len(DISK)) + 0j, torch.zeros(len(DISK)), DISK)
+    nothing = torch.zeros(1, len(DISK))
+    image = OneImage(VOLUME, ImageBatch(nothing + 0j, nothing, DISK))
     found = posterior_over_sphere(image, torch.zeros(1, 2), nside=4)
     assert found.entropy_nats == pytest.approx(np.log(192), rel=1e-6)
 

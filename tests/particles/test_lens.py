@@ -156,11 +156,9 @@ def map_agreement(prepared: PreparedParticles, truth: Poses) -> float:
     """The worst FSC, to 9 Angstrom, of the exact map and that made at the true poses."""
     disk = prepared.disk
     sums = SliceSums.of_images(
-        prepared.coefficients,
-        prepared.ctf,
+        prepared.images(),
         truth.rotations.float(),
         truth.shifts_angstrom.float() / PIXEL,
-        disk,
         margin_for(disk.radius),
         torch.eye(3)[None],
     )
@@ -176,8 +174,7 @@ def pose_error_degrees(prepared: PreparedParticles, truth: Poses) -> float:
     volume = map_to_volume(exact_map().values / NOISE, BOX, prepared.disk.radius)
     rotations = truth.rotations.float()
     shifts = truth.shifts_angstrom.float() / PIXEL
-    data = (volume, prepared.coefficients, prepared.ctf)
-    found = GaussNewton().refine(*data, rotations, shifts, prepared.disk)
+    found = GaussNewton().refine(volume, prepared.images(), rotations, shifts)
     return float(torch.rad2deg(roma.rotmat_geodesic_distance(found.rotations, rotations)).median())
 
 

@@ -180,6 +180,31 @@ def test_the_background_is_brought_to_mean_0_and_deviation_1(noisy: ParticleStac
     torch.testing.assert_close(outside.std(1), torch.ones(10), rtol=0, atol=1e-4)
 
 
+def test_a_batch_is_rows_within_a_radius(noisy: ParticleStack) -> None:
+    particles = prepare_particles(noisy.select(np.arange(30)))
+    rows, inner = torch.tensor([7, 3]), particles.disk.length_within(5.0)
+    found = particles.batch(rows, 5.0)
+    assert found.disk == particles.disk.prefix(5.0) and len(found.disk) == inner
+    assert torch.equal(found.coefficients, particles.coefficients[rows, :inner])
+    assert torch.equal(found.ctf, particles.ctf[rows, :inner])
+    assert torch.equal(particles.batch(rows).ctf, particles.ctf[rows])
+
+
+def test_all_images_and_those_of_a_slice_are_views(noisy: ParticleStack) -> None:
+    particles = prepare_particles(noisy.select(np.arange(30)))
+    for found, first in ((particles.images(5.0), 0), (particles.batch(slice(4, 9), 5.0), 4)):
+        assert found.coefficients.data_ptr() == particles.coefficients[first].data_ptr()
+        assert found.ctf.data_ptr() == particles.ctf[first].data_ptr()
+
+
+def test_batches_go_on_after_what_is_done(noisy: ParticleStack) -> None:
+    particles = prepare_particles(noisy.select(np.arange(30)))
+    found = list(particles.batches(12, 5.0, done=10))
+    assert [rows.tolist() for rows, _ in found] == [list(range(10, 22)), list(range(22, 30))]
+    joined = torch.cat([images.coefficients for _, images in found])
+    assert torch.equal(joined, particles.images(5.0).coefficients[10:])
+
+
 def test_rewhitening_divides_by_the_new_spectrum(noisy: ParticleStack) -> None:
     particles = prepare_particles(noisy.select(np.arange(50)))
     shells = particles.noise_power.shape[1]

@@ -23,18 +23,14 @@ def true_decoder() -> ExplicitDecoder:
 
 
 def likelihood_of(rows: torch.Tensor, decoder: ExplicitDecoder):
-    particles = PLANTED.particles
-    return decoder.likelihood(particles.coefficients[rows], particles.ctf[rows], DISK)
+    return decoder.likelihood(PLANTED.particles.batch(rows))
 
 
 def test_gradient_is_the_kernels() -> None:
     rows = torch.arange(5)
     rotations, shifts = random_turns(5, 3).float(), torch.zeros(5, 2)
     loss, gradient = pose_gradient(likelihood_of(rows, true_decoder()), rotations, shifts)
-    particles = PLANTED.particles
-    expected = pose_normal_equations(
-        VOLUME, particles.coefficients[rows], particles.ctf[rows], rotations, shifts, DISK
-    )
+    expected = pose_normal_equations(VOLUME, PLANTED.particles.batch(rows), rotations, shifts)
     torch.testing.assert_close(loss, expected[0], rtol=1e-4, atol=0)
     scale = float(expected[1].abs().max())
     torch.testing.assert_close(gradient, expected[1], rtol=1e-3, atol=1e-4 * scale)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from cryospin.fourier.disk import FourierDisk
+from cryospin.fourier.image_batch import ImageBatch
 from cryospin.imaging import slices_negative_log_likelihood
 from cryospin.rotations.s2s2 import s2s2_to_rotation
 from cryospin.volumes.implicit import ImplicitVolume
@@ -55,12 +56,12 @@ def test_gradients_equal_finite_differences() -> None:
     rotations = random_turns(2, 5)
     images = disk_coefficients(2, DISK, 6) * 3
     ctf = torch.rand(2, len(DISK), dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    last = volume.network[-1]
+    batch, last = ImageBatch(images, ctf, DISK), volume.network[-1]
 
     def loss(six: torch.Tensor, shifts: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         parameters = {"network.4.weight": weight}
         slices = torch.func.functional_call(volume, parameters, (s2s2_to_rotation(six), DISK))
-        return slices_negative_log_likelihood(slices, images, ctf, shifts, DISK)
+        return slices_negative_log_likelihood(slices, batch, shifts)
 
     six = torch.cat([rotations[..., 0], rotations[..., 1]], dim=-1).requires_grad_()
     shifts = torch.tensor([[0.5, -1.0], [0.2, 0.3]], dtype=torch.float64).requires_grad_()

@@ -14,6 +14,7 @@ from jaxtyping import Complex, Float
 from torch import Tensor
 
 from cryospin.fourier.disk import FourierDisk
+from cryospin.fourier.image_batch import ImageBatch
 
 
 def by_grid_sample(
@@ -37,18 +38,17 @@ def by_grid_sample(
 
 def loss_by_autograd(
     volume: Complex[Tensor, "z y x"],
-    images: Complex[Tensor, "n k"],
-    ctf: Float[Tensor, "n k"],
+    images: ImageBatch,
     rotations: Float[Tensor, "n 3 3"],
     turns: Float[Tensor, "n 3"],
     shifts_pixel: Float[Tensor, "n 2"],
-    disk: FourierDisk,
 ) -> Float[Tensor, ""]:
     """sum_k |x_k - C_k s_k(t) P_k(exp([w]) R)|^2 over all images (paper Eq. 3)."""
+    disk = images.disk
     slices = by_grid_sample(volume, roma.rotvec_to_rotmat(turns) @ rotations, disk)
     angle = shifts_pixel @ torch.as_tensor(np.stack([disk.kx, disk.ky])).float()
     phase = torch.polar(torch.ones_like(angle), angle * (-2 * np.pi / disk.box))
-    return (images - ctf * phase * slices).abs().square().sum()
+    return (images.coefficients - images.ctf * phase * slices).abs().square().sum()
 
 
 @dataclass(frozen=True)
@@ -65,11 +65,9 @@ class AutogradStage:
     def run(
         self,
         volume: Complex[Tensor, "z y x"],
-        images: Complex[Tensor, "n k"],
-        ctf: Float[Tensor, "n k"],
+        images: ImageBatch,
         rotations: Float[Tensor, "n 3 3"],
         shifts_pixel: Float[Tensor, "n 2"],
-        disk: FourierDisk,
     ) -> tuple[Complex[Tensor, "z y x"], Float[Tensor, "n 3 3"], Float[Tensor, "n 2"]]:
         """The new volume, rotations and shifts."""
         turns = torch.zeros(len(rotations), 3, requires_grad=True)
@@ -77,12 +75,12 @@ class AutogradStage:
         adam = torch.optim.Adam([turns, shifts], lr=self.pose_rate)
         for _ in range(self.pose_updates):
             adam.zero_grad()
-            loss_by_autograd(volume, images, ctf, rotations, turns, shifts, disk).backward()
+            loss_by_autograd(volume, images, rotations, turns, shifts).backward()
             adam.step()
         values = torch.view_as_real(volume).clone().requires_grad_(True)
         adam = torch.optim.Adam([values], lr=self.volume_rate)
         poses = rotations, turns.detach(), shifts.detach()
-        loss_by_autograd(torch.view_as_complex(values), images, ctf, *poses, disk).backward()
+        loss_by_autograd(torch.view_as_complex(values), images, *poses).backward()
         adam.step()
         turned = roma.rotvec_to_rotmat(turns.detach()) @ rotations
         return torch.view_as_complex(values.detach()), turned, shifts.detach()

@@ -118,8 +118,9 @@ def scaled_truth(
     disk = particles.disk
     volume = map_to_volume(read_map(true_map).values, disk.box, disk.radius)
     predicted = slice_volume(volume, rotations.float(), disk)
-    predicted *= particles.ctf * shift_phases(shifts_pixel.float(), disk)
-    scale = (particles.coefficients * predicted.conj()).real.sum()
+    images = particles.images()
+    predicted *= images.ctf * shift_phases(shifts_pixel.float(), disk)
+    scale = (images.coefficients * predicted.conj()).real.sum()
     return volume * (scale / predicted.abs().square().sum())
 
 
@@ -138,9 +139,7 @@ def _refined_errors(
     assert truth.poses is not None
     rotations = truth.poses.rotations.float()
     shifts = (truth.poses.shifts_angstrom / truth.pixel_size_angstrom).float()
-    found = GaussNewton(steps=8).refine(
-        volume, particles.coefficients, particles.ctf, rotations, shifts, particles.disk
-    )
+    found = GaussNewton(steps=8).refine(volume, particles.images(), rotations, shifts)
     turned = roma.rotmat_geodesic_distance(found.rotations, rotations)
     return torch.rad2deg(turned), (found.shifts_pixel - shifts).norm(dim=1)
 

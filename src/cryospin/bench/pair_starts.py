@@ -58,9 +58,8 @@ class KnownPoses:
         rows = torch.tensor([row_of[uid] for uid in particles.uids])
         rotations, shifts = self.rotations[rows], self.shifts_pixel[rows]
         running = RunningMap.of(particles, self.last_radius, self.support_radius)
-        disk = particles.disk.prefix(self.last_radius)
-        images, ctf = particles.coefficients, particles.ctf
-        sums = SliceSums.of_images(images, ctf, rotations, shifts, disk, running.margin, operators)
+        images = particles.images(self.last_radius)
+        sums = SliceSums.of_images(images, rotations, shifts, running.margin, operators)
         known = PoseHypotheses(rotations[:, None], shifts[:, None])
         return Exploration(sums, self.last_radius, (0.0,), 1.0, known)
 

@@ -25,7 +25,8 @@ _TRAINING_IMAGES = 2000
 def twin_row(case: PairCase, models: Path, folder: Path, steps: int) -> Row:
     """Errors as published (modulo O(4)) and modulo what images leave open."""
     data = made(replace(case, particles=_TRAINING_IMAGES + case.particles), models, folder)
-    images = coefficients_to_images(data.particles.coefficients, data.particles.disk)
+    batch = data.particles.images()
+    images = coefficients_to_images(batch.coefficients, batch.disk)
     rotations = data.truth.rotations.double()
     began = time.perf_counter()
     training = TwinTraining(steps=steps)

@@ -41,19 +41,13 @@ def landscapes(seen: dict[str, Watched], truth: Truth, images: int = 3) -> list[
     A path is in the frame of its recipe's last epoch.
     """
     particles = truth.particles
-    disk = particles.disk.prefix(min(_RADIUS, particles.disk.radius))
     rotations = truth.poses.rotations
     shifts_pixel = truth.poses.shifts_angstrom.float()  # `Truth` has them in pixels
     volume = scaled_truth(truth.dataset.true_map, rotations, shifts_pixel, particles)
     found = []
     frames = {name: truth.aligned(watched.rotations[-1], "C1") for name, watched in seen.items()}
     for row in range(min(images, len(particles))):
-        image = OneImage(
-            volume,
-            particles.coefficients[row, : len(disk)],
-            particles.ctf[row, : len(disk)],
-            disk,
-        )
+        image = OneImage(volume, particles.batch(slice(row, row + 1), _RADIUS))
         pose, shift = rotations[row].float(), shifts_pixel[row, None]
         near = posterior_near(image, pose, shift, _REACH_DEGREES, _COUNT).log_posterior
         paths = {

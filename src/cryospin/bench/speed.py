@@ -115,18 +115,18 @@ def direct_stage(
     size = 2 * margin_for(disk.radius) + 1
     parts = torch.randn(size, size, size // 2 + 1, 2, generator=generator)
     volume = torch.view_as_complex(parts)
-    images, ctf = particles.coefficients, particles.ctf
+    images = particles.images()
 
     def plain() -> None:
         current = volume
         for first in range(0, count, batch):
             rows = slice(first, first + batch)
             current, _, _ = AutogradStage().run(
-                current, images[rows], ctf[rows], rotations[rows], shifts[rows], disk
+                current, images.select(rows), rotations[rows], shifts[rows]
             )
 
     def fast() -> None:
-        refined = GaussNewton(steps=5).refine(volume, images, ctf, rotations, shifts, disk)
+        refined = GaussNewton(steps=5).refine(volume, images, rotations, shifts)
         _closed_form_volume(particles, refined.rotations, refined.shifts_pixel)
 
     seconds = timed({"plain": plain, "fast": fast}, repeats)
@@ -138,9 +138,7 @@ def _closed_form_volume(particles: PreparedParticles, rotations: Tensor, shifts:
     """The volume update: sums, a Wiener division, and back to a volume that can be sliced."""
     disk, box = particles.disk, particles.disk.box
     margin = margin_for(disk.radius, OVERSAMPLING)
-    sums = SliceSums.of_images(
-        particles.coefficients, particles.ctf, rotations, shifts, disk, margin, torch.eye(3)[None]
-    )
+    sums = SliceSums.of_images(particles.images(), rotations, shifts, margin, torch.eye(3)[None])
     precision = torch.ones(int(disk.radius) + 2)
     volume = wiener_volume(sums.numerator, sums.denominator, precision, disk.radius)
     return map_to_volume(volume_to_map(volume, box, box), box, disk.radius)

@@ -32,7 +32,7 @@ from cryospin.io.formats import poses_of, read_particles_of_any_kind
 from cryospin.io.mrc import read_map
 from cryospin.io.run_folder import NOT_CONVERGED
 from cryospin.kernels import pose_losses
-from cryospin.particles.prepare import PreparedParticles, prepare_particles
+from cryospin.particles.prepare import prepare_particles
 from cryospin.refine.gauss_newton import GaussNewton, RefinedPoses
 from cryospin.rotations.symmetry import symmetry_group
 from cryospin.types import DensityMap, ParticleStack
@@ -82,7 +82,7 @@ def particle_posterior(directory: Path, particle: str, nside: int = 12) -> Parti
     row = find_particle(table, particle)
     half = 1 if table.half_set is None else int(table.half_set[row])
     density, map_of, radius = _half_map(place, half)
-    image, prepared = _image(result, table.uids[row], density, radius)
+    image = _image(result, table.uids[row], density, radius)
     operators = symmetry_group(str(result.get("symmetry", "C1"))).float()
     poses = poses_of(table)
     pose = poses.rotations[row].float()
@@ -90,17 +90,15 @@ def particle_posterior(directory: Path, particle: str, nside: int = 12) -> Parti
     reach = _shift_range(result, table)
     sphere = posterior_over_sphere(image, square_of_shifts(shift, reach, 5), nside)
     near = posterior_near(image, pose, square_of_shifts(shift, min(1.5, reach), 5))
-    best = _polished(image, prepared, sphere, operators, pose, shift)
-    at_pose = pose_losses(
-        image.volume, prepared.coefficients, prepared.ctf, pose[None], shift[None], image.disk
-    )
+    best = _polished(image, sphere, operators, pose, shift)
+    at_pose = pose_losses(image.volume, image.image, pose[None], shift[None])
     return ParticlePosterior(
         uid=table.uids[row],
         row=row + 1,
         half=half,
         map_of=map_of,
         radius=radius,
-        resolution_angstrom=prepared.resolution_angstrom(radius),
+        resolution_angstrom=table.box * table.pixel_size_angstrom / radius,
         sphere=sphere,
         near=near,
         pose=pose,
@@ -186,9 +184,7 @@ def _weighed(
     return torch.fft.irfftn(torch.fft.rfftn(values) * weight, s=values.shape)
 
 
-def _image(
-    result: dict[str, Any], uid: str, density: DensityMap, radius: float
-) -> tuple[OneImage, PreparedParticles]:
+def _image(result: dict[str, Any], uid: str, density: DensityMap, radius: float) -> OneImage:
     """The particle's image, prepared as the run did it."""
     settings = result.get("settings", {})
     source = Path(str(settings.get("particles", "")))
@@ -206,11 +202,11 @@ def _image(
         max_resolution_angstrom=settings.get("max_resolution_angstrom"),
         mask_diameter_angstrom=result.get("particle", {}).get("mask_diameter_angstrom"),
     ).select(np.array([0]))
-    disk = prepared.disk.prefix(radius)
+    image = prepared.images(radius)
+    disk = image.disk
     volume = map_to_volume(density.values, stack.box, disk.radius)
     volume = volume * (shells_of_volume(volume.shape[-1] - 1) <= disk.radius + 1)
-    first = prepared.coefficients[0, : len(disk)], prepared.ctf[0, : len(disk)]
-    return OneImage(volume, *first, disk), prepared
+    return OneImage(volume, image)
 
 
 def _shift_range(result: dict[str, Any], table: ParticleStack) -> float:
@@ -221,7 +217,6 @@ def _shift_range(result: dict[str, Any], table: ParticleStack) -> float:
 
 def _polished(
     image: OneImage,
-    prepared: PreparedParticles,
     sphere: ViewPosterior,
     operators: Tensor,
     pose: Tensor,
@@ -231,11 +226,9 @@ def _polished(
     top = peaks(sphere, operators, _PEAKS, _APART_DEGREES)
     refined = GaussNewton(steps=8).refine(
         image.volume,
-        prepared.coefficients,
-        prepared.ctf,
+        image.image,
         torch.cat([pose[None], sphere.rotations[top]]),
         torch.cat([shift[None], sphere.shifts_pixel[top]]),
-        image.disk,
         torch.zeros(len(top) + 1, dtype=torch.long),
     )
     kept: list[int] = []

@@ -19,6 +19,7 @@ from cryospin.explore.encoder import PoseEncoder
 from cryospin.explore.heads import Winners, winner_takes_all
 from cryospin.explore.snapshot import FiniteLosses, Snapshot
 from cryospin.fourier.disk import FourierDisk
+from cryospin.fourier.image_batch import ImageBatch
 from cryospin.particles.draws import generator_for
 from cryospin.particles.prepare import PreparedParticles
 from cryospin.types import PoseHypotheses
@@ -98,8 +99,9 @@ class EncoderTraining:
         for rows in batches(order, self.batch, done):
             # batch norm has no statistics of a single image to train on
             model.encoder.train(len(rows) > 1)
-            hypotheses = candidates(model.encoder, particles.coefficients[rows], self.symmetrised)
-            winners = scored(model, particles, rows, hypotheses)
+            images = particles.batch(rows)
+            hypotheses = candidates(model.encoder, images.coefficients, self.symmetrised)
+            winners = scored(model, images, hypotheses)
             losses.see(winners.loss)
             optimiser.zero_grad()
             winners.loss.mean().backward()
@@ -119,9 +121,10 @@ class EncoderTraining:
         hypotheses, parts = [], []
         with torch.no_grad():
             for rows in particles.rows(members).split(_PREDICTED_TOGETHER):
-                found = candidates(model.encoder, particles.coefficients[rows], self.symmetrised)
+                images = particles.batch(rows)
+                found = candidates(model.encoder, images.coefficients, self.symmetrised)
                 hypotheses.append(found)
-                winners = scored(model, particles, rows, found)
+                winners = scored(model, images, found)
                 parts.append(report_of(rows, winners, found))
         together = PoseHypotheses(
             torch.cat([found.rotations for found in hypotheses]),
@@ -159,15 +162,8 @@ def candidates(
     )
 
 
-def scored(
-    model: AmortisedModel,
-    particles: PreparedParticles,
-    rows: Int[Tensor, " b"],
-    hypotheses: PoseHypotheses,
-) -> Winners:
-    disk = model.disk
-    images, ctf = particles.coefficients[rows, : len(disk)], particles.ctf[rows, : len(disk)]
-    likelihood = model.decoder.likelihood(images, ctf, disk)
+def scored(model: AmortisedModel, images: ImageBatch, hypotheses: PoseHypotheses) -> Winners:
+    likelihood = model.decoder.likelihood(images.prefix(model.disk.radius))
     return winner_takes_all(likelihood, hypotheses.rotations, hypotheses.shifts_pixel)
 
 

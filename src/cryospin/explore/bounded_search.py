@@ -27,6 +27,7 @@ from torch import Tensor
 
 from cryospin.explore.candidates import Candidates, Level, subdivided
 from cryospin.fourier.disk import FourierDisk, moved
+from cryospin.fourier.image_batch import ImageBatch
 from cryospin.kernels import pose_losses, slice_volume
 from cryospin.parallel import in_blocks_on
 from cryospin.rotations.grid import OrientationGrid, view_half_turns
@@ -86,18 +87,15 @@ class BoundedSearch:
     def run(
         self,
         volume: Complex[Tensor, "z y x"],
-        images: Complex[Tensor, "b K"],
-        ctf: Float[Tensor, "b K"],
-        disk: FourierDisk,
+        images: ImageBatch,
         levels: tuple[Level, ...],
         operators: Float[Tensor, "s 3 3"],
         shift_range_pixel: float,
         rng: np.random.Generator,
     ) -> Candidates:
         """Poses of every image that bounds do not exclude, at the finest level, with their losses
-        on `disk` (the full radius)."""
-        images, ctf = images[:, : len(disk)].contiguous(), ctf[:, : len(disk)].contiguous()
-        problem = _Problem(volume, images, ctf, disk)
+        on the images' disk (the full radius)."""
+        problem, disk = _Problem(volume, images.contiguous()), images.disk
         first = disk.prefix(levels[0].radius)
         rotations, shifts = self._grid(operators, shift_range_pixel, disk.box, rng)
         cells = problem.best_of_grid(rotations, shifts, first, self.most_candidates)
@@ -137,9 +135,11 @@ class _Problem:
     """Images against a map, at one full radius."""
 
     volume: Complex[Tensor, "z y x"]
-    images: Complex[Tensor, "b k"]
-    ctf: Float[Tensor, "b k"]
-    disk: FourierDisk
+    images: ImageBatch
+
+    @property
+    def disk(self) -> FourierDisk:
+        return self.images.disk
 
     def best_of_grid(
         self,
@@ -152,7 +152,8 @@ class _Problem:
         slices = slice_volume(self.volume, rotations, disk)
         power = slices.abs().square()
         flat = torch.view_as_real(slices.contiguous()).flatten(1)
-        images, ctf = self.images[:, : len(disk)], self.ctf[:, : len(disk)]
+        within = self.images.prefix(disk.radius)
+        images, ctf = within.coefficients, within.ctf
         count = min(most, len(rotations) * len(shifts))
 
         def on(rows: slice) -> tuple[Tensor, Tensor]:
@@ -175,11 +176,8 @@ class _Problem:
 
     def scored(self, cells: Candidates, radius: float) -> Candidates:
         """The same poses with their losses within `radius`."""
-        disk = self.disk.prefix(radius)
-        loss = pose_losses(
-            self.volume, self.images, self.ctf, cells.rotations, cells.shifts_pixel, disk,
-            cells.image,
-        )  # fmt: skip
+        images = self.images.prefix(radius)
+        loss = pose_losses(self.volume, images, cells.rotations, cells.shifts_pixel, cells.image)
         return cells.with_loss(loss)
 
     def dive(self, cells: Candidates, levels: tuple[Level, ...]) -> Float[Tensor, " b"]:
@@ -192,7 +190,7 @@ class _Problem:
         """D + z sqrt(2 D) + P + z sqrt(2 P) - |x_high|^2 per image: cells are excluded whose
         loss exceeds that of the dive by more."""
         low = self.disk.length_within(level.radius)
-        device = self.ctf.device
+        device = self.images.device
         centres = random_rotations(_SAMPLE, rng).to(device)
         turns = torch.as_tensor(rng.uniform(-0.5, 0.5, (_SAMPLE, 3)) * level.side_radians).float()
         moves = torch.as_tensor(rng.uniform(-0.5, 0.5, (_SAMPLE, 2)) * level.side_pixel).float()
@@ -200,10 +198,10 @@ class _Problem:
         slices = slice_volume(self.volume, centres, self.disk)
         near = slice_volume(self.volume, roma.rotvec_to_rotmat(turns) @ centres, self.disk)
         away = (moved(near, moves, self.disk) - slices)[:, :low].abs().square()
-        power = self.ctf.square()
+        power = self.images.ctf.square()
         within = torch.quantile(power[:, :low] @ away.T, _INSIDE_CELL, dim=1)
         beyond = (power[:, low:] @ slices[:, low:].abs().square().T).amax(dim=1)
-        unseen = self.images[:, low:].abs().square().sum(dim=1)
+        unseen = self.images.coefficients[:, low:].abs().square().sum(dim=1)
         return _likely(within, sigmas) + _likely(beyond, sigmas) - unseen
 
 

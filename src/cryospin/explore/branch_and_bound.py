@@ -21,6 +21,7 @@ from cryospin.explore.bounded_search import BoundedSearch
 from cryospin.explore.candidates import Candidates
 from cryospin.explore.exploration import Exploration, ExplorerProgress
 from cryospin.fourier.disk import FourierDisk, moved
+from cryospin.fourier.image_batch import ImageBatch
 from cryospin.journal.journal import UNRECORDED, Journal
 from cryospin.kernels import margin_for, slice_volume
 from cryospin.particles.draws import generator_for, held_out_split
@@ -166,11 +167,10 @@ class _Run:
         """The map of one batch at random orientations."""
         rows, rng = self._drawn("random start", start)
         radius = self.radius_at(0)
-        disk = self.particles.disk.prefix(radius)
-        ctf = self.particles.ctf[rows][:, : len(disk)]
-        values = self.particles.coefficients[rows][:, : len(disk)] * ctf
+        images = self.particles.batch(rows, radius)
+        values, weights = images.coefficients * images.ctf, images.ctf.square()
         rotations = random_rotations(len(rows), rng).to(rows.device)
-        sums = self._inserted(values, ctf.square(), rotations, disk, len(rows))
+        sums = self._inserted(values, weights, rotations, images.disk, len(rows))
         volume = wiener_volume(sums.numerator, sums.denominator, self.precision, radius)
         density = self._real(volume)
         return _State(density, torch.zeros_like(density), sums.denominator)
@@ -190,23 +190,14 @@ class _Run:
     def search(
         self,
         volume: Complex[Tensor, "z y x"],
-        rows: Tensor,
-        radius: float,
+        images: ImageBatch,
         search: BoundedSearch,
         rng: np.random.Generator,
     ) -> Candidates:
-        disk, support_radius = self.particles.disk.prefix(radius), self.method.support_radius
-        levels = search.levels(radius, support_radius, self.shift_range_pixel, disk.box)
-        return search.run(
-            volume,
-            self.particles.coefficients[rows],
-            self.particles.ctf[rows],
-            disk,
-            levels,
-            self.operators,
-            self.shift_range_pixel,
-            rng,
-        )
+        support_radius, disk = self.method.support_radius, images.disk
+        shift_range = self.shift_range_pixel
+        levels = search.levels(disk.radius, support_radius, shift_range, disk.box)
+        return search.run(volume, images, levels, self.operators, shift_range, rng)
 
     def raced(
         self, start: int, step: Callable[[int], None], journal: Journal
@@ -241,14 +232,15 @@ class _Run:
         """
         method, radius = self.method, self.radius_at(iteration)
         rows, rng = self._drawn("iteration", start, iteration)
-        disk = self.particles.disk.prefix(radius)
+        images = self.particles.batch(rows, radius)
+        disk = images.disk
         volume = map_to_volume(state.density, disk.box, self.marched_radius)
-        found = self.search(volume, rows, radius, method.march_search, rng)
+        found = self.search(volume, images, method.march_search, rng)
         kept = found.capped(method.weighed, len(rows))
         weight = kept.weights(len(rows))[:, None]
-        ctf = self.particles.ctf[rows][kept.image, : len(disk)]
-        images = self.particles.coefficients[rows][kept.image, : len(disk)]
-        centred = moved(images * ctf, -kept.shifts_pixel, disk)
+        posed = images.select(kept.image)
+        ctf = posed.ctf
+        centred = moved(posed.coefficients * ctf, -kept.shifts_pixel, disk)
         residual = centred - ctf.square() * slice_volume(volume, kept.rotations, disk)
         sums = self._inserted(
             weight * residual, weight * ctf.square(), kept.rotations, disk, len(rows)
@@ -265,7 +257,8 @@ class _Run:
         radius = min(self.method.race_radius, self.marched_radius)
         volume = map_to_volume(density, self.particles.disk.box, self.marched_radius)
         rows, rng = self.particles.rows(self.held_out), generator_for(self.seed, "score")
-        found = self.search(volume, rows, radius, self.method.march_search, rng)
+        images = self.particles.batch(rows, radius)
+        found = self.search(volume, images, self.method.march_search, rng)
         likelihood = -found.best(len(rows)).loss
         return float(likelihood.mean()), float(likelihood.std() / len(rows) ** 0.5)
 
@@ -294,12 +287,10 @@ class _Run:
         """The best pose of every particle."""
         found: list[Candidates] = list(journal.recalled() or ())
         done = sum(map(len, found))
-        for first in range(done, len(self.particles), _BATCH):
-            last = min(first + _BATCH, len(self.particles))
-            rows = torch.arange(first, last, device=self.particles.device)
-            batch = first // _BATCH
+        batches = self.particles.batches(_BATCH, radius, done)
+        for batch, (rows, images) in enumerate(batches, done // _BATCH):
             rng = generator_for(self.seed, "everyone", number, batch)
-            left = self.search(volume, rows, radius, self.method.search, rng)
+            left = self.search(volume, images, self.method.search, rng)
             found.append(replace(left.best(len(rows)), image=rows))
             step(number * self.batches + batch + 1)
             journal.keep(partial(Candidates.joined, *found))
@@ -310,11 +301,9 @@ class _Run:
     def closed_form(self, best: Candidates, radius: float) -> SliceSums:
         """Sums of every image at its best pose."""
         return SliceSums.of_images(
-            self.particles.coefficients,
-            self.particles.ctf,
+            self.particles.images(radius),
             best.rotations,
             best.shifts_pixel,
-            self.particles.disk.prefix(radius),
             margin_for(radius),
             self.operators,
         )

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Complex, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from cryospin.explore.heads import Likelihood
-from cryospin.fourier.disk import FourierDisk
+from cryospin.fourier.image_batch import ImageBatch
 from cryospin.imaging import negative_log_likelihood, slices_negative_log_likelihood
 from cryospin.volumes.hartley import HartleyVolume
 from cryospin.volumes.implicit import ImplicitVolume
@@ -29,9 +29,7 @@ _LARGER_ON_A_CARD = 16
 class Decoder(Protocol):
     """A learned volume: an `nn.Module` with a likelihood."""
 
-    def likelihood(
-        self, images: Complex[Tensor, "b K"], ctf: Float[Tensor, "b K"], disk: FourierDisk
-    ) -> Likelihood:
+    def likelihood(self, images: ImageBatch) -> Likelihood:
         """The negative log-likelihood of poses of these images under the present volume."""
         ...
 
@@ -49,9 +47,7 @@ class ExplicitDecoder(nn.Module):
         super().__init__()
         self.volume, self.oversampling = volume, oversampling
 
-    def likelihood(
-        self, images: Complex[Tensor, "b K"], ctf: Float[Tensor, "b K"], disk: FourierDisk
-    ) -> Likelihood:
+    def likelihood(self, images: ImageBatch) -> Likelihood:
         volume = self.volume()
 
         def of(
@@ -60,7 +56,7 @@ class ExplicitDecoder(nn.Module):
             index: Int[Tensor, " p"],
         ) -> Float[Tensor, " p"]:
             return negative_log_likelihood(
-                volume, images, ctf, rotations, shifts_pixel, disk, index, self.oversampling
+                volume, images, rotations, shifts_pixel, index, self.oversampling
             )
 
         return of
@@ -73,12 +69,12 @@ class ImplicitDecoder(nn.Module):
         super().__init__()
         self.volume = volume
 
-    def likelihood(
-        self, images: Complex[Tensor, "b K"], ctf: Float[Tensor, "b K"], disk: FourierDisk
-    ) -> Likelihood:
+    def likelihood(self, images: ImageBatch) -> Likelihood:
+        disk = images.disk
+
         def loss(rotations: Tensor, shifts_pixel: Tensor, index: Tensor) -> Tensor:
             slices = self.volume(rotations, disk)
-            return slices_negative_log_likelihood(slices, images, ctf, shifts_pixel, disk, index)
+            return slices_negative_log_likelihood(slices, images, shifts_pixel, index)
 
         def of(
             rotations: Float[Tensor, "p 3 3"],

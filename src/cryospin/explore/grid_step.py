@@ -61,12 +61,15 @@ class GridStep:
         self, rows: Int[Tensor, " b"], radius: float, rng: np.random.Generator
     ) -> SliceSums:
         """The sums of some images at random orientations."""
-        disk = self.particles.disk.prefix(radius)
-        images = self.particles.coefficients[rows, : len(disk)]
-        ctf = self.particles.ctf[rows, : len(disk)]
+        images = self.particles.batch(rows, radius)
         rotations = random_rotations(len(rows), rng).to(self.particles.device)
         return SliceSums.inserted(
-            images * ctf, ctf.square(), rotations, disk, self.map.margin, self.operators
+            images.coefficients * images.ctf,
+            images.ctf.square(),
+            rotations,
+            images.disk,
+            self.map.margin,
+            self.operators,
         )
 
     def turned_grid(self, radius: float, rng: np.random.Generator) -> OrientationGrid:
@@ -90,20 +93,13 @@ class GridStep:
         offset: of the shifts' grid, in its steps. class_prior: the probability of each volume;
         None: of the only one.
         """
-        disk = self.particles.disk.prefix(radius)
+        images = self.particles.batch(rows, radius)
         count = self.shifts_per_axis
         step = 2 * self.shift_range_pixel / count
         axis = (torch.arange(count) - (count - 1) / 2) * step
         shifts = (torch.cartesian_prod(axis, axis) + offset * step).to(self.particles.device)
-        return grid_posterior(
-            torch.cat([slice_volume(volume, grid.base, disk) for volume in volumes]),
-            self.particles.coefficients[rows, : len(disk)],
-            self.particles.ctf[rows, : len(disk)],
-            shifts,
-            disk,
-            temperature,
-            class_prior,
-        )
+        slices = torch.cat([slice_volume(volume, grid.base, images.disk) for volume in volumes])
+        return grid_posterior(slices, images, shifts, temperature, class_prior)
 
     def sums(
         self, posterior: GridPosterior, grid: OrientationGrid, radius: float, number: int = 0

@@ -131,11 +131,9 @@ class _Run:
         """Of all images at their poses, out to the last radius."""
         running = self.map
         return SliceSums.of_images(
-            self.particles.coefficients,
-            self.particles.ctf,
+            self.particles.images(running.radius),
             rotations,
             shifts_pixel,
-            self.particles.disk.prefix(running.radius),
             running.margin,
             self.operators,
             weight,
@@ -150,13 +148,12 @@ class _Run:
     ) -> Candidates:
         """Poses of images in the map, batch by batch."""
         search, support = self.method.search, self.method.support_radius
-        disk = particles.disk.prefix(radius)
+        images = particles.images(radius)
+        disk = images.disk
         levels = search.levels(disk.radius, support, self.shift_range_pixel, disk.box)
         return search.run(
             volume,
-            particles.coefficients,
-            particles.ctf,
-            disk,
+            images,
             levels,
             self.operators,
             self.shift_range_pixel,

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Complex, Float
 from torch import Tensor
 
-from cryospin.fourier.disk import FourierDisk
+from cryospin.fourier.image_batch import ImageBatch
 from cryospin.kernels import grid_peaks, grid_weights
 from cryospin.rotations.grid import OrientationGrid, quaternions_of, view_half_turns
 from cryospin.types import PoseHypotheses
@@ -36,10 +36,8 @@ class GridPosterior:
 
 def grid_posterior(
     slices: Complex[Tensor, "g k"],
-    images: Complex[Tensor, "b k"],
-    ctf: Float[Tensor, "b k"],
+    images: ImageBatch,
     shifts_pixel: Float[Tensor, "t 2"],
-    disk: FourierDisk,
     temperature: float,
     class_prior: Float[Tensor, " c"] | None = None,
 ) -> GridPosterior:
@@ -48,26 +46,20 @@ def grid_posterior(
     Weights are likelihood^(1/temperature), normalised per image. class_prior: the probability of
     each of several maps, whose slices follow one another.
     """
-    return GridPosterior(
-        *grid_weights(slices, images, ctf, shifts_pixel, disk, temperature, class_prior)
-    )
+    return GridPosterior(*grid_weights(slices, images, shifts_pixel, temperature, class_prior))
 
 
 def best_hypotheses(
     grid: OrientationGrid,
     slices: Complex[Tensor, "g k"],
-    images: Complex[Tensor, "b k"],
-    ctf: Float[Tensor, "b k"],
+    images: ImageBatch,
     shifts_pixel: Float[Tensor, "t 2"],
-    disk: FourierDisk,
     hypotheses: int,
 ) -> PoseHypotheses:
     """The best separate orientations of each image, best first, each at its best shift: peaks of
     the likelihood over the grid, at least 1.8 grid spacings apart."""
     turned = view_half_turns(grid.base.device)[:, None] @ grid.base
     near = float(np.cos(0.5 * np.radians(1.8 * grid.spacing_degrees)))
-    found = grid_peaks(
-        slices, images, ctf, shifts_pixel, disk, quaternions_of(turned), near, hypotheses
-    )
+    found = grid_peaks(slices, images, shifts_pixel, quaternions_of(turned), near, hypotheses)
     half_turn, base, shift = found.unbind(dim=-1)
     return PoseHypotheses(grid.rotations(half_turn, base), shifts_pixel[shift])

@@ -10,11 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Complex, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from cryospin.explore.heads import PoseHeads
 from cryospin.fourier.disk import FourierDisk, coefficients_to_images
+from cryospin.fourier.image_batch import ImageBatch
 from cryospin.particles.prepare import PreparedParticles
 from cryospin.particles.spectrum import signal_power
 
@@ -40,16 +41,14 @@ class BandLimitedImages:
         power = signal_power(particles)[disk.shells(particles.device)]
         plain = cls(disk, power, side)
         sample = slice(0, _SCALE_SAMPLE)
-        deviation = plain.images(particles.coefficients[sample], particles.ctf[sample]).std()
+        deviation = plain.images(particles.batch(sample)).std()
         return cls(disk, power, side, float(1.0 / deviation))
 
-    def images(
-        self, coefficients: Complex[Tensor, "b K"], ctf: Float[Tensor, "b K"]
-    ) -> Float[Tensor, "b side side"]:
-        """Images of deviation 1 on the average."""
-        ctf = ctf[:, : len(self.disk)]
-        weighted = ctf * self.power
-        filtered = coefficients[:, : len(self.disk)] * (weighted / (ctf * weighted + 1.0))
+    def images(self, images: ImageBatch) -> Float[Tensor, "b side side"]:
+        """Images of deviation 1 on the average; they may reach further than is looked at."""
+        images = images.prefix(self.disk.radius)
+        weighted = images.ctf * self.power
+        filtered = images.coefficients * (weighted / (images.ctf * weighted + 1.0))
         return self.scale * coefficients_to_images(filtered, self.disk, self.side)
 
 

@@ -14,7 +14,8 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
-from cryospin.fourier.disk import FourierDisk, moved
+from cryospin.fourier.disk import moved
+from cryospin.fourier.image_batch import ImageBatch
 from cryospin.kernels import slice_volume
 from cryospin.rotations.grid import rotations_of_views
 from cryospin.rotations.healpix import healpix_directions
@@ -24,22 +25,21 @@ _CHUNK = 4000  # slices in memory at once
 
 @dataclass(frozen=True)
 class OneImage:
-    """A whitened image on `disk`, and the map it is compared with."""
+    """A batch of one image, and the map it is compared with."""
 
     volume: Complex[Tensor, "z y x"]
-    coefficients: Complex[Tensor, " k"]
-    ctf: Float[Tensor, " k"]
-    disk: FourierDisk
+    image: ImageBatch
 
     def log_likelihoods(
         self, rotations: Float[Tensor, "n 3 3"], shifts_pixel: Float[Tensor, "t 2"]
     ) -> Float[Tensor, "n t"]:
         """-|x - C s P|^2 + |x|^2 for each rotation and shift: 0 where nothing is explained."""
-        data = moved((self.coefficients * self.ctf)[None], -shifts_pixel, self.disk)
-        flat, power = torch.view_as_real(data).flatten(1), self.ctf.square()
+        disk, ctf = self.image.disk, self.image.ctf
+        data = moved(self.image.coefficients * ctf, -shifts_pixel, disk)
+        flat, power = torch.view_as_real(data).flatten(1), ctf[0].square()
         found = []
         for part in rotations.split(_CHUNK):
-            slices = slice_volume(self.volume, part.contiguous(), self.disk)
+            slices = slice_volume(self.volume, part.contiguous(), disk)
             inner = torch.view_as_real(slices).flatten(1) @ flat.T
             found.append(2 * inner - (slices.abs().square() @ power)[:, None])
         return torch.cat(found)

@@ -10,6 +10,7 @@ of its own pose instead of the gradient, which far from the solution points else
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -115,12 +116,8 @@ class EncoderState:
     def _inserted(
         self, rows: Int[Tensor, " b"], rotations: Tensor, shifts_pixel: Tensor, radius: float
     ) -> SliceSums:
-        disk = self.particles.disk.prefix(radius)
-        images = self.particles.coefficients[rows, : len(disk)]
-        ctf = self.particles.ctf[rows, : len(disk)]
-        return SliceSums.of_images(
-            images, ctf, rotations, shifts_pixel, disk, self.map.margin, self.operators
-        )
+        images = self.particles.batch(rows, radius)
+        return SliceSums.of_images(images, rotations, shifts_pixel, self.map.margin, self.operators)
 
     def recorded(self) -> Tree:
         """All that steps change."""
@@ -192,37 +189,23 @@ class EncoderState:
 
     def _seen(self, rows: Int[Tensor, " b"]) -> Float[Tensor, "b side side"]:
         """What the encoder looks at."""
-        reach = len(self.input.disk)
-        return self.input.images(
-            self.particles.coefficients[rows, :reach], self.particles.ctf[rows, :reach]
-        )
+        return self.input.images(self.particles.batch(rows, self.input.disk.radius))
 
     def scored(
         self, volume: Tensor, rows: Tensor, rotations: Tensor, shifts: Tensor, radius: float
     ) -> Winners:
         """Which head wins each image, within a radius."""
-        disk = self.particles.disk.prefix(radius)
-        images = self.particles.coefficients[rows, : len(disk)]
-        ctf = self.particles.ctf[rows, : len(disk)]
+        likelihood = partial(negative_log_likelihood, volume, self.particles.batch(rows, radius))
         with torch.no_grad():
-            return winner_takes_all(
-                lambda r, t, index: negative_log_likelihood(volume, images, ctf, r, t, disk, index),
-                rotations,
-                shifts,
-            )
+            return winner_takes_all(likelihood, rotations, shifts)
 
     def _wanted_step(
         self, volume: Tensor, rows: Tensor, rotations: Tensor, shifts: Tensor, radius: float
     ) -> Float[Tensor, "b 5"]:
         """(H + damping)^-1 g of each winner: minus the step it should make."""
-        disk = self.particles.disk.prefix(radius)
+        images = self.particles.batch(rows, radius)
         _, gradient, hessian = pose_normal_equations(
-            volume,
-            self.particles.coefficients[rows, : len(disk)],
-            self.particles.ctf[rows, : len(disk)],
-            rotations.detach(),
-            shifts.detach(),
-            disk,
+            volume, images, rotations.detach(), shifts.detach()
         )
         free = 3 if self.centred else 5
         hessian, gradient = hessian[:, :free, :free], gradient[:, :free]

@@ -34,6 +34,7 @@ from jaxtyping import Complex, Float, Int
 from torch import Tensor
 
 from cryospin.fourier.disk import FourierDisk
+from cryospin.fourier.image_batch import ImageBatch
 from cryospin.kernels import reference
 
 Portion = tuple[Complex[Tensor, "n k"], Float[Tensor, "n k"], Float[Tensor, "n 3 3"]]
@@ -202,11 +203,9 @@ def insert_portions(
 
 def pose_normal_equations(
     volume: Complex[Tensor, "z y x"],
-    images: Complex[Tensor, "n K"],
-    ctf: Float[Tensor, "n K"],
+    images: ImageBatch,
     rotations: Float[Tensor, "p 3 3"],
     shifts_pixel: Float[Tensor, "p 2"],
-    disk: FourierDisk,
     image_index: Int[Tensor, " p"] | None = None,
     oversampling: int = OVERSAMPLING,
 ) -> tuple[Float[Tensor, " p"], Float[Tensor, "p 5"], Float[Tensor, "p 5 5"]]:
@@ -221,15 +220,12 @@ def pose_normal_equations(
     ----------
     volume : Tensor
         Fourier volume, as for `slice_volume`.
-    images, ctf : Tensor
-        (n, K) whitened coefficients and their CTF. K may exceed the length of the disk: a
-        prefix is read.
+    images : ImageBatch
+        n whitened images with their CTFs, on the frequencies that count.
     rotations : Tensor
         (p, 3, 3).
     shifts_pixel : Tensor
         (p, 2).
-    disk : FourierDisk
-        The frequencies that count.
     image_index : Tensor, optional
         (p,): pose p is of image `image_index[p]`. By default pose p is of image p.
     oversampling : int
@@ -243,39 +239,37 @@ def pose_normal_equations(
     Raises
     ------
     ValueError
-        The volume is too small for the disk.
+        The volume is too small for the images' disk.
     """
+    x, ctf, disk = images.coefficients, images.ctf, images.disk
     _check(volume.shape[-1] - 1, disk, oversampling)
-    twin = _twin(volume, images, ctf, rotations, shifts_pixel)
+    twin = _twin(volume, x, ctf, rotations, shifts_pixel)
     return twin.pose_normal_equations(
-        volume, images, ctf, rotations, shifts_pixel, disk, image_index, oversampling
+        volume, x, ctf, rotations, shifts_pixel, disk, image_index, oversampling
     )
 
 
 def pose_losses(
     volume: Complex[Tensor, "z y x"],
-    images: Complex[Tensor, "n K"],
-    ctf: Float[Tensor, "n K"],
+    images: ImageBatch,
     rotations: Float[Tensor, "p 3 3"],
     shifts_pixel: Float[Tensor, "p 2"],
-    disk: FourierDisk,
     image_index: Int[Tensor, " p"] | None = None,
     oversampling: int = OVERSAMPLING,
 ) -> Float[Tensor, " p"]:
     """The loss of `pose_normal_equations` alone, for scoring many hypotheses."""
+    x, ctf, disk = images.coefficients, images.ctf, images.disk
     _check(volume.shape[-1] - 1, disk, oversampling)
-    twin = _twin(volume, images, ctf, rotations, shifts_pixel)
+    twin = _twin(volume, x, ctf, rotations, shifts_pixel)
     return twin.pose_losses(
-        volume, images, ctf, rotations, shifts_pixel, disk, image_index, oversampling
+        volume, x, ctf, rotations, shifts_pixel, disk, image_index, oversampling
     )
 
 
 def grid_weights(
     slices: Complex[Tensor, "g k"],
-    images: Complex[Tensor, "b k"],
-    ctf: Float[Tensor, "b k"],
+    images: ImageBatch,
     shifts_pixel: Float[Tensor, "t 2"],
-    disk: FourierDisk,
     temperature: float,
     class_prior: Float[Tensor, " c"] | None = None,
 ) -> tuple[Complex[Tensor, "g k"], Float[Tensor, "g k"], Float[Tensor, " b"], Float[Tensor, "b c"]]:
@@ -288,19 +282,18 @@ def grid_weights(
     `rotations.grid.VIEW_HALF_TURNS`. class_prior: where the slices are of c maps one after the
     other, as many of each, the probability of each map; None: of one map.
     """
-    twin = _twin(slices, images, ctf, shifts_pixel)
+    x, ctf = images.coefficients, images.ctf
+    twin = _twin(slices, x, ctf, shifts_pixel)
     found: tuple[Tensor, Tensor, Tensor, Tensor] = twin.grid_weights(
-        slices, images, ctf, shifts_pixel, disk, temperature, class_prior
+        slices, x, ctf, shifts_pixel, images.disk, temperature, class_prior
     )
     return found
 
 
 def grid_peaks(
     slices: Complex[Tensor, "g k"],
-    images: Complex[Tensor, "b k"],
-    ctf: Float[Tensor, "b k"],
+    images: ImageBatch,
     shifts_pixel: Float[Tensor, "t 2"],
-    disk: FourierDisk,
     quaternions: Float[Tensor, "4 g 4"],
     near: float,
     hypotheses: int,
@@ -310,8 +303,9 @@ def grid_peaks(
     quaternions: of every half-turned slice. near: the cosine of half the angle that two poses of
     one image are apart at least.
     """
-    twin = _twin(slices, images, ctf, shifts_pixel)
+    x, ctf = images.coefficients, images.ctf
+    twin = _twin(slices, x, ctf, shifts_pixel)
     found: Tensor = twin.grid_peaks(
-        slices, images, ctf, shifts_pixel, disk, quaternions, near, hypotheses
+        slices, x, ctf, shifts_pixel, images.disk, quaternions, near, hypotheses
     )
     return found

@@ -24,6 +24,17 @@ def _floats(tensor: Tensor) -> np.ndarray:
     return torch.view_as_real(tensor.contiguous()).flatten(-2).numpy()
 
 
+def _rows(tensor: Tensor) -> Tensor:
+    """The table whose rows begin with those of `tensor`: of a prefix, the longer rows it is taken
+    from, where they lie. The loops read as far as the disk reaches."""
+    length = tensor.stride(0)
+    end = tensor.storage_offset() + len(tensor) * length
+    fits = end * tensor.element_size() <= tensor.untyped_storage().nbytes()
+    if tensor.stride(1) != 1 or length < tensor.shape[1] or not fits:
+        return tensor.contiguous()
+    return tensor.as_strided((len(tensor), length), (length, 1))
+
+
 def _frequencies(disk: FourierDisk) -> tuple[np.ndarray, np.ndarray]:
     return disk.kx.astype(np.float32), disk.ky.astype(np.float32)
 
@@ -108,8 +119,8 @@ def _poses(
     gradient, hessian = torch.empty(count, 5), torch.empty(count, 5, 5)
     args = (
         _floats(volume),
-        _floats(images),
-        ctf.contiguous().numpy(),
+        _floats(_rows(images)),
+        _rows(ctf).numpy(),
         rotations.contiguous().numpy(),
         (shifts_pixel * (2 * np.pi / disk.box)).contiguous().numpy(),
         index,

@@ -83,16 +83,14 @@ def class_losses(
     sets: tuple[HalfSet, ...], densities: list[Float[Tensor, "g g g"]], radius: float
 ) -> Float[Tensor, "n c"]:
     """Loss of each image in each class's map, at its pose there."""
-    disk = sets[0].particles.disk.prefix(radius)
+    box = sets[0].particles.disk.box
     return torch.stack(
         [
             pose_losses(
-                map_to_volume(density, disk.box, radius),
-                half.particles.coefficients,
-                half.particles.ctf,
+                map_to_volume(density, box, radius),
+                half.particles.images(radius),
                 half.rotations,
                 half.shifts_pixel,
-                disk,
             )
             for half, density in zip(sets, densities, strict=True)
         ],

@@ -32,9 +32,9 @@ def junk_log_likelihoods(particles: PreparedParticles, radius: float) -> Float[T
     power = signal_power(particles)[disk.shells(particles.device)]
     factors = torch.tensor(_FACTORS, device=particles.device)[:, None, None]
     parts = []
-    for rows in torch.arange(len(particles), device=particles.device).split(_ROWS):
-        squares = particles.coefficients[rows, : len(disk)].abs().square()
-        variance = 1 + factors * particles.ctf[rows, : len(disk)].square() * power
+    for _, images in particles.batches(_ROWS, radius):
+        squares = images.coefficients.abs().square()
+        variance = 1 + factors * images.ctf.square() * power
         each = -(squares / variance + variance.log()).sum(dim=-1)
         parts.append(torch.logsumexp(each, dim=0) - math.log(len(_FACTORS)))
     return torch.cat(parts)
@@ -48,15 +48,9 @@ def log_evidence(
 ) -> Float[Tensor, " n"]:
     """Log of each image's likelihood averaged over all poses, from the peak at its pose: a
     Gaussian as wide as the Gauss-Newton Hessian says (Laplace's approximation)."""
-    disk = half.particles.disk.prefix(radius)
-    loss, _, hessian = pose_normal_equations(
-        map_to_volume(density, disk.box, radius),
-        half.particles.coefficients,
-        half.particles.ctf,
-        half.rotations,
-        half.shifts_pixel,
-        disk,
-    )
+    images = half.particles.images(radius)
+    volume = map_to_volume(density, images.disk.box, radius)
+    loss, _, hessian = pose_normal_equations(volume, images, half.rotations, half.shifts_pixel)
     floor = 1e-3 * torch.eye(5, device=hessian.device)
     precision = torch.linalg.cholesky_ex(hessian.double() + floor)[0]
     log_width = 2.5 * math.log(2 * math.pi) - precision.diagonal(dim1=1, dim2=2).log().sum(dim=1)

@@ -19,8 +19,8 @@ def check_images(particles: PreparedParticles) -> None:
             f"{len(particles)} images: orientations from pairs need {FEWEST_IMAGES}",
             fix="give more particles, or use --recipe exhaustive",
         )
-    first = particles.coefficients[:1]
-    if bool(torch.isclose(particles.coefficients, first, rtol=1e-4, atol=1e-6).all()):
+    images = particles.images().coefficients
+    if bool(torch.isclose(images, images[:1], rtol=1e-4, atol=1e-6).all()):
         raise BadDataError(
             "all images are the same: a pair of them has every line in common",
             fix="give images of the particle from many sides",

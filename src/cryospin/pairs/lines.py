@@ -54,9 +54,9 @@ def filtered(
     images' signals at unit power, so that no shell outweighs the others.
     """
     spread = power[disk.shells(particles.device)].clamp_min(0.0).sqrt()
-    ctf = particles.ctf[:, : len(disk)]
-    weight = ctf * spread / ((ctf * spread) ** 2 + 1.0)
-    return particles.coefficients[:, : len(disk)] * weight
+    images = particles.images(disk.radius)
+    weight = images.ctf * spread / ((images.ctf * spread) ** 2 + 1.0)
+    return images.coefficients * weight
 
 
 def polar_lines(

@@ -165,7 +165,7 @@ def ring_clarity(
     shape: PairNetworkShape,
 ) -> Float[Tensor, "n r"]:
     shell, population = disk.shells(particles.device), disk.population(particles.device)
-    signal = particles.ctf[:, : len(disk)].square() * power[shell].clamp_min(0.0)
+    signal = particles.images(disk.radius).ctf.square() * power[shell].clamp_min(0.0)
     share = signal / (signal + 1.0)
     first = int(shape.first_radius)
     rings = share.new_zeros(len(share), len(population)).index_add_(1, shell, share)

@@ -8,7 +8,7 @@ likelihood is a plain sum of squares.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,6 +17,7 @@ from jaxtyping import Complex, Float, Int
 from torch import Tensor
 
 from cryospin.fourier.disk import FourierDisk, images_to_coefficients
+from cryospin.fourier.image_batch import ImageBatch
 from cryospin.io.mrc import read_images
 from cryospin.parallel import CPU, in_blocks_on, in_image_blocks
 from cryospin.particles.draws import particle_keys
@@ -33,6 +34,9 @@ _NOISE_SAMPLE = 2000  # images per optics group: the spectrum is then known to a
 @dataclass(frozen=True)
 class PreparedParticles:
     """Whitened coefficients of n images on one disk.
+
+    Methods ask for an `ImageBatch`, with `images`, `batch` or `batches`, and leave the two large
+    tensors alone: where these come from is known here only.
 
     coefficients: x / sigma; E|noise|^2 = 1 in each.
     ctf: C / sigma, so that `coefficients = ctf * shift * projection + noise`.
@@ -64,6 +68,25 @@ class PreparedParticles:
     def rows(self, index: np.ndarray) -> Int[Tensor, " b"]:
         """Numbers of particles, where the particles are; a card is not waited for."""
         return torch.as_tensor(index).to(self.device, non_blocking=True)
+
+    def images(self, radius: float | None = None) -> ImageBatch:
+        """All images within `radius` Fourier pixels (default: whole), as views of what is here."""
+        return self.batch(slice(None), radius)
+
+    def batch(self, rows: Int[Tensor, " b"] | slice, radius: float | None = None) -> ImageBatch:
+        """Some images within `radius`: copies, or of a slice of rows views."""
+        disk = self.disk if radius is None else self.disk.prefix(radius)
+        length = len(disk)
+        return ImageBatch(self.coefficients[rows, :length], self.ctf[rows, :length], disk)
+
+    def batches(
+        self, size: int, radius: float | None = None, done: int = 0
+    ) -> Iterator[tuple[Int[Tensor, " b"], ImageBatch]]:
+        """All images after the first `done`, so many at a time, with their rows."""
+        for first in range(done, len(self), size):
+            last = min(first + size, len(self))
+            rows = torch.arange(first, last, device=self.device)
+            yield rows, self.batch(rows, radius)
 
     def to(self, device: torch.device) -> PreparedParticles:
         tensors = ("coefficients", "ctf", "optics_group", "noise_power")

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from cryospin.fourier.image_batch import ImageBatch
 from cryospin.parallel import in_blocks_on
 from cryospin.particles.prepare import PreparedParticles
 
@@ -23,7 +24,7 @@ def signal_power(particles: PreparedParticles) -> Float[Tensor, " s"]:
     """Mean |P|^2 of projections per shell of the box: power above the noise over mean CTF^2."""
     shell = particles.disk.shells(particles.device)
     population = particles.disk.population(particles.device)
-    squares = _mean(particles, lambda rows: particles.ctf[rows].square())
+    squares = _mean(particles, lambda images: images.ctf.square())
     transfer = _per_shell(squares, shell, population)
     excess = _per_shell(_excess(particles), shell, population)
     return (excess.clamp_min(_LEAST_EXCESS) / transfer.clamp_min(1e-6)).float()
@@ -36,17 +37,17 @@ def information_per_image(particles: PreparedParticles, radius: float) -> float:
 
 def _excess(particles: PreparedParticles) -> Float[Tensor, " k"]:
     """Mean power of each coefficient above that of the noise, which is 1."""
-    return _mean(particles, lambda rows: particles.coefficients[rows].abs().square()) - 1.0
+    return _mean(particles, lambda images: images.coefficients.abs().square()) - 1.0
 
 
 def _mean(
-    particles: PreparedParticles, values: Callable[[slice], Float[Tensor, "b k"]]
+    particles: PreparedParticles, values: Callable[[ImageBatch], Float[Tensor, "b k"]]
 ) -> Float[Tensor, " k"]:
     """Over all particles, float64."""
     total = torch.zeros(len(particles.disk), dtype=torch.float64, device=particles.device)
 
     def sums(rows: slice) -> Float[Tensor, " k"]:
-        return values(rows).double().sum(0)
+        return values(particles.batch(rows)).double().sum(0)
 
     for part in in_blocks_on(particles.device, sums, len(particles), _BLOCK):
         total += part

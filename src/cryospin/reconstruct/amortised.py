@@ -244,6 +244,6 @@ class _Training:
         """Mean log-likelihood of held-out images over that of an empty map, and its error."""
         chosen = self.held_out if len(self.held_out) else np.arange(len(losses))
         rows = self.particles.rows(chosen)
-        images = self.particles.coefficients[rows, : len(self.disk)]
-        gained = images.abs().square().sum(dim=1) - losses[rows]
+        images = self.particles.batch(rows, self.disk.radius)
+        gained = images.coefficients.abs().square().sum(dim=1) - losses[rows]
         return float(gained.mean()), float(gained.std() / len(rows) ** 0.5)

@@ -77,7 +77,7 @@ def cross_check(
         mates = rotations[:, None] @ operators
         cosine = (torch.einsum("nsij,nij->ns", mates, found.rotations).amax(dim=1) - 1) / 2
         turned.append(torch.rad2deg(torch.acos(cosine.clamp(-1, 1))))
-        gains.append(_empty_loss(sample, disk) - torch.stack([there, here]))
+        gains.append(particles.images(radius).empty_loss() - torch.stack([there, here]))
     gap, turn = torch.cat(gaps), torch.cat(turned)
     there_each, here_each = torch.cat(gains, dim=1)
     carried, own_gain = float(there_each.sum()), float(here_each.sum())
@@ -110,7 +110,7 @@ def gain_elsewhere(
     """
     sample, disk = sample_of(half, rng, most), half.particles.disk.prefix(radius)
     here, there = polished_losses(sample, (own, other), disk)
-    gain = _empty_loss(sample, disk) - here
+    gain = sample.particles.images(radius).empty_loss() - here
     return float((here - there).median() / gain.median().clamp_min(1.0))
 
 
@@ -124,18 +124,11 @@ def polished_losses(
     half: HalfSet, volumes: tuple[Tensor, Tensor], disk: FourierDisk
 ) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
     """Each image's loss in either volume, at the pose nearby that suits it best."""
-    images, ctf = half.particles.coefficients, half.particles.ctf
+    images = half.particles.images(disk.radius)
     first, second = (
-        _POLISH.refine(v, images, ctf, half.rotations, half.shifts_pixel, disk).loss
-        for v in volumes
+        _POLISH.refine(v, images, half.rotations, half.shifts_pixel).loss for v in volumes
     )
     return first, second
-
-
-def _empty_loss(half: HalfSet, disk: FourierDisk) -> Float[Tensor, " n"]:
-    """Of an empty map."""
-    images = half.particles.coefficients[:, : len(disk)]
-    return torch.view_as_real(images).square().sum(dim=(1, 2))
 
 
 def unexplained_share(gains: Float[Tensor, " n"]) -> float:

@@ -169,18 +169,16 @@ class AlternatingRefinement:
 
         Unsure: rivals weigh much, or the loss lies far above the half's median.
         """
-        disk = half.particles.disk.prefix(self.second_look_radius)
+        images = half.particles.images(self.second_look_radius)
+        disk = images.disk
         volume = map_to_volume(density, disk.box, disk.radius)
-        data = half.particles
-        losses = pose_losses(
-            volume, data.coefficients, data.ctf, half.rotations, half.shifts_pixel, disk
-        )
+        losses = pose_losses(volume, images, half.rotations, half.shifts_pixel)
         spread = 1.4826 * (losses - losses.median()).abs().median()
         poor = losses > losses.median() + self.poor_deviations * spread
         rows = torch.nonzero((half.confidence < self.sure) | poor).flatten()
         if len(rows) == 0:
             return half, 0
-        particles = data.select(rows.cpu().numpy())
+        particles = half.particles.select(rows.cpu().numpy())
         found, weight = assignment.run(
             volume, particles, disk.radius, operators, shift_range_pixel, journal=journal
         )

@@ -165,8 +165,7 @@ class SemiAmortised:
         self._encoder_stage(state, unseen, progress, journal.part("encoder"), watched)
 
         def tell(poses: RefinedPoses, radius: float) -> None:
-            disk = particles.disk.prefix(radius)
-            gain = _gains(particles.coefficients[:, : len(disk)], poses.loss).mean()
+            gain = (particles.images(radius).empty_loss() - poses.loss).mean()
             found = poses.rotations, poses.shifts_pixel
             watched.tell("direct", lambda: found, torch.zeros(0), float(gain))
 
@@ -223,8 +222,7 @@ class SemiAmortised:
         now, _ = self.direct.choice.run(
             state.volume(), chosen, state.radius, state.operators, state.hypotheses(unseen)
         )
-        disk = state.particles.disk.prefix(state.radius)
-        gain = float(_gains(chosen.coefficients[:, : len(disk)], now.loss).mean())
+        gain = float((chosen.images(state.radius).empty_loss() - now.loss).mean())
         settled = 0.0
         if before is not None:
             settled = settled_share(before, now, state.operators, self.switch.near_degrees)
@@ -241,16 +239,10 @@ class SemiAmortised:
         others = found.select(state.particles.rows(state.members))
         sums = sums_of(others, running.radius, state.operators)
         chosen = found.select(unseen)
-        disk = found.particles.disk.prefix(running.radius)
-        losses = pose_losses(
-            running.volume(sums, running.radius),
-            chosen.particles.coefficients,
-            chosen.particles.ctf,
-            chosen.rotations,
-            chosen.shifts_pixel,
-            disk,
-        )
-        return _gains(chosen.particles.coefficients[:, : len(disk)], losses)
+        images = chosen.particles.images(running.radius)
+        volume = running.volume(sums, running.radius)
+        losses = pose_losses(volume, images, chosen.rotations, chosen.shifts_pixel)
+        return images.empty_loss() - losses
 
     def _encoder_stage(
         self,
@@ -289,8 +281,3 @@ class SemiAmortised:
 def everyone(particles: PreparedParticles) -> Int[Tensor, " n"]:
     """The rows of all particles, where they are."""
     return torch.arange(len(particles), device=particles.device)
-
-
-def _gains(images: Complex[Tensor, "n k"], losses: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
-    """Log-likelihood over that of an empty map."""
-    return torch.view_as_real(images).square().sum(dim=(1, 2)) - losses

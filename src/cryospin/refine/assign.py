@@ -17,7 +17,7 @@ from jaxtyping import Complex, Float, Int
 from torch import Tensor
 
 from cryospin.explore.posterior import best_hypotheses
-from cryospin.fourier.disk import FourierDisk
+from cryospin.fourier.image_batch import ImageBatch
 from cryospin.journal.journal import UNRECORDED, Journal
 from cryospin.kernels import pose_losses, slice_volume
 from cryospin.particles.prepare import PreparedParticles
@@ -58,18 +58,10 @@ class GlobalAssignment:
         axis = (torch.arange(count) - (count - 1) / 2) * (2 * shift_range_pixel / count)
         shifts = torch.cartesian_prod(axis, axis).to(device)
 
-        def peaks(rows: Tensor) -> PoseHypotheses:
-            return best_hypotheses(
-                grid,
-                slices,
-                particles.coefficients[rows, : len(disk)],
-                particles.ctf[rows, : len(disk)],
-                shifts,
-                disk,
-                self.hypotheses,
-            )
+        def peaks(rows: Tensor, images: ImageBatch) -> PoseHypotheses:
+            return best_hypotheses(grid, slices, images, shifts, self.hypotheses)
 
-        return _best_of(peaks, self.polish, volume, particles, disk, operators, progress, journal)
+        return _best_of(peaks, self.polish, volume, particles, radius, operators, progress, journal)
 
 
 @dataclass(frozen=True)
@@ -93,44 +85,37 @@ class PolishedHypotheses:
         journal: Journal = UNRECORDED,
     ) -> tuple[RefinedPoses, Float[Tensor, " n"]]:
         """Poses within `radius` Fourier pixels, and each one's weight among its rivals."""
-        disk = particles.disk.prefix(radius)
 
-        def likely(rows: Tensor) -> PoseHypotheses:
-            return self._likely(volume, particles, rows, hypotheses, disk)
+        def likely(rows: Tensor, images: ImageBatch) -> PoseHypotheses:
+            some = hypotheses.rotations[rows], hypotheses.shifts_pixel[rows]
+            return self._likely(volume, images, *some)
 
-        return _best_of(likely, self.polish, volume, particles, disk, operators, progress, journal)
+        return _best_of(
+            likely, self.polish, volume, particles, radius, operators, progress, journal
+        )
 
     def _likely(
-        self,
-        volume: Tensor,
-        particles: PreparedParticles,
-        rows: Tensor,
-        hypotheses: PoseHypotheses,
-        disk: FourierDisk,
+        self, volume: Tensor, images: ImageBatch, rotations: Tensor, shifts: Tensor
     ) -> PoseHypotheses:
-        """The few hypotheses of least loss of some particles."""
-        rotations, shifts = hypotheses.rotations[rows], hypotheses.shifts_pixel[rows]
-        count = rotations.shape[1]
+        """The few hypotheses of least loss of some images."""
+        one, count = torch.arange(len(images), device=images.device), rotations.shape[1]
         losses = pose_losses(
             volume,
-            particles.coefficients,
-            particles.ctf,
+            images,
             rotations.reshape(-1, 3, 3),
             shifts.reshape(-1, 2),
-            disk,
-            rows.repeat_interleave(count),
-        ).view(len(rows), count)
+            one.repeat_interleave(count),
+        ).view(len(images), count)
         order = losses.argsort(dim=1, stable=True)[:, : self.keep]
-        one = torch.arange(len(rows), device=rows.device)[:, None]
-        return PoseHypotheses(rotations[one, order], shifts[one, order])
+        return PoseHypotheses(rotations[one[:, None], order], shifts[one[:, None], order])
 
 
 def _best_of(
-    hypotheses_of: Callable[[Tensor], PoseHypotheses],
+    hypotheses_of: Callable[[Tensor, ImageBatch], PoseHypotheses],
     polish: GaussNewton,
     volume: Complex[Tensor, "z y x"],
     particles: PreparedParticles,
-    disk: FourierDisk,
+    radius: float,
     operators: Float[Tensor, "s 3 3"],
     progress: Callable[[int, int], None],
     journal: Journal,
@@ -140,18 +125,17 @@ def _best_of(
     weights: list[Tensor] = []
     if recalled := journal.recalled():
         poses, weights = [recalled[0]], [recalled[1]]
-    device, batch = particles.device, _BATCH
-    if device.type != "cpu":
+    batch, done = _BATCH, sum(map(len, weights))
+    if particles.device.type != "cpu":
         batch *= _LARGER_ON_A_CARD
-    for first in range(sum(map(len, weights)), len(particles), batch):
-        last = min(first + batch, len(particles))
-        rows = torch.arange(first, last, device=device)
+    for rows, images in particles.batches(batch, radius, done):
         best, weight = _best_polished(
-            polish, volume, particles, rows, hypotheses_of(rows), disk, operators
+            polish, volume, images, hypotheses_of(rows, images), operators
         )
         poses.append(best)
         weights.append(weight)
-        progress(last, len(particles))
+        done += len(images)
+        progress(done, len(particles))
         journal.keep(partial(RefinedPoses.joined, poses), partial(torch.cat, weights))
     return RefinedPoses.joined(poses), torch.cat(weights)
 
@@ -159,25 +143,22 @@ def _best_of(
 def _best_polished(
     polish: GaussNewton,
     volume: Complex[Tensor, "z y x"],
-    particles: PreparedParticles,
-    rows: Int[Tensor, " b"],
+    images: ImageBatch,
     hypotheses: PoseHypotheses,
-    disk: FourierDisk,
     operators: Float[Tensor, "s 3 3"],
 ) -> tuple[RefinedPoses, Float[Tensor, " b"]]:
-    """The best pose of the particles `rows` after polishing all their hypotheses, its weight."""
+    """The best pose of each image after polishing all its hypotheses, and its weight."""
     count = hypotheses.rotations.shape[1]
+    one = torch.arange(len(images), device=images.device)
     polished = polish.refine(
         volume,
-        particles.coefficients,
-        particles.ctf,
+        images,
         hypotheses.rotations.reshape(-1, 3, 3),
         hypotheses.shifts_pixel.reshape(-1, 2),
-        disk,
-        rows.repeat_interleave(count),
+        one.repeat_interleave(count),
     )
-    losses = polished.loss.view(len(rows), count)
-    keep = torch.arange(len(rows), device=rows.device) * count + losses.argmin(dim=1)
+    losses = polished.loss.view(len(images), count)
+    keep = one * count + losses.argmin(dim=1)
     weights = torch.softmax(-losses, dim=1)
     return polished.select(keep), _weight_near(polished, keep, weights, operators)
 

@@ -108,17 +108,16 @@ class DirectOptimisation:
         finite = FiniteLosses("direct", number, last)
         losses = torch.zeros_like(held_out) if losses is None else losses
         for rows in batches(particles.rows(order), self.batch, done):
-            images = particles.coefficients[rows, : len(disk)]
-            ctf = particles.ctf[rows, : len(disk)]
+            images = particles.batch(rows, disk.radius)
             with torch.no_grad():
-                likelihood = decoder.likelihood(images, ctf, disk)
+                likelihood = decoder.likelihood(images)
             for _ in range(self.pose_updates):
                 loss, gradient = pose_gradient(
                     likelihood, poses.rotations[rows], poses.shifts_pixel[rows]
                 )
                 finite.see(loss)
                 poses.step(rows, gradient)
-            likelihood = decoder.likelihood(images, ctf, disk)
+            likelihood = decoder.likelihood(images)
             index = torch.arange(len(rows), device=images.device)
             loss = likelihood(poses.rotations[rows], poses.shifts_pixel[rows], index)
             finite.see(loss)

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Complex, Float, Int
 from torch import Tensor
 
-from cryospin.fourier.disk import FourierDisk
+from cryospin.fourier.image_batch import ImageBatch
 from cryospin.kernels import pose_losses, pose_normal_equations
 
 
@@ -49,28 +49,27 @@ class GaussNewton:
     def refine(
         self,
         volume: Complex[Tensor, "z y x"],
-        images: Complex[Tensor, "n K"],
-        ctf: Float[Tensor, "n K"],
+        images: ImageBatch,
         rotations: Float[Tensor, "p 3 3"],
         shifts_pixel: Float[Tensor, "p 2"],
-        disk: FourierDisk,
         image_index: Int[Tensor, " p"] | None = None,
     ) -> RefinedPoses:
-        """Minimise each pose's loss from where it is; no pose ends worse than it began."""
-        data, which = (volume, images, ctf), (disk, image_index)
+        """Minimise the loss of each pose, of image `image_index[p]`, from where it is; no pose
+        ends worse than it began."""
+        data = volume, images
         if not self.steps:
-            loss = pose_losses(*data, rotations, shifts_pixel, *which)
+            loss = pose_losses(*data, rotations, shifts_pixel, image_index)
             return RefinedPoses(rotations, shifts_pixel, loss)
-        loss, gradient, hessian = pose_normal_equations(*data, rotations, shifts_pixel, *which)
+        loss, gradient, hessian = pose_normal_equations(*data, rotations, shifts_pixel, image_index)
         damping = torch.full_like(loss, self.damping)
         for left in reversed(range(self.steps)):
             step = self._step(gradient, hessian, damping)
             turned = roma.rotvec_to_rotmat(step[:, :3]) @ rotations
             moved = shifts_pixel + step[:, 3:]
             if left:
-                new_loss, *derivatives = pose_normal_equations(*data, turned, moved, *which)
+                new_loss, *derivatives = pose_normal_equations(*data, turned, moved, image_index)
             else:  # no step follows from the last one's derivatives
-                new_loss = pose_losses(*data, turned, moved, *which)
+                new_loss = pose_losses(*data, turned, moved, image_index)
             better = new_loss < loss
             rotations = torch.where(better[:, None, None], turned, rotations)
             shifts_pixel = torch.where(better[:, None], moved, shifts_pixel)

@@ -65,16 +65,10 @@ def after_alignment(half: HalfSet, alignment: MapAlignment) -> HalfSet:
 
 def sums_of(half: HalfSet, radius: float, operators: Float[Tensor, "s 3 3"]) -> SliceSums:
     """M-step: every particle inserted at its pose, out to `radius`, weighted by its confidence."""
-    disk = half.particles.disk.prefix(radius)
+    images = half.particles.images(radius)
+    margin = margin_for(images.disk.radius)
     return SliceSums.of_images(
-        half.particles.coefficients,
-        half.particles.ctf,
-        half.rotations,
-        half.shifts_pixel,
-        disk,
-        margin_for(disk.radius),
-        operators,
-        half.confidence,
+        images, half.rotations, half.shifts_pixel, margin, operators, half.confidence
     )
 
 
@@ -97,17 +91,9 @@ def refine_half(
     method: GaussNewton,
 ) -> HalfSet:
     """One Gauss-Newton round of every particle against its own half's map."""
-    disk = half.particles.disk.prefix(radius)
-    volume = map_to_volume(density, disk.box, radius)
-    poses = method.refine(
-        volume,
-        half.particles.coefficients,
-        half.particles.ctf,
-        half.rotations,
-        half.shifts_pixel,
-        disk,
-    )
-    return half.with_poses(poses)
+    images = half.particles.images(radius)
+    volume = map_to_volume(density, images.disk.box, radius)
+    return half.with_poses(method.refine(volume, images, half.rotations, half.shifts_pixel))
 
 
 def residual_noise(
@@ -130,9 +116,10 @@ def residual_noise(
 
         def power(part: slice, first: int = first, slices: Tensor = slices) -> Tensor:
             rows = slice(first + part.start, first + part.stop)
-            residual = particles.coefficients[rows].clone()
+            images = particles.batch(rows)
+            residual = images.coefficients.clone()
             predicted = moved(slices[part], half.shifts_pixel[rows], inner)
-            residual[:, : len(inner)] -= particles.ctf[rows, : len(inner)] * predicted
+            residual[:, : len(inner)] -= images.ctf[:, : len(inner)] * predicted
             member = torch.nn.functional.one_hot(particles.optics_group[rows], groups)
             return member.T.double() @ residual.abs().square().double()
 

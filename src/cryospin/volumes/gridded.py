@@ -17,6 +17,7 @@ from jaxtyping import Complex, Float
 from torch import Tensor
 
 from cryospin.fourier.disk import FourierDisk, moved
+from cryospin.fourier.image_batch import ImageBatch
 from cryospin.fourier.volume import volume_of_spectrum, volume_spectrum
 from cryospin.kernels import OVERSAMPLING, Portion, insert_portions, margin_for
 from cryospin.parallel import CPU, in_blocks_on
@@ -226,34 +227,32 @@ class SliceSums:
     @classmethod
     def of_images(
         cls,
-        images: Complex[Tensor, "n K"],
-        ctf: Float[Tensor, "n K"],
+        images: ImageBatch,
         rotations: Float[Tensor, "n 3 3"],
         shifts_pixel: Float[Tensor, "n 2"],
-        disk: FourierDisk,
         margin: int,
         operators: Float[Tensor, "g 3 3"],
         weight: Float[Tensor, " n"] | None = None,
     ) -> SliceSums:
-        """Images at their poses, as far as the disk reaches, each with its weight (default 1).
+        """Images at their poses, each with its weight (default 1).
 
         In portions, whose weighted copies are what memory there is to save.
         """
-
-        device = images.device
+        disk, device = images.disk, images.device
         size = _PORTION if device.type == "cpu" else _PORTION_ON_A_CARD
 
         def portion(first: int) -> Portion:
             count = min(size, len(images) - first)
-            values = torch.empty(count, len(disk), dtype=images.dtype, device=device)
-            weights = torch.empty(count, len(disk), dtype=ctf.dtype, device=device)
+            shape = (count, len(disk))
+            values = torch.empty(shape, dtype=images.coefficients.dtype, device=device)
+            weights = torch.empty(shape, dtype=images.ctf.dtype, device=device)
 
             def weigh(part: slice) -> None:
                 rows = slice(first + part.start, first + part.stop)
-                own = ctf[rows, : len(disk)]
+                own = images.ctf[rows]
                 weighted = own if weight is None else weight[rows, None] * own
                 values[part] = moved(
-                    images[rows, : len(disk)] * weighted, -shifts_pixel[rows], disk
+                    images.coefficients[rows] * weighted, -shifts_pixel[rows], disk
                 )
                 weights[part] = weighted * own
 

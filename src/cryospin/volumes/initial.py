@@ -33,7 +33,8 @@ def initial_volume(
     disk = particles.disk.prefix(radius)
     views = random_rotations(_VIEWS, generator_for(0, "initial map"))
     slices = slice_volume(volume, views, disk).abs().square().mean(dim=0)
-    excess = particles.coefficients[:, : len(disk)].abs().square().mean(dim=0) - 1.0
-    expected = particles.ctf[:, : len(disk)].square().mean(dim=0) * slices
+    images = particles.images(radius)
+    excess = images.coefficients.abs().square().mean(dim=0) - 1.0
+    expected = images.ctf.square().mean(dim=0) * slices
     # the origin is left out: its noise is the background's, which normalisation took away
     return volume * (excess[1:].sum() / expected[1:].sum()).clamp_min(1e-12).sqrt()
