@@ -94,7 +94,7 @@ def test_a_map_is_made_where_the_images_are() -> None:
 def test_halves_are_compared_where_they_are() -> None:
     pair = (sums(), sums())
     curve = half_set_fsc(pair, RADIUS, BOX, support())
-    assert_elsewhere(curve, prior_of(pair[0], curve))
+    assert_elsewhere(curve.values, prior_of(pair[0], curve))
 
 
 def test_poses_are_refined_where_the_images_are() -> None:

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from cryospin.fourier.disk import FourierDisk
+from cryospin.fourier.shell_curve import ShellCurve
 from cryospin.reconstruct.refinement import (
     AlternatingRefinement,
-    agreement_radius,
     half_set_fsc,
     median_turn_degrees,
     prior_of,
@@ -40,19 +40,6 @@ def of_noise(half: HalfSet, seed: int) -> HalfSet:
     return replace(half, particles=replace(half.particles, coefficients=noise))
 
 
-@pytest.mark.parametrize(
-    "curve, radius",
-    [
-        ([1, 0.9, 0.5, 0.1, 0.6], 2.0 + 0.2 / 0.4),
-        ([1, 0.2, 0.9], 0.0 + 0.7 / 0.8),
-        ([1, 0.9, 0.8], 2.0),
-        ([1, 0.3, 0.3], 2.0),  # at the threshold is not below it
-    ],
-)
-def test_agreement_radius_interpolates(curve: list[float], radius: float) -> None:
-    assert agreement_radius(torch.tensor(curve), 0.3) == pytest.approx(radius, abs=1e-6)
-
-
 def test_median_turn() -> None:
     """Float32 rotations: a cosine loses angles below 0.05 degrees."""
     before = planted(1, 40).half_set()
@@ -65,12 +52,12 @@ def test_prior_is_scheres() -> None:
     """Equation of 1/tau^2 = sum of CTF^2 / SSNR: at FSC 0.5 the prior weighs as the data."""
     sums = sums_of(planted(1, 50).half_set(), 6.0, IDENTITY)
     mean = shell_means(sums.denominator, 7)
-    half = prior_of(sums, torch.full((7,), 0.5))
+    half = prior_of(sums, ShellCurve(torch.full((7,), 0.5)))
     torch.testing.assert_close(half, mean)
-    good = prior_of(sums, torch.full((7,), 0.9))
+    good = prior_of(sums, ShellCurve(torch.full((7,), 0.9)))
     torch.testing.assert_close(good, mean / 9)
     # nothing agrees, or less than nothing: never negative, never infinite
-    none = prior_of(sums, torch.tensor([1.0, 0.0, -0.5, 0.0, 0.0, 0.0, 0.0]))
+    none = prior_of(sums, ShellCurve(torch.tensor([1.0, 0.0, -0.5, 0.0, 0.0, 0.0, 0.0])))
     assert torch.isfinite(none).all() and (none[1:] > 100 * mean[1:]).all() and none[0] > 0
 
 
@@ -80,9 +67,9 @@ def test_half_set_fsc_of_like_and_unlike() -> None:
     sums = [sums_of(half, 10.0, IDENTITY) for half in (first, second, of_noise(first, 3))]
     same = half_set_fsc((sums[0], sums[0]), 10.0, BOX, support)
     assert len(same) == 11
-    torch.testing.assert_close(same, torch.ones_like(same))
-    assert half_set_fsc((sums[0], sums[1]), 10.0, BOX, support)[:8].min() > 0.9
-    assert half_set_fsc((sums[1], sums[2]), 10.0, BOX, support)[3:].abs().mean() < 0.3
+    torch.testing.assert_close(same.values, torch.ones_like(same.values))
+    assert half_set_fsc((sums[0], sums[1]), 10.0, BOX, support).values[:8].min() > 0.9
+    assert half_set_fsc((sums[1], sums[2]), 10.0, BOX, support).values[3:].abs().mean() < 0.3
 
 
 def test_support_holds_the_radius() -> None:

@@ -27,6 +27,7 @@ from cryospin.explore.view_posterior import (
     square_of_shifts,
 )
 from cryospin.fourier.fsc import fourier_shell_correlation
+from cryospin.fourier.shell_curve import ShellCurve
 from cryospin.io.conventions import rotation_to_euler
 from cryospin.io.formats import poses_of, read_particles_of_any_kind
 from cryospin.io.mrc import read_map
@@ -162,7 +163,7 @@ def _half_map(place: Path, half: int) -> tuple[DensityMap, str, float]:
     mask = read_map(mask_file).values if mask_file.is_file() else torch.ones_like(density.values)
     if len(maps) == 2:
         curve = fourier_shell_correlation(maps[1].values * mask, maps[2].values * mask)
-        shells = torch.cat([torch.ones(1), curve.float()]).clamp(0, 1)
+        shells = ShellCurve.of_fsc(curve.float()).values.clamp(0, 1)
     else:
         shells = torch.ones(density.box // 2)
     below = torch.nonzero(shells < _LEAST_FSC).flatten()

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Complex, Float, Int
 from torch import Tensor
 
+from cryospin.fourier.shell_curve import ShellCurve
 from cryospin.fourier.volume import volume_spectrum
 from cryospin.parallel import CPU
 
@@ -106,12 +107,5 @@ def resolution_at(
         In Angstrom, by linear interpolation between shells. If the curve never falls below the
         threshold, it is the resolution of the last shell; if it starts below, None.
     """
-    below = torch.nonzero(curve < threshold).flatten()
-    if len(below) == 0:
-        return box * pixel_size_angstrom / len(curve)
-    at = int(below[0])
-    if at == 0:
-        return None
-    high, low = float(curve[at - 1]), float(curve[at])
-    shell = at + (high - threshold) / (high - low)  # curve[at - 1] is shell `at`
-    return box * pixel_size_angstrom / shell
+    radius = ShellCurve.of_fsc(curve).crossing(threshold)
+    return box * pixel_size_angstrom / radius if radius >= 1.0 else None

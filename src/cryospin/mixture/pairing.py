@@ -6,14 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from jaxtyping import Float
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from cryospin.fourier.fsc import fourier_shell_correlation
+from cryospin.fourier.shell_curve import ShellCurve
 from cryospin.mixture.classed_half import ClassedHalf
-from cryospin.reconstruct.refinement import agreement_radius, unfiltered_map
+from cryospin.reconstruct.refinement import unfiltered_map
 from cryospin.refine.halves import after_alignment
 from cryospin.types import DensityMap
 from cryospin.volumes.alignment import MapAlignment, align_maps, apply_alignment
@@ -57,8 +57,7 @@ def pair_classes(
             curve = fourier_shell_correlation(maps[0][one].values.cpu(), moved.values)
             curve = curve[: int(radius)]
             likeness[one, other] = float(curve.mean())
-            shells = torch.cat([torch.ones(1, dtype=curve.dtype), curve])
-            found[one, other] = alignment, agreement_radius(shells, 0.5)
+            found[one, other] = alignment, ShellCurve.of_fsc(curve).crossing(0.5)
             progress(one * count + other + 1, count * count)
     order = [int(other) for other in linear_sum_assignment(-likeness)[1]]
     second = halves[1].ordered(order)

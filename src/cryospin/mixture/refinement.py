@@ -18,7 +18,6 @@ from cryospin.mixture.classed_half import ClassedHalf, class_weights
 from cryospin.mixture.junk import junk_log_likelihoods, log_evidence
 from cryospin.mixture.pairing import ClassedHalves
 from cryospin.reconstruct.refinement import (
-    agreement_radius,
     half_set_fsc,
     prior_of,
     solvent_flattened,
@@ -114,7 +113,7 @@ def class_maps(
     for number in range(halves[0].classes):
         first, second = (half.sums(number, radius, operators) for half in halves)
         curve = half_set_fsc((first, second), radius, box, support)
-        limits.append(agreement_radius(curve, 0.143))
+        limits.append(curve.crossing(0.143))
         for sums, own in zip((first, second), maps, strict=True):
             density = map_of(sums, prior_of(sums, curve), radius, box, support)
             own.append(solvent_flattened(density, support, particles.field_angstrom))

@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from cryospin.fourier.shell_curve import ShellCurve
 from cryospin.journal.journal import UNRECORDED, Journal
 from cryospin.parallel import single_threaded_torch
 from cryospin.particles.diameter import ParticleSize, particle_size
@@ -261,7 +262,7 @@ class AbInitio:
         mask = soft_mask(DensityMap(sign * rough.cpu(), pixel))
         resolution = half_map_resolution(half1, half2, mask, seed=request.seed)
         # by what the halves share inside of the mask: the solvent's noise would cut detail
-        shared = torch.cat([torch.ones(1), resolution.corrected[: int(largest)]]).to(device)
+        shared = ShellCurve.of_fsc(resolution.corrected.to(device), largest)
         density = DensityMap(sign * both_together(sums, shared, largest, box).cpu(), pixel)
         poses = gathered_poses(halves, half_set, pixel)
         measures = measure(
@@ -322,14 +323,14 @@ def imposed_from_the_start(symmetry: str) -> Float[Tensor, "s 3 3"]:
 
 
 def both_together(
-    sums: tuple[SliceSums, SliceSums], curve: Float[Tensor, " s"], radius: float, box: int
+    sums: tuple[SliceSums, SliceSums], curve: ShellCurve, radius: float, box: int
 ) -> Float[Tensor, "d d d"]:
-    """The Wiener map of all particles; `curve`: the FSC of the halves, shells 0 upward.
+    """The Wiener map of all particles; `curve`: the FSC of the halves.
 
     SSNR of both halves together: the prior is one half's over the doubled denominator.
     """
     joint = sums[0] + sums[1]
-    everywhere = torch.ones(box, box, box, device=curve.device)
+    everywhere = torch.ones(box, box, box, device=joint.numerator.device)
     return map_of(joint, 0.5 * prior_of(joint, curve), radius, box, everywhere)
 
 

@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cryospin.fourier.fsc import fourier_shell_correlation
+from cryospin.fourier.shell_curve import ShellCurve
 from cryospin.journal.journal import UNRECORDED, Journal
 from cryospin.journal.tree import Tree
 from cryospin.kernels import pose_losses
@@ -112,7 +113,7 @@ class AlternatingRefinement:
             box, device = halves[0].particles.disk.box, halves[0].particles.device
             support = support_sphere(box, outer, self.support_radius, device)
             curve = half_set_fsc(sums, outer, box, support)
-            limit = agreement_radius(curve, 0.143)
+            limit = curve.crossing(0.143)
             densities = [map_of(s, prior_of(s, curve), outer, box, support) for s in sums]
             field = halves[0].particles.field_angstrom
             references = [solvent_flattened(density, support, field) for density in densities]
@@ -229,11 +230,10 @@ def solvent_flattened(
 
 def half_set_fsc(
     sums: tuple[SliceSums, SliceSums], radius: float, box: int, support: Float[Tensor, "g g g"]
-) -> Float[Tensor, " s"]:
-    """FSC of the two unregularised maps inside the support, shells 0 (set to 1) upward."""
+) -> ShellCurve:
+    """FSC of the two unregularised maps inside the support, as far as `radius`."""
     maps = [unfiltered_map(s, radius, box, support.shape[-1]) * support for s in sums]
-    curve = fourier_shell_correlation(maps[0], maps[1])[: int(radius)]
-    return torch.cat([torch.ones_like(curve[:1]), curve])
+    return ShellCurve.of_fsc(fourier_shell_correlation(maps[0], maps[1]), radius)
 
 
 def unfiltered_map(sums: SliceSums, radius: float, box: int, grid: int) -> Float[Tensor, "g g g"]:
@@ -244,21 +244,11 @@ def unfiltered_map(sums: SliceSums, radius: float, box: int, grid: int) -> Float
     return volume_to_map(volume, box, grid)
 
 
-def prior_of(sums: SliceSums, curve: Float[Tensor, " s"]) -> Float[Tensor, " s"]:
+def prior_of(sums: SliceSums, curve: ShellCurve) -> Float[Tensor, " s"]:
     """1/tau^2 = denominator / SSNR with SSNR = FSC / (1 - FSC) of one half (Scheres 2012)."""
-    correlation = curve.float().clamp(1e-3, 0.9999)
+    correlation = curve.values.float().clamp(1e-3, 0.9999)
     mean = shell_means(sums.denominator, len(curve))
     return mean * (1 - correlation) / correlation
-
-
-def agreement_radius(curve: Float[Tensor, " s"], threshold: float) -> float:
-    """The radius where a curve (shell 0 first) first falls below `threshold`, interpolated."""
-    values = curve.tolist()
-    for shell in range(1, len(values)):
-        if values[shell] < threshold:
-            above = values[shell - 1]
-            return shell - 1 + (above - threshold) / max(above - values[shell], 1e-9)
-    return float(len(values) - 1)
 
 
 def median_turn_degrees(before: Halves, after: Halves) -> float:

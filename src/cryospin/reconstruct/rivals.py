@@ -5,15 +5,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from cryospin.explore.exploration import Exploration
 from cryospin.fourier.fsc import fourier_shell_correlation
+from cryospin.fourier.shell_curve import ShellCurve
 from cryospin.particles.prepare import PreparedParticles
 from cryospin.particles.spectrum import signal_power
-from cryospin.reconstruct.refinement import agreement_radius
 from cryospin.refine.halves import map_of
 from cryospin.types import DensityMap
 from cryospin.volumes.alignment import align_maps, apply_alignment
@@ -50,8 +49,8 @@ def starts_told(
             start |= {"agrees_to_shell": radius, "rival": False}
             continue
         moved = apply_alignment(density, align_maps(density, best))
-        curve = fourier_shell_correlation(moved.values, best.values.cpu())[: int(radius)]
-        reached = agreement_radius(torch.cat([torch.ones(1, dtype=curve.dtype), curve]), 0.5)
+        curve = fourier_shell_correlation(moved.values, best.values.cpu())
+        reached = ShellCurve.of_fsc(curve, radius).crossing(0.5)
         start["agrees_to_shell"] = reached
         start["rival"] = start["score"] >= as_good and reached < _AGREES * radius
     return told

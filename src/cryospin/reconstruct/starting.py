@@ -20,6 +20,7 @@ from torch import Tensor
 
 from cryospin.explore.exploration import Exploration, Explorer, same_end
 from cryospin.fourier.fsc import fourier_shell_correlation
+from cryospin.fourier.shell_curve import ShellCurve
 from cryospin.journal.journal import UNRECORDED, Journal
 from cryospin.kernels import OVERSAMPLING
 from cryospin.parallel import together
@@ -28,7 +29,7 @@ from cryospin.particles.prepare import PreparedParticles
 from cryospin.particles.spectrum import signal_power
 from cryospin.reconstruct.cross_check import gain_elsewhere
 from cryospin.reconstruct.monitor import Monitor
-from cryospin.reconstruct.refinement import Halves, agreement_radius, unfiltered_map
+from cryospin.reconstruct.refinement import Halves, unfiltered_map
 from cryospin.reconstruct.request import Request
 from cryospin.reconstruct.rivals import starts_told
 from cryospin.refine.assign import GlobalAssignment, PolishedHypotheses
@@ -326,5 +327,5 @@ class _Run:
         alignment = align_maps(maps[1], maps[0])
         moved = apply_alignment(maps[1], alignment)
         curve = fourier_shell_correlation(maps[0].values.cpu(), moved.values)
-        shells = torch.cat([torch.ones(1, dtype=curve.dtype), curve[: int(radius)]])
-        return (halves[0], after_alignment(halves[1], alignment)), agreement_radius(shells, 0.5)
+        agreement = ShellCurve.of_fsc(curve, radius).crossing(0.5)
+        return (halves[0], after_alignment(halves[1], alignment)), agreement
