@@ -17,7 +17,7 @@ from cryospin.explore.pairwise_start import PairwiseStart
 from cryospin.explore.patience import Patience
 from cryospin.explore.winner_search import WinnerSearch
 from cryospin.pairs.common_lines import CommonLineSolver, Round
-from cryospin.reconstruct import measuring, rivals, semi_amortised, starting
+from cryospin.reconstruct import joining, measuring, rivals, semi_amortised, starting
 from cryospin.reconstruct.abinitio import AbInitio
 from cryospin.reconstruct.amortised import AmortisedTraining
 from cryospin.reconstruct.refinement import AlternatingRefinement
@@ -128,7 +128,7 @@ def cut_down(patch: pytest.MonkeyPatch) -> None:
     network."""
     turn = random_turns(1, 3)[0]
     alignment = MapAlignment(turn, torch.tensor([1.0, 0.0, -1.0], dtype=turn.dtype), False, 1.0)
-    for module in (starting, rivals, measuring, semi_amortised):
+    for module in (joining, rivals, measuring, semi_amortised):
         patch.setattr(module, "align_maps", lambda *maps, hands=None: alignment)
     patch.setattr(grid_step, "OrientationGrid", FewOrientations)
     # a second attempt whatever comes of the first

@@ -21,6 +21,7 @@ from cryospin.errors import (
 )
 from cryospin.evaluate.run import evaluate_run as evaluate
 from cryospin.fourier.fsc import fourier_shell_correlation, resolution_at
+from cryospin.fourier.image_batch import ImageBatch
 from cryospin.io.formats import read_particles_of_any_kind as read_particles
 from cryospin.io.mrc import read_images, read_map, write_map
 from cryospin.kernels import insert_slices, pose_normal_equations, slice_volume
@@ -43,6 +44,7 @@ __all__ = [
     "CtfParameters",
     "DensityMap",
     "Evidence",
+    "ImageBatch",
     "InterruptedRunError",
     "Microscope",
     "Optics",

@@ -12,7 +12,6 @@ import numba
 import pytest
 import roma
 import torch
-from torch import Tensor
 
 from cryospin.fourier.disk import FourierDisk, shift_phases
 from cryospin.fourier.image_batch import ImageBatch

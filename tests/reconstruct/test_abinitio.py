@@ -162,7 +162,7 @@ def test_the_map_keeps_the_detail_of_its_halves(tmp_path: Path, seed: int) -> No
 
 def test_halves_are_balanced_and_reported(simulation: Simulation, result: Result) -> None:
     assert np.bincount(result.half_set).tolist() == [0, COUNT // 2, COUNT // 2]
-    assert {len(result.explore[half]) for half in ("half1", "half2")} == {1}
+    assert len(result.explore.half1) == len(result.explore.half2) == 1
     assert len(result.refine) >= 2 and "limit" in result.refine[0]
     assert len(result.poses) == len(simulation.stack)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
 
 import pytest
 import torch
 
 from cryospin.fourier.disk import FourierDisk
+from cryospin.reconstruct.exploration_report import ExplorationReport, StartReport
+from cryospin.reconstruct.final_maps import FinalMaps
 from cryospin.reconstruct.judgement import Measures
 from cryospin.reconstruct.measuring import measure, self_mirror_correlation
 from cryospin.reconstruct.refinement import half_set_fsc, prior_of, unfiltered_map
@@ -48,21 +50,30 @@ def half(seed: int, wrong: float = 0.0, blobs: Blobs = BLOBS) -> HalfSet:
     return misplaced(planted.half_set(), wrong, 100 + seed)
 
 
-def measured(halves: tuple[HalfSet, HalfSet], **told: Any) -> Measures:
-    """As a run measures its end, for 300 particles of either half; told: how exploration went."""
+AGREED = ExplorationReport(agreed=True, agreement_radius=9.0)
+NEVER_AGREED = ExplorationReport(agreed=False, agreement_radius=9.0)
+
+
+def measured(halves: tuple[HalfSet, HalfSet], exploration: ExplorationReport = AGREED) -> Measures:
+    """As a run measures its end, for 300 particles of either half."""
     sums = sums_of(halves[0], DISK.radius, IDENTITY), sums_of(halves[1], DISK.radius, IDENTITY)
     support = spherical_support(BOX, 0.42 * BOX, 2.0)
     curve = half_set_fsc(sums, DISK.radius, BOX, support)
     filtered = [map_of(s, prior_of(s, curve), DISK.radius, BOX, support) for s in sums]
-    maps = [DensityMap(unfiltered_map(s, DISK.radius, BOX, BOX), PIXEL) for s in sums]
+    one, two = (DensityMap(unfiltered_map(s, DISK.radius, BOX, BOX), PIXEL) for s in sums)
+    maps = FinalMaps(
+        DensityMap(filtered[0] + filtered[1], PIXEL),
+        one,
+        two,
+        MASK,
+        (filtered[0], filtered[1]),
+        half_map_resolution(one, two, MASK),
+        turned=False,
+    )
     return measure(
         halves,
-        (filtered[0], filtered[1]),
-        (maps[0], maps[1]),
-        DensityMap(filtered[0] + filtered[1], PIXEL),
-        MASK,
-        half_map_resolution(maps[0], maps[1], MASK),
-        {"agreed": True, "agreement_radius": 9.0, **told},
+        maps,
+        exploration,
         IDENTITY,
         1.0,
         Request(seed=3, doubts=("the CTF is doubted",)),
@@ -94,26 +105,14 @@ def test_halves_of_two_particles_share_no_shells_to_search_within() -> None:
 
 
 def test_a_run_whose_halves_never_agreed_is_not_looked_at_further() -> None:
-    found = measured((half(1), half(2)), agreed=False)
+    found = measured((half(1), half(2)), NEVER_AGREED)
     assert not found.agreed and found.half_map_shells > 9
     looked_at = (found.cross, found.cones, found.own_mirror, found.sampling_compensation)
     assert looked_at == (None,) * 4
 
 
-@pytest.mark.parametrize(
-    ("told", "rivals"),
-    [
-        ({}, None),
-        ({"half1": [{"score": 1.0}], "half2": [{"score": 1.0}]}, None),
-        ({"half1": [{"rival": False}, {"rival": True}], "half2": [{"score": 1.0}]}, 1),
-        ({"half1": [{"rival": False}], "half2": [{"rival": False}]}, 0),
-    ],
-)
-def test_rivals_are_counted_where_starts_were_compared(
-    told: dict[str, Any], rivals: int | None
-) -> None:
-    assert measured((half(1), half(2)), agreed=False, **told).rivals == rivals
-
-
-def test_a_run_from_a_map_says_so() -> None:
-    assert measured((half(1), half(2)), agreed=False, initial_map=True).from_a_map
+def test_what_exploration_reports_is_measured() -> None:
+    rival = StartReport(1, 1, 1.0, rival=True)
+    report = replace(NEVER_AGREED, half1=(rival,), still_rising=1, from_a_map=True)
+    found = measured((half(1), half(2)), report)
+    assert (found.rivals, found.still_rising, found.from_a_map) == (1, 1, True)

@@ -25,6 +25,7 @@ from cryospin.io.run_folder import EVALUATION, NOT_CONVERGED
 from cryospin.io.star import read_star
 from cryospin.journal.checkpoints import Checkpoints
 from cryospin.particles.plan import output_bytes
+from cryospin.reconstruct.exploration_report import ExplorationReport, StartReport
 from cryospin.reconstruct.outputs import (
     RUN,
     clear_finished,
@@ -77,7 +78,7 @@ def result(converged: bool = True, angstrom: float | None = 6.0) -> Result:
         np.arange(COUNT) % 2 + 1,
         resolution,
         Verdict(CONVERGED if converged else FAILED, ("a reason",), ("a warning",), (EVIDENCE,)),
-        {"half1": [{"attempt": 1, "start": 1, "score": 12.5}], "agreed": converged},
+        ExplorationReport(converged, 12.5, half1=(StartReport(1, 1, 12.5),)),
         [{"radius": 12.0, "limit": 11.0, "median_turn_degrees": 0.5}],
         symmetry="D2",
         found=SymmetryFound(

@@ -16,6 +16,7 @@ from cryospin.journal.journal import UNRECORDED, Journal
 from cryospin.particles.prepare import PreparedParticles, prepare_particles
 from cryospin.recipes import find_recipe
 from cryospin.reconstruct import abinitio
+from cryospin.reconstruct.exploration_report import ExplorationReport
 from cryospin.reconstruct.judgement import _of_symmetry
 from cryospin.reconstruct.monitor import Monitor
 from cryospin.reconstruct.point_group import SymmetryFound, find_symmetry
@@ -117,13 +118,13 @@ def test_images_tell_a_symmetry_that_is_nearly_there(
 
 def solved(planted: Planted, symmetry: str, journal: Journal = UNRECORDED) -> Result:
     """From the poses planted instead of an exploration."""
-    told = {"agreed": True, "agreement_radius": 12.0, "half1": [], "half2": []}
+    report = ExplorationReport(agreed=True, agreement_radius=12.0)
 
-    def planted_start(*arguments: Any) -> tuple[Halves, dict[str, Any]]:
+    def planted_start(*arguments: Any) -> tuple[Halves, ExplorationReport]:
         prepared: tuple[PreparedParticles, PreparedParticles] = arguments[1]
         first, second = planted.halves
         own = replace(first, particles=prepared[0]), replace(second, particles=prepared[1])
-        return own, told
+        return own, report
 
     full = find_recipe("exhaustive")
     assignment = GlobalAssignment(OrientationGrid.of(3, 18), hypotheses=3)

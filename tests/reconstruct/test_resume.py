@@ -66,7 +66,7 @@ def outcome(recipe: str, journal: Journal = UNRECORDED, given: DensityMap | None
     """All that a run of both stages finds, to the last bit."""
     method, request = toy(recipe), Request(seed=3, initial_map=given)
     with journal.patience():
-        halves, told = method.starts.run(
+        halves, exploration = method.starts.run(
             prepared(), IDENTITY, 1.0, request, Monitor(), journal.part("start")
         )
         halves, reports = method.refinement.run(
@@ -80,7 +80,7 @@ def outcome(recipe: str, journal: Journal = UNRECORDED, given: DensityMap | None
         (half.rotations, half.shifts_pixel, half.confidence, half.particles.noise_power)
         for half in halves
     ]
-    return packed((told, reports, found, [half.particles.coefficients for half in halves]))
+    return packed((exploration, reports, found, [half.particles.coefficients for half in halves]))
 
 
 @cache

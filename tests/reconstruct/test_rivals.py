@@ -9,7 +9,8 @@ import torch
 
 from cryospin.explore.exploration import Exploration
 from cryospin.fourier.disk import FourierDisk
-from cryospin.reconstruct.rivals import starts_told
+from cryospin.reconstruct.exploration_report import StartReport
+from cryospin.reconstruct.rivals import report_starts
 from cryospin.refine.halves import HalfSet, sums_of
 from phantoms import Blobs, PlantedParticles, random_turns
 
@@ -43,23 +44,24 @@ def exploration(scores: tuple[float, ...]) -> tuple[Exploration, HalfSet]:
 )
 def test_rivals_explain_as_much_and_differ(scores: tuple[float, ...], rivals: list[bool]) -> None:
     found, particle = exploration(scores)
-    told = starts_told(found, particle.particles, 0.42, 2)
-    assert [start["rival"] for start in told] == rivals
-    assert [(start["attempt"], start["start"]) for start in told] == [(2, 1), (2, 2), (2, 3)]
-    same, other = sorted(start["agrees_to_shell"] for start in told)[-1], told[2]
+    starts = report_starts(found, particle.particles, 0.42, 2)
+    assert [start.rival for start in starts] == rivals
+    assert [(start.attempt, start.start) for start in starts] == [(2, 1), (2, 2), (2, 3)]
+    same, other = max(start.agrees_to_shell or 0.0 for start in starts), starts[2]
     assert same == RADIUS
     if scores[0] == 100.0:
-        assert told[1]["agrees_to_shell"] > 8 and other["agrees_to_shell"] < 6
+        assert starts[1].agrees_to_shell > 8 and other.agrees_to_shell < 6
 
 
 def test_a_single_start_has_no_rival() -> None:
     found, particle = exploration((1.0,))
-    told = starts_told(replace(found, starts=()), particle.particles, 0.42, 1)
-    assert told == [{"attempt": 1, "start": 1, "score": 1.0}]
+    starts = report_starts(replace(found, starts=()), particle.particles, 0.42, 1)
+    assert starts == (StartReport(1, 1, 1.0),)
 
 
 @pytest.mark.parametrize("rising", [True, False])
 def test_a_search_that_was_watched_tells_whether_it_came_to_its_end(rising: bool) -> None:
     found, particle = exploration((1.0,))
-    told = starts_told(replace(found, starts=(), rising=rising), particle.particles, 0.42, 1)
-    assert told == [{"attempt": 1, "start": 1, "score": 1.0, "rising": rising}]
+    found = replace(found, starts=(), rising=rising)
+    starts = report_starts(found, particle.particles, 0.42, 1)
+    assert starts == (StartReport(1, 1, 1.0, rising),)

@@ -12,6 +12,7 @@ from torch import Tensor
 from cryospin.explore.exploration import Exploration
 from cryospin.fourier.disk import FourierDisk
 from cryospin.particles.prepare import PreparedParticles
+from cryospin.reconstruct.exploration_report import ExplorationReport
 from cryospin.reconstruct.monitor import Monitor
 from cryospin.reconstruct.request import Request
 from cryospin.reconstruct.starting import IndependentStarts
@@ -67,7 +68,7 @@ class Remembered:
 
 def started(
     search: Remembered, misplaced: float = IndependentStarts.misplaced
-) -> tuple[dict[str, Any], list[Any]]:
+) -> tuple[ExplorationReport, list[Any]]:
     """How exploring went, and the log of comparisons."""
     polish = GaussNewton(steps=2)
     starts = IndependentStarts(
@@ -82,26 +83,26 @@ def started(
     )
     monitor.begin(32, 3.0)
     prepared = HALVES[0].particles, HALVES[1].particles
-    _, told = starts.run(prepared, IDENTITY, 1.0, Request(seed=4), monitor)
-    return told, compared
+    _, report = starts.run(prepared, IDENTITY, 1.0, Request(seed=4), monitor)
+    return report, compared
 
 
-def attempts(told: dict[str, Any]) -> tuple[int, int]:
-    return len(told["half1"]), len(told["half2"])
+def attempts(report: ExplorationReport) -> tuple[int, int]:
+    return len(report.half1), len(report.half2)
 
 
 @pytest.mark.parametrize("scores", [(100.0, 100.0), (100.0, 170.0)])
 def test_two_good_halves_are_left_alone_whatever_their_scores(scores: tuple[float, float]) -> None:
-    told, compared = started(Remembered({}, scores))
-    assert told["agreed"] and attempts(told) == (1, 1)
+    report, compared = started(Remembered({}, scores))
+    assert report.agreed and attempts(report) == (1, 1)
     assert len(compared) == 1 and max(compared[0]["gain_elsewhere"]) < 0
 
 
 @pytest.mark.parametrize("half", [1, 2])
 def test_a_half_with_a_third_of_its_images_misplaced_is_explored_again(half: int) -> None:
     """Its score does not give it away: the images are others."""
-    told, compared = started(Remembered({(half, 0): 0.33}))
-    assert told["agreed"] and attempts(told) == ((2, 1) if half == 1 else (1, 2))
+    report, compared = started(Remembered({(half, 0): 0.33}))
+    assert report.agreed and attempts(report) == ((2, 1) if half == 1 else (1, 2))
     assert compared[0]["gain_elsewhere"][half - 1] > 0.005
     assert max(compared[1]["gain_elsewhere"]) < 0
 
@@ -109,23 +110,23 @@ def test_a_half_with_a_third_of_its_images_misplaced_is_explored_again(half: int
 def test_an_agreeing_pair_is_not_given_up_for_one_that_does_not_agree() -> None:
     """Half 1 is worth exploring again, but every later attempt of it, of higher score, fails."""
     worse = {(1, attempt): 1.0 for attempt in (1, 2, 3)}
-    told, _ = started(Remembered({(1, 0): 0.33} | worse))
-    assert attempts(told) == (4, 1)
-    assert told["agreed"] and told["agreement_radius"] >= 8.0
+    report, _ = started(Remembered({(1, 0): 0.33} | worse))
+    assert attempts(report) == (4, 1)
+    assert report.agreed and report.agreement_radius >= 8.0
 
 
 @pytest.mark.parametrize(("misplaced", "again"), [(0.0, True), (1.0, False)])
 def test_how_much_better_the_other_map_must_be_is_told(misplaced: float, again: bool) -> None:
     """A third misplaced is a gain of some per cent: beyond nothing, and far from all."""
-    told, compared = started(Remembered({(2, 0): 0.33}), misplaced)
+    report, compared = started(Remembered({(2, 0): 0.33}), misplaced)
     assert 0.005 < compared[0]["gain_elsewhere"][1] < 1.0
-    assert attempts(told) == (1, 2 if again else 1)
+    assert attempts(report) == (1, 2 if again else 1)
 
 
 def test_maps_that_do_not_agree_are_told_after_the_last_attempt() -> None:
     everywhere = {(half, attempt): 1.0 for half in (1, 2) for attempt in range(4)}
-    told, compared = started(Remembered(everywhere))
-    assert not told["agreed"] and sum(attempts(told)) == 2 + 3
+    report, compared = started(Remembered(everywhere))
+    assert not report.agreed and sum(attempts(report)) == 2 + 3
     assert not compared  # maps of nothing are not compared
 
 
@@ -144,13 +145,13 @@ def test_starts_that_end_at_the_same_evidence_are_not_made_again(
     """Nothing agrees here, and half 1 always explains less."""
     everywhere = {(half, attempt): 1.0 for half in (1, 2) for attempt in range(4)}
     search = Remembered(everywhere, (100.0, 1000.0), gained=gained, rising=rising)
-    told, _ = started(search)
-    assert not told["agreed"] and attempts(told) == each
+    report, _ = started(search)
+    assert not report.agreed and attempts(report) == each
 
 
 @pytest.mark.parametrize(("rising", "halves"), [(True, 2), (False, 0), (None, 0)])
 def test_halves_stopped_while_the_evidence_rose_are_counted(
     rising: bool | None, halves: int
 ) -> None:
-    told, _ = started(Remembered({}, rising=rising))
-    assert told["agreed"] and told["still_rising"] == halves
+    report, _ = started(Remembered({}, rising=rising))
+    assert report.agreed and report.still_rising == halves

@@ -141,6 +141,6 @@ def _say(run: Run, seconds: float) -> None:
     print(f"{verdict.label}: " + "; ".join(verdict.reasons))
     if verdict.converged:
         at = run.result.resolution.resolution_0143_angstrom
-        how = "started from one map" if run.result.explore.get("initial_map") else "independent"
+        how = "started from one map" if run.result.explore.from_a_map else "independent"
         print(f"resolution {at:.2f} Angstrom (FSC 0.143, half-sets {how})")
     print(f"{run.report} ({seconds:.1f} s)")

@@ -13,10 +13,19 @@ from cryospin.fourier.disk import FourierDisk
 
 @dataclass(frozen=True)
 class ImageBatch:
-    """`coefficients = ctf * shift * projection + noise` on a disk, with noise of variance 1.
+    """Whitened images on a disk of frequencies: ctf * shift * projection + noise of variance 1.
 
-    Both may be views of a larger table (`particles.prepare`), whose rows lie apart: they are not
-    to be written to, and whoever reads them again and again had better copy them.
+    Both tensors may be views of a larger table (`particles.prepare`), whose rows lie apart. They
+    are not to be written to, and who reads them again and again had better copy them.
+
+    Parameters
+    ----------
+    coefficients : Tensor
+        (b, k) complex.
+    ctf : Tensor
+        (b, k).
+    disk : FourierDisk
+        The k frequencies.
     """
 
     coefficients: Complex[Tensor, "b k"]

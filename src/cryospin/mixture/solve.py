@@ -19,6 +19,7 @@ from cryospin.mixture.pairing import ClassedHalves, pair_classes
 from cryospin.mixture.refinement import ClassedRefinement, class_maps
 from cryospin.parallel import single_threaded_torch
 from cryospin.reconstruct.abinitio import AbInitio
+from cryospin.reconstruct.exploration_report import ExplorationReport
 from cryospin.reconstruct.monitor import Monitor
 from cryospin.reconstruct.request import Request
 from cryospin.reconstruct.result import Result
@@ -215,13 +216,13 @@ class _Run:
             members = (halves[0].members(number), halves[1].members(number))
             self.monitor.log(event="class", number=label, particles=len(rows))
             found_alike = agreement[number] >= self.ready.method.starts.agreement_radius
-            told = {"agreement_radius": agreement[number], "agreed": found_alike}
+            exploration = ExplorationReport(found_alike, agreement[number])
             result = self.ready.method.refine_and_judge(
                 self.ready,
                 self.stack.select(rows),
                 half_set[rows],
                 members,
-                told,
+                exploration,
                 self.request,
                 self.monitor,
                 self.journal.part(f"class{label}"),

@@ -10,19 +10,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cryospin.fourier.shell_curve import ShellCurve
 from cryospin.journal.journal import UNRECORDED, Journal
 from cryospin.parallel import single_threaded_torch
 from cryospin.particles.diameter import ParticleSize, particle_size
 from cryospin.particles.half_sets import split_half_sets
 from cryospin.particles.prepare import PreparedParticles, prepare_particles
+from cryospin.reconstruct.exploration_report import ExplorationReport
+from cryospin.reconstruct.final_maps import final_maps
 from cryospin.reconstruct.judgement import judge
 from cryospin.reconstruct.measuring import measure
 from cryospin.reconstruct.monitor import Monitor
@@ -31,20 +31,14 @@ from cryospin.reconstruct.refinement import (
     AlternatingRefinement,
     Halves,
     RoundReport,
-    half_set_fsc,
-    prior_of,
-    unfiltered_map,
 )
 from cryospin.reconstruct.request import Request
 from cryospin.reconstruct.result import Result
 from cryospin.reconstruct.starting import IndependentStarts
-from cryospin.refine.halves import HalfSet, map_of, sums_of
+from cryospin.refine.halves import HalfSet, sums_of
 from cryospin.rotations.symmetry import symmetry_group
-from cryospin.types import DensityMap, ParticleStack, Poses
-from cryospin.volumes.gridded import SliceSums, spherical_support
-from cryospin.volumes.map_sign import looks_dark
-from cryospin.volumes.masks import soft_mask
-from cryospin.volumes.resolution import half_map_resolution
+from cryospin.types import ParticleStack, Poses
+from cryospin.volumes.gridded import SliceSums
 
 
 @dataclass(frozen=True)
@@ -89,7 +83,7 @@ class AbInitio:
     ) -> Result:
         ready = self.prepare(stack, request, monitor)
         with journal.patience():
-            halves, told = ready.method.starts.run(
+            halves, exploration = ready.method.starts.run(
                 ready.prepared,
                 ready.operators,
                 ready.shift_range_pixel,
@@ -98,7 +92,7 @@ class AbInitio:
                 journal.part("start"),
             )
             return ready.method.refine_and_judge(
-                ready, stack, ready.half_set, halves, told, request, monitor, journal
+                ready, stack, ready.half_set, halves, exploration, request, monitor, journal
             )
 
     def prepare(self, stack: ParticleStack, request: Request, monitor: Monitor) -> Ready:
@@ -120,7 +114,7 @@ class AbInitio:
         stack: ParticleStack,
         half_set: np.ndarray,
         halves: Halves,
-        told: dict[str, Any],
+        exploration: ExplorationReport,
         request: Request,
         monitor: Monitor,
         journal: Journal,
@@ -128,12 +122,12 @@ class AbInitio:
         """From poses in one frame to the end.
 
         stack: all that was made ready, or those of it that show one structure; `halves` are its
-        particles, split as `half_set` says. told: how the poses were found.
+        particles, split as `half_set` says. exploration: how the poses were found.
         """
         operators, shift_range = ready.operators, ready.shift_range_pixel
         reports: list[RoundReport] = []
         found: SymmetryFound | None = None
-        if told["agreed"]:
+        if exploration.agreed:
             with monitor.stage("refine"):
                 halves, reports = self.refinement.run(
                     halves,
@@ -155,7 +149,16 @@ class AbInitio:
         size = ready.size
         with monitor.stage("postprocess"):
             return self._finish(
-                stack, size, halves, half_set, operators, shift_range, request, reports, told, found
+                stack,
+                size,
+                halves,
+                half_set,
+                operators,
+                shift_range,
+                request,
+                reports,
+                exploration,
+                found,
             )
 
     def _symmetry(
@@ -236,60 +239,28 @@ class AbInitio:
         shift_range: float,
         request: Request,
         reports: list[RoundReport],
-        told: dict[str, Any],
+        exploration: ExplorationReport,
         found: SymmetryFound | None = None,
     ) -> Result:
-        box, pixel = stack.box, stack.pixel_size_angstrom
-        largest = halves[0].particles.disk.radius
         sums = (
             self._unmasked_sums(stack, size, halves[0], half_set == 1, operators, request),
             self._unmasked_sums(stack, size, halves[1], half_set == 2, operators, request),
         )
-        device = halves[0].particles.device
-        radius = self.refinement.support_radius * box
-        support = spherical_support(box, radius, 0.07 * box, device)
-        curve = half_set_fsc(sums, largest, box, support)
-        filtered = (
-            map_of(sums[0], prior_of(sums[0], curve), largest, box, support),
-            map_of(sums[1], prior_of(sums[1], curve), largest, box, support),
-        )
-        rough = both_together(sums, curve, largest, box)
-        turned = request.either_contrast and looks_dark(rough, support)
-        sign = -1.0 if turned else 1.0
-        half1, half2 = (
-            DensityMap(sign * unfiltered_map(s, largest, box, box).cpu(), pixel) for s in sums
-        )
-        mask = soft_mask(DensityMap(sign * rough.cpu(), pixel))
-        resolution = half_map_resolution(half1, half2, mask, seed=request.seed)
-        # by what the halves share inside of the mask: the solvent's noise would cut detail
-        shared = ShellCurve.of_fsc(resolution.corrected.to(device), largest)
-        density = DensityMap(sign * both_together(sums, shared, largest, box).cpu(), pixel)
-        poses = gathered_poses(halves, half_set, pixel)
-        measures = measure(
-            halves,
-            filtered,
-            (half1, half2),
-            density,
-            mask,
-            resolution,
-            told,
-            operators,
-            shift_range,
-            request,
-            found,
-        )
+        particles, support = halves[0].particles, self.refinement.support_radius
+        maps = final_maps(sums, particles, support, request.either_contrast, request.seed)
+        measures = measure(halves, maps, exploration, operators, shift_range, request, found)
         return Result(
-            density,
-            half1,
-            half2,
-            mask,
-            poses,
+            maps.density,
+            maps.half1,
+            maps.half2,
+            maps.mask,
+            gathered_poses(halves, half_set, stack.pixel_size_angstrom),
             half_set,
-            resolution,
+            maps.resolution,
             judge(measures),
-            told,
+            exploration,
             [vars(report) for report in reports],
-            turned,
+            maps.turned,
             size,
             request.symmetry,
             found,
@@ -320,18 +291,6 @@ class AbInitio:
 def imposed_from_the_start(symmetry: str) -> Float[Tensor, "s 3 3"]:
     """The rotations of the group asked for; where it is to be found, of none."""
     return symmetry_group("C1" if symmetry == AUTO else symmetry).float()
-
-
-def both_together(
-    sums: tuple[SliceSums, SliceSums], curve: ShellCurve, radius: float, box: int
-) -> Float[Tensor, "d d d"]:
-    """The Wiener map of all particles; `curve`: the FSC of the halves.
-
-    SSNR of both halves together: the prior is one half's over the doubled denominator.
-    """
-    joint = sums[0] + sums[1]
-    everywhere = torch.ones(box, box, box, device=joint.numerator.device)
-    return map_of(joint, 0.5 * prior_of(joint, curve), radius, box, everywhere)
 
 
 def monitor_rounds(monitor: Monitor) -> Callable[[int, int, RoundReport], None]:

@@ -12,6 +12,8 @@ from cryospin.fourier.fsc import fourier_shell_correlation
 from cryospin.parallel import CPU
 from cryospin.reconstruct.coverage import directions_of_half_the_views, sampling_compensation
 from cryospin.reconstruct.cross_check import cross_check
+from cryospin.reconstruct.exploration_report import ExplorationReport
+from cryospin.reconstruct.final_maps import FinalMaps
 from cryospin.reconstruct.judgement import Measures
 from cryospin.reconstruct.point_group import SymmetryFound
 from cryospin.reconstruct.request import Request
@@ -19,47 +21,41 @@ from cryospin.refine.halves import HalfSet
 from cryospin.types import DensityMap
 from cryospin.volumes.alignment import align_maps, apply_alignment
 from cryospin.volumes.conical_fsc import cone_area_ratio, conical_fsc
-from cryospin.volumes.resolution import HalfMapResolution
 
 _SEARCHED_SHELLS = 15.0
 
 
 def measure(
     halves: tuple[HalfSet, HalfSet],
-    filtered: tuple[Float[Tensor, "g g g"], Float[Tensor, "g g g"]],
-    half_maps: tuple[DensityMap, DensityMap],
-    density: DensityMap,
-    mask: DensityMap,
-    resolution: HalfMapResolution,
-    told: dict[str, Any],
+    maps: FinalMaps,
+    exploration: ExplorationReport,
     operators: Float[Tensor, "s 3 3"],
     shift_range_pixel: float,
     request: Request,
     found: SymmetryFound | None = None,
 ) -> Measures:
-    """filtered: the halves' Wiener maps in units of the whitened images; half_maps: unfiltered;
-    density: both halves' map.
+    """found: what was found of the symmetry, if it was looked for.
 
-    told: how exploration went. found: what was found of the symmetry, if it was looked for. A run
-    whose halves never agreed is not looked at further.
+    A run whose halves never agreed is not looked at further.
     """
+    mask = maps.mask
     field = mask.box * mask.pixel_size_angstrom
-    agreed = bool(told["agreed"])
-    reached = resolution.resolution_05_angstrom
+    reached = maps.resolution.resolution_05_angstrom
     shells = None if reached is None else field / reached
-    starts = [start for half in ("half1", "half2") for start in told.get(half, [])]
-    compared = [start["rival"] for start in starts if "rival" in start]
     rotations = torch.cat([half.rotations for half in halves]).cpu()
     measured: dict[str, Any] = {}
-    if agreed and shells is not None:
-        one, two = (DensityMap(m.values * mask.values, m.pixel_size_angstrom) for m in half_maps)
+    if exploration.agreed and shells is not None:
+        one, two = (
+            DensityMap(half.values * mask.values, half.pixel_size_angstrom)
+            for half in (maps.half1, maps.half2)
+        )
         measured = {
             "sampling_compensation": sampling_compensation(rotations, operators.cpu()),
             "cones": cone_area_ratio(conical_fsc(one, two, max(1, round(shells)))),
-            "own_mirror": self_mirror_correlation(density, mask, shells, operators.device),
+            "own_mirror": self_mirror_correlation(maps.density, mask, shells, operators.device),
             "cross": cross_check(
                 halves,
-                filtered,
+                maps.filtered,
                 operators,
                 shift_range_pixel,
                 min(shells + 1.0, _SEARCHED_SHELLS),
@@ -70,13 +66,13 @@ def measure(
         field_angstrom=field,
         particles=len(rotations),
         symmetry=request.symmetry,
-        agreed=agreed,
-        from_a_map=bool(told.get("initial_map")),
-        agreement_shells=told.get("agreement_radius"),
+        agreed=exploration.agreed,
+        from_a_map=exploration.from_a_map,
+        agreement_shells=exploration.agreement_radius,
         half_map_shells=shells,
         half_views=directions_of_half_the_views(rotations),
-        rivals=sum(compared) if compared else None,
-        still_rising=int(told.get("still_rising", 0)),
+        rivals=exploration.rivals,
+        still_rising=exploration.still_rising,
         doubts=request.doubts,
         found=found,
         **measured,

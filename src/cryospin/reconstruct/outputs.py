@@ -96,7 +96,7 @@ def summary(
         "particle": None if result.size is None else result.size.summary(),
         "symmetry": result.symmetry,
         "symmetry_found": None if result.found is None else result.found.summary(),
-        "explore": result.explore,
+        "explore": result.explore.summary(),
         "refine": result.refine,
     }
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from cryospin.particles.diameter import ParticleSize
+from cryospin.reconstruct.exploration_report import ExplorationReport
 from cryospin.reconstruct.point_group import SymmetryFound
 from cryospin.types import DensityMap, Poses
 from cryospin.volumes.resolution import HalfMapResolution
@@ -93,8 +93,10 @@ class Result:
         FSC curves of the half-maps and where they cross 0.143 and 0.5.
     verdict : Verdict
         Whether to believe all this.
-    explore, refine : dict, list
-        What each stage reports; it goes into result.json.
+    explore : ExplorationReport
+        How the half-sets came to their first poses.
+    refine : list
+        What each round of refinement reports. Both go into result.json.
     contrast_inverted : bool
         The maps are the negative of what the images as they
         are would give.
@@ -114,7 +116,7 @@ class Result:
     half_set: np.ndarray
     resolution: HalfMapResolution
     verdict: Verdict
-    explore: dict[str, Any] = field(default_factory=dict)
+    explore: ExplorationReport
     refine: list[dict[str, float]] = field(default_factory=list)
     contrast_inverted: bool = False
     size: ParticleSize | None = None

@@ -3,7 +3,7 @@ rivals, of which at most one is right."""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
 
 from jaxtyping import Float
 from torch import Tensor
@@ -13,6 +13,7 @@ from cryospin.fourier.fsc import fourier_shell_correlation
 from cryospin.fourier.shell_curve import ShellCurve
 from cryospin.particles.prepare import PreparedParticles
 from cryospin.particles.spectrum import signal_power
+from cryospin.reconstruct.exploration_report import StartReport
 from cryospin.refine.halves import map_of
 from cryospin.types import DensityMap
 from cryospin.volumes.alignment import align_maps, apply_alignment
@@ -22,21 +23,18 @@ _AGREES = 0.7  # of the radius of a start's map: the last shells are those just 
 _AS_GOOD_SIGMAS = 2.0
 
 
-def starts_told(
+def report_starts(
     exploration: Exploration, particles: PreparedParticles, support_radius: float, attempt: int
-) -> list[dict[str, Any]]:
-    """For result.json: each start's score, whether the evidence still rose when it was stopped
-    (where somebody looked) and, where the exploration kept the maps of several,
-    to which shell (FSC 0.5, best frame and hand) it agrees with the best, and whether it is a
-    rival: a map that explains held-out images as well, and differs."""
-    told: list[dict[str, Any]] = [
-        {"attempt": attempt, "start": start, "score": score}
+) -> tuple[StartReport, ...]:
+    """Each start and, where the exploration kept the maps of several, to which shell (FSC 0.5,
+    best frame and hand) it agrees with the best, and whether it is a rival: a map that explains
+    held-out images as well, and differs."""
+    starts = tuple(
+        StartReport(attempt, start, score, exploration.rising)
         for start, score in enumerate(exploration.scores, 1)
-    ]
-    if exploration.rising is not None:
-        told = [start | {"rising": exploration.rising} for start in told]
+    )
     if len(exploration.starts) < 2:
-        return told
+        return starts
     radius = exploration.starts_radius
     precision = 1.0 / signal_power(particles)
     maps = [
@@ -44,16 +42,17 @@ def starts_told(
     ]
     best = maps[exploration.scores.index(exploration.score)]
     as_good = exploration.score - _AS_GOOD_SIGMAS * exploration.uncertainty
-    for start, density in zip(told, maps, strict=True):
+    compared = []
+    for start, density in zip(starts, maps, strict=True):
         if density is best:
-            start |= {"agrees_to_shell": radius, "rival": False}
+            compared.append(replace(start, agrees_to_shell=radius, rival=False))
             continue
         moved = apply_alignment(density, align_maps(density, best))
         curve = fourier_shell_correlation(moved.values, best.values.cpu())
         reached = ShellCurve.of_fsc(curve, radius).crossing(0.5)
-        start["agrees_to_shell"] = reached
-        start["rival"] = start["score"] >= as_good and reached < _AGREES * radius
-    return told
+        rival = start.score >= as_good and reached < _AGREES * radius
+        compared.append(replace(start, agrees_to_shell=reached, rival=rival))
+    return tuple(compared)
 
 
 def _density(

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,8 +18,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cryospin.explore.exploration import Exploration, Explorer, same_end
-from cryospin.fourier.fsc import fourier_shell_correlation
-from cryospin.fourier.shell_curve import ShellCurve
 from cryospin.journal.journal import UNRECORDED, Journal
 from cryospin.kernels import OVERSAMPLING
 from cryospin.parallel import together
@@ -28,14 +25,15 @@ from cryospin.particles.draws import generator_for
 from cryospin.particles.prepare import PreparedParticles
 from cryospin.particles.spectrum import signal_power
 from cryospin.reconstruct.cross_check import gain_elsewhere
+from cryospin.reconstruct.exploration_report import ExplorationReport, StartReport
+from cryospin.reconstruct.joining import superimposed
 from cryospin.reconstruct.monitor import Monitor
-from cryospin.reconstruct.refinement import Halves, unfiltered_map
+from cryospin.reconstruct.refinement import Halves
 from cryospin.reconstruct.request import Request
-from cryospin.reconstruct.rivals import starts_told
+from cryospin.reconstruct.rivals import report_starts
 from cryospin.refine.assign import GlobalAssignment, PolishedHypotheses
-from cryospin.refine.halves import HalfSet, after_alignment, map_of, sums_of
+from cryospin.refine.halves import HalfSet, map_of, sums_of
 from cryospin.types import DensityMap, PoseHypotheses
-from cryospin.volumes.alignment import align_maps, apply_alignment
 from cryospin.volumes.gridded import SliceSums, map_to_volume, support_sphere
 from cryospin.volumes.initial import initial_volume
 
@@ -68,7 +66,7 @@ class IndependentStarts:
         request: Request,
         monitor: Monitor,
         journal: Journal = UNRECORDED,
-    ) -> tuple[Halves, dict[str, Any]]:
+    ) -> tuple[Halves, ExplorationReport]:
         """Both halves with poses in one frame, and how exploration went."""
         run = _Run(self, request, monitor, operators, shift_range_pixel, journal)
         if request.initial_map is not None:
@@ -87,7 +85,7 @@ class IndependentStarts:
     ) -> HalfSet:
         """One half-set with poses from a random start of its own, whatever the other finds."""
         run = _Run(self, request, monitor, operators, shift_range_pixel, journal)
-        return run._explored(particles, half, 0, {"half1": [], "half2": []})[1]
+        return run._explored(particles, half, 0).half
 
     def searched_again(
         self,
@@ -117,6 +115,15 @@ class IndependentStarts:
 
 
 @dataclass(frozen=True)
+class _Explored:
+    """An exploration, the half-set with the poses it led to, and its starts."""
+
+    exploration: Exploration
+    half: HalfSet
+    starts: tuple[StartReport, ...]
+
+
+@dataclass(frozen=True)
 class _Run:
     """One run's circumstances, for what may start over."""
 
@@ -129,7 +136,7 @@ class _Run:
 
     def from_map(
         self, density: DensityMap, prepared: tuple[PreparedParticles, PreparedParticles]
-    ) -> tuple[Halves, dict[str, Any]]:
+    ) -> tuple[Halves, ExplorationReport]:
         with self.monitor.stage("assign"):
             lowpass = self.request.initial_lowpass_angstrom
             first, second = (
@@ -142,38 +149,42 @@ class _Run:
                 )
                 for number, particles in enumerate(prepared, 1)
             )
-        return (first, second), {"initial_map": True, "agreed": True}
+        return (first, second), ExplorationReport(agreed=True, from_a_map=True)
 
     def from_nothing(
         self, prepared: tuple[PreparedParticles, PreparedParticles]
-    ) -> tuple[Halves, dict[str, Any]]:
-        told: dict[str, Any] = {"half1": [], "half2": []}
-        kept = self._both_explored(prepared, told)
-        halves, agreement = self._joined((kept[0][1], kept[1][1]), 0)
+    ) -> tuple[Halves, ExplorationReport]:
+        kept = self._both_explored(prepared)
+        starts = [explored.starts for explored in kept]
+        halves, agreement = self._joined((kept[0].half, kept[1].half), 0)
         at_their_end: set[int] = set()
         for attempt in range(1, self.method.attempts):
             if agreement >= self.method.agreement_radius:
                 worse = self._misplaced(halves)
             else:
-                worse = int(kept[1][0].score < kept[0][0].score)
+                worse = int(kept[1].exploration.score < kept[0].exploration.score)
                 worse = 1 - worse if worse in at_their_end else worse
             if worse is None or worse in at_their_end:
                 break
-            again = self._explored(prepared[worse], worse + 1, attempt, told)
-            if same_end(again[0], kept[worse][0]):
+            again, before = self._explored(prepared[worse], worse + 1, attempt), kept[worse]
+            starts[worse] += again.starts
+            if same_end(again.exploration, before.exploration):
                 at_their_end.add(worse)
-            if again[0].score <= kept[worse][0].score:
+            if again.exploration.score <= before.exploration.score:
                 continue
             tried = [*kept]
             tried[worse] = again
-            found, agrees = self._joined((tried[0][1], tried[1][1]), attempt)
+            found, agrees = self._joined((tried[0].half, tried[1].half), attempt)
             # a pair that agrees is not given up for one that agrees less
             if agrees >= min(agreement, self.method.agreement_radius):
                 kept, halves, agreement = tried, found, agrees
-        told["still_rising"] = sum(exploration.rising is True for exploration, _ in kept)
-        told["agreement_radius"] = agreement
-        told["agreed"] = agreement >= self.method.agreement_radius
-        return halves, told
+        return halves, ExplorationReport(
+            agreed=agreement >= self.method.agreement_radius,
+            agreement_radius=agreement,
+            half1=starts[0],
+            half2=starts[1],
+            still_rising=sum(explored.exploration.rising is True for explored in kept),
+        )
 
     def _misplaced(self, halves: Halves) -> int | None:
         """The half, if any, whose images the other half's map explains clearly better than its
@@ -197,8 +208,8 @@ class _Run:
         return int(np.argmax(gains)) if max(gains) > self.method.misplaced else None
 
     def _both_explored(
-        self, prepared: tuple[PreparedParticles, PreparedParticles], told: dict[str, Any]
-    ) -> list[tuple[Exploration, HalfSet]]:
+        self, prepared: tuple[PreparedParticles, PreparedParticles]
+    ) -> list[_Explored]:
         jobs = [partial(self._explore, p, half, 0) for half, p in enumerate(prepared, 1)]
         with self.monitor.stage("explore"):
             if self.method.search.one_thread:
@@ -209,17 +220,14 @@ class _Run:
             else:
                 explorations = [job() for job in jobs]
         return [
-            (exploration, self._settled(exploration, prepared[half - 1], half, 0, told))
+            self._settled(exploration, prepared[half - 1], half, 0)
             for half, exploration in enumerate(explorations, 1)
         ]
 
-    def _explored(
-        self, particles: PreparedParticles, half: int, attempt: int, told: dict[str, Any]
-    ) -> tuple[Exploration, HalfSet]:
-        """How exploring went, and the half-set with its poses."""
+    def _explored(self, particles: PreparedParticles, half: int, attempt: int) -> _Explored:
         with self.monitor.stage("explore"):
             exploration = self._explore(particles, half, attempt)
-        return exploration, self._settled(exploration, particles, half, attempt, told)
+        return self._settled(exploration, particles, half, attempt)
 
     def _settled(
         self,
@@ -227,18 +235,18 @@ class _Run:
         particles: PreparedParticles,
         half: int,
         attempt: int,
-        told: dict[str, Any],
-    ) -> HalfSet:
+    ) -> _Explored:
         """The half-set with poses from the best start's map."""
         support = self.method.search.support_radius
-        told[f"half{half}"] += starts_told(exploration, particles, support, attempt + 1)
+        starts = report_starts(exploration, particles, support, attempt + 1)
         self.monitor.log(
             event="explored", half=half, scores=exploration.scores, rising=exploration.rising
         )
         with self.monitor.stage("assign"):
             volume = self._volume(exploration.sums, exploration.radius, particles)
             journal = self._journal(half, attempt)
-            return self._assigned(particles, volume, exploration.hypotheses, half, journal)
+            found = self._assigned(particles, volume, exploration.hypotheses, half, journal)
+        return _Explored(exploration, found, starts)
 
     def _journal(self, half: int, attempt: int) -> Journal:
         return self.journal.part(f"half{half}").part(f"attempt{attempt + 1}")
@@ -287,11 +295,14 @@ class _Run:
             self.monitor.progress(f"assign half-set {half}", done, total)
 
         def assign() -> tuple[Tensor, Tensor, Tensor]:
-            given, told = (volume, particles, radius, operators), (progress, journal.part("assign"))
+            given, watched = (
+                (volume, particles, radius, operators),
+                (progress, journal.part("assign")),
+            )
             if hypotheses is None:
-                poses, weight = method.assignment.run(*given, self.shift_range_pixel, *told)
+                poses, weight = method.assignment.run(*given, self.shift_range_pixel, *watched)
             else:
-                poses, weight = method.choice.run(*given, hypotheses, *told)
+                poses, weight = method.choice.run(*given, hypotheses, *watched)
             return poses.rotations, poses.shifts_pixel, weight
 
         return HalfSet(particles, *journal.once("assigned", assign))
@@ -300,7 +311,12 @@ class _Run:
         """Half 2 moved into the frame of half 1, and the radius to which the maps agree."""
 
         def join() -> tuple[Tensor, Tensor, float]:
-            (_, second), agreement = self._superimposed(halves)
+            second, agreement = superimposed(
+                halves,
+                self._searched_radius(halves),
+                self.operators,
+                self.method.search.support_radius,
+            )
             return second.rotations, second.shifts_pixel, agreement
 
         with self.monitor.stage("join"):
@@ -308,24 +324,3 @@ class _Run:
             self.monitor.log(event="joined", agreement_radius=agreement)
         second = replace(halves[1], rotations=rotations, shifts_pixel=shifts)
         return (halves[0], second), agreement
-
-    def _superimposed(self, halves: Halves) -> tuple[Halves, float]:
-        particles = halves[0].particles
-        box, pixel = particles.disk.box, particles.pixel_size_angstrom
-        radius = self._searched_radius(halves)
-        fraction = self.method.search.support_radius
-        support = support_sphere(box, radius, fraction, particles.device)
-        grid_pixel = pixel * box / support.shape[-1]
-        maps = [
-            DensityMap(
-                unfiltered_map(sums_of(half, radius, self.operators), radius, box, len(support))
-                * support,
-                grid_pixel,
-            )
-            for half in halves
-        ]
-        alignment = align_maps(maps[1], maps[0])
-        moved = apply_alignment(maps[1], alignment)
-        curve = fourier_shell_correlation(maps[0].values.cpu(), moved.values)
-        agreement = ShellCurve.of_fsc(curve, radius).crossing(0.5)
-        return (halves[0], after_alignment(halves[1], alignment)), agreement
