@@ -37,6 +37,7 @@ LAYERS = (
     ("recipes",),
     ("mixture",),
     ("simulate", "evaluate", "report"),
+    ("variability",),
     ("run",),
     ("api", "bench"),
     ("cli",),

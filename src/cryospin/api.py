@@ -35,6 +35,7 @@ from cryospin.simulate.molecule import chain_molecule
 from cryospin.simulate.poses import draw_poses
 from cryospin.simulate.transfer import draw_ctf
 from cryospin.types import CtfParameters, DensityMap, Optics, ParticleStack, Poses
+from cryospin.variability.front import WrittenVariability, variability
 from cryospin.volumes.map_fsc import fsc
 from cryospin.volumes.point_group import PointGroup, find_point_group
 
@@ -56,6 +57,7 @@ __all__ = [
     "Run",
     "UsageError",
     "Verdict",
+    "WrittenVariability",
     "chain_molecule",
     "check",
     "draw_ctf",
@@ -74,5 +76,6 @@ __all__ = [
     "resolution_at",
     "simulate",
     "slice_volume",
+    "variability",
     "write_map",
 ]

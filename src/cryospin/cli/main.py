@@ -37,6 +37,7 @@ COMMANDS = (
     "crop",
     "downsample",
     "posterior",
+    "variability",
     "bench",
     "pairs",
 )

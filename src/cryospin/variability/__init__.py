@@ -1,0 +1,1 @@
+"""Continuous variability of a finished run: a mean map and a few components, poses fixed."""
