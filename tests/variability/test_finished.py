@@ -43,6 +43,10 @@ def test_a_run_that_did_not_converge_is_refused(spoilt: Path) -> None:
     (spoilt / "map.mrc").unlink()
     with pytest.raises(BadDataError, match="has no map\n"):
         read_finished_run(spoilt)
+    (spoilt / "class_02").mkdir()
+    (spoilt / "class_02" / "map.mrc").touch()
+    with pytest.raises(BadDataError, match="(?s)of its classes.*give .*class_02"):
+        read_finished_run(spoilt)
     (spoilt / "not_converged").mkdir()
     with pytest.raises(BadDataError, match="did not converge"):
         read_finished_run(spoilt)

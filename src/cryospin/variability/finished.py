@@ -47,10 +47,7 @@ def read_finished_run(folder: Path) -> FinishedRun:
     """
     result = read_result(folder)
     if not (folder / "map.mrc").is_file():
-        fix = "make it converge first: docs/when-not-converged.md"
-        apart = (folder / NOT_CONVERGED).is_dir()
-        problem = "the run has no map" + (": it did not converge" if apart else "")
-        raise BadDataError(problem, file=folder / "map.mrc", fix=fix if apart else _RUN)
+        raise _without_map(folder)
     stack = _with_images(folder, result)
     poses = poses_of(stack)
     half_set = stack.half_set
@@ -64,6 +61,16 @@ def read_finished_run(folder: Path) -> FinishedRun:
     if result.get("settings", {}).get("screening", {}).get("contrast_inverted"):
         stack = inverted(stack)
     return FinishedRun(folder, result, stack, poses, half_set, read_map(folder / "mask.mrc"))
+
+
+def _without_map(folder: Path) -> BadDataError:
+    """The error for a run that has no map of its own, by what it has instead."""
+    problem, fix = "the run has no map", _RUN
+    if (folder / NOT_CONVERGED).is_dir():
+        problem, fix = f"{problem}: it did not converge", "docs/when-not-converged.md may help"
+    elif classes := sorted(folder.glob("class_*/map.mrc")):
+        problem, fix = f"{problem} but those of its classes", f"give {classes[0].parent}"
+    return BadDataError(problem, file=folder / "map.mrc", fix=fix)
 
 
 def _with_images(folder: Path, result: dict[str, Any]) -> ParticleStack:
