@@ -172,7 +172,12 @@ def prepare_particles(
 
 
 def rewhiten(particles: PreparedParticles, noise_power: Float[Tensor, "g s"]) -> PreparedParticles:
-    """The same images under a better noise spectrum; works in place on the big tensors."""
+    """The same images under a better noise spectrum; works in place on the big tensors.
+
+    So the record given is of no further use, nor are others that share its tensors. A copy would
+    stay beside the old one for as long as a caller holds that: twice the memory. A factor applied
+    in `batch` would make copies of what are views, at 6 % of the time that refinement takes.
+    """
     shell = particles.disk.shells(particles.device)
     ratio = (particles.noise_power / noise_power).sqrt()[:, shell]
 
