@@ -25,14 +25,16 @@ from cryospin.simulate.dataset import Microscope, simulate
 from cryospin.simulate.molecule import chain_molecule
 from cryospin.simulate.poses import draw_poses
 from cryospin.simulate.transfer import draw_ctf
+from cryospin.volumes import alignment_search, point_group
 
 COUNT, BOX, PIXEL = 300, 32, 5.0
-"""Images that are clear and few: reconstructed in a second."""
+"""Images that are clear and few: reconstructed in seconds."""
 
 
 @pytest.fixture(scope="session", autouse=True)
 def quick_recipe() -> object:
-    """The default recipe with fewer starts and orientations, for centred particles."""
+    """The default recipe with fewer starts and orientations, for centred particles; coarser
+    searches for the placement of maps and for axes of symmetry."""
     full = cryospin.recipes.exhaustive.recipe()
     few = {"starts": 1, "fewest_iterations": 16, "final_iterations": 4, "shifts_per_axis": 1}
     search = replace(full.starts.search, **few)
@@ -40,6 +42,9 @@ def quick_recipe() -> object:
     quick = AbInitio(IndependentStarts(search, assignment, attempts=3), full.refinement)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cryospin.recipes.exhaustive, "recipe", lambda: quick)
+        patch.setattr(alignment_search, "_COARSE_NSIDE", 2)
+        patch.setattr(alignment_search, "_COARSE_IN_PLANE", 12)
+        patch.setattr(point_group, "_AXES_PER_ORDER", 1)
         yield
 
 
