@@ -28,7 +28,7 @@ from cryospin.io.formats import poses_of, read_particles_of_any_kind, write_tabl
 from cryospin.io.mrc import StackWriter, write_map
 from cryospin.io.relion import write_new_particles
 from cryospin.particles.prepare import prepare_particles
-from cryospin.reconstruct.abinitio import both_together
+from cryospin.reconstruct.final_maps import both_together
 from cryospin.reconstruct.refinement import half_set_fsc, unfiltered_map
 from cryospin.refine.halves import HalfSet, sums_of
 from cryospin.simulate.atoms import gaussians

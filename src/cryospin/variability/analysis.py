@@ -17,6 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from cryospin.errors import BadDataError, UsageError
+from cryospin.fourier.shell_curve import ShellCurve
 from cryospin.parallel import single_threaded_torch
 from cryospin.particles.prepare import prepare_particles
 from cryospin.reconstruct.refinement import half_set_fsc, prior_of
@@ -214,8 +215,8 @@ def _along_common_axes(
 
 def _curve_of(
     halves: list[HalfSet], inside: Float[Tensor, "g g g"], operators: Float[Tensor, "o 3 3"]
-) -> Float[Tensor, " s"]:
-    """FSC of the halves' maps to the radius used, shells 0 upward: all they know of each other."""
+) -> ShellCurve:
+    """FSC of the halves' maps to the radius used: all they know of each other."""
     radius = halves[0].particles.disk.radius
     sums: tuple[SliceSums, SliceSums] = (
         sums_of(halves[0], radius, operators),
@@ -226,7 +227,7 @@ def _curve_of(
 
 def _whitened(
     half: HalfSet,
-    curve: Float[Tensor, " s"],
+    curve: ShellCurve,
     inside: Float[Tensor, "g g g"],
     operators: Float[Tensor, "o 3 3"],
 ) -> HalfSet:
