@@ -114,6 +114,15 @@ def test_no_pickle() -> None:
     assert not {"pickle", "dill", "cloudpickle", "joblib"} & packages_of(SOURCES)
 
 
+def test_one_module_knows_where_images_lie() -> None:
+    """All others ask `PreparedParticles` for an `ImageBatch`: images may come from elsewhere."""
+    reading = re.compile(r"(particles|prepared|data|chosen|half)\.(coefficients|ctf)\b")
+    readers = {
+        name for name, path in zip(names, SOURCES, strict=True) if reading.search(path.read_text())
+    }
+    assert readers - {"io/cryodrgn_writer.py"} == {"particles/prepare.py"}  # "particles.ctf.pkl"
+
+
 def test_no_private_paths() -> None:
     """Nothing names a folder of the machine it was written on."""
     private = re.compile(r"[\"'\s(=`]/" + r"(work|root|home|Users|tmp)/")

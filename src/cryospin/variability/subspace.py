@@ -108,16 +108,14 @@ class CentredImages:
     @classmethod
     def of(cls, half: HalfSet, radius: float) -> CentredImages:
         """Out to `radius` in Fourier pixels."""
-        disk = half.particles.disk.prefix(radius)
-        count, length = len(half.particles), len(disk)
-        images, ctf = half.particles.coefficients, half.particles.ctf
-        values = torch.empty(count, length, dtype=images.dtype, device=images.device)
+        images = half.particles.images(radius)
+        values = torch.empty_like(images.coefficients, memory_format=torch.contiguous_format)
 
         def centre(rows: slice) -> None:
-            weighted = images[rows, :length] * ctf[rows, :length]
-            values[rows] = moved(weighted, -half.shifts_pixel[rows], disk)
+            weighted = images.coefficients[rows] * images.ctf[rows]
+            values[rows] = moved(weighted, -half.shifts_pixel[rows], images.disk)
 
-        for _ in in_blocks_on(images.device, centre, count, _BLOCK):
+        for _ in in_blocks_on(images.device, centre, len(images), _BLOCK):
             pass
-        power = ctf[:, :length].square()
-        return cls(values, power, half.rotations, half.confidence, disk)
+        power = images.ctf.square()
+        return cls(values, power, half.rotations, half.confidence, images.disk)
