@@ -30,24 +30,29 @@ from cryospin.reconstruct.result import Evidence, Result, Verdict
 from cryospin.run.finished import Run
 from cryospin.run.reconstruct import reconstruct
 from cryospin.simulate.dataset import Microscope, simulate
+from cryospin.simulate.mixture import Mixture, draw_mixture
 from cryospin.simulate.models import read_model
 from cryospin.simulate.molecule import chain_molecule
 from cryospin.simulate.poses import draw_poses
+from cryospin.simulate.states import Hinge, read_structures
 from cryospin.simulate.transfer import draw_ctf
-from cryospin.types import CtfParameters, DensityMap, Optics, ParticleStack, Poses
+from cryospin.types import Classes, CtfParameters, DensityMap, Optics, ParticleStack, Poses
 from cryospin.variability.front import WrittenVariability, variability
 from cryospin.volumes.map_fsc import fsc
 from cryospin.volumes.point_group import PointGroup, find_point_group
 
 __all__ = [
     "BadDataError",
+    "Classes",
     "CryospinError",
     "CtfParameters",
     "DensityMap",
     "Evidence",
+    "Hinge",
     "ImageBatch",
     "InterruptedRunError",
     "Microscope",
+    "Mixture",
     "Optics",
     "PointGroup",
     "ParticleStack",
@@ -61,6 +66,7 @@ __all__ = [
     "chain_molecule",
     "check",
     "draw_ctf",
+    "draw_mixture",
     "draw_poses",
     "evaluate",
     "find_point_group",
@@ -72,6 +78,7 @@ __all__ = [
     "read_map",
     "read_model",
     "read_particles",
+    "read_structures",
     "reconstruct",
     "resolution_at",
     "simulate",

@@ -60,3 +60,20 @@ def test_same_seed_same_files_other_seed_others(model: Path, tmp_path: Path) -> 
         assert code == 0
     a, b, c = ((tmp_path / name / "particles.mrcs").read_bytes() for name in "abc")
     assert a == b != c
+
+
+def test_a_mixture_from_maps(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = run(
+        "simulate", model, model, "--out", tmp_path / "out", "--particles", 40, *SIZE, "--snr", 1,
+        "--fractions", "3,1", "--junk", 0.2, "--threads", 1,
+    )  # fmt: skip
+    assert code == 0
+    classes = read_particles(tmp_path / "out" / "truth.star").classes
+    assert classes is not None
+    counts = [int((classes.number == number).sum()) for number in (0, 1, -1)]
+    said = f"class 1: {counts[0]}, class 2: {counts[1]}, junk: {counts[2]} particles"
+    assert said in capsys.readouterr().out
+    assert counts[0] > counts[1] > 0 and counts[2] > 0
+    assert (tmp_path / "out" / "truth_class_02.mrc").is_file()

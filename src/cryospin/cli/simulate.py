@@ -1,4 +1,4 @@
-"""`cryospin simulate`: a particle stack with known poses from an atomic model or a map."""
+"""`cryospin simulate`: a particle stack with known poses from atomic models or maps."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ class NoiseChoice(StrEnum):
 
 
 def simulate(
-    model: Annotated[Path, Argument(help="PDB, mmCIF or MRC map, each optionally .gz.")],
+    model: Annotated[
+        list[Path],
+        Argument(help="PDB, mmCIF or MRC map, each optionally .gz; several make a mixture."),
+    ],
     out: Annotated[Path, Option(help="Folder to write into.")],
     particles: Annotated[int, Option(min=1, help="Number of images.")],
     box: Annotated[int, Option(min=16, help="Image size in pixels, even.")],
@@ -52,19 +55,53 @@ def simulate(
     assembly: Annotated[
         bool, Option("--assembly", help="Build biological assembly 1 of an atomic model.")
     ] = False,
+    fractions: Annotated[
+        str | None, Option(help="Of the structures, as in 0.6,0.3,0.1. Default: equal.")
+    ] = None,
+    remove: Annotated[
+        list[str] | None,
+        Option(
+            metavar="PART",
+            help="One more structure: the model without chains or residues, as in A,B:1-230."
+            " May be given several times.",
+        ),
+    ] = None,
+    hinge: Annotated[
+        str | None,
+        Option(metavar="PART", help="Conformations: chains or residues turned about their joint."),
+    ] = None,
+    hinge_steps: Annotated[int, Option(min=2, help="How many conformations.")] = 100,
+    hinge_degrees: Annotated[float, Option(help="From each to the next.")] = 3.6,
+    junk: Annotated[
+        float, Option(min=0.0, max=0.95, help="Fraction of images that show none of them.")
+    ] = 0.0,
     threads: Annotated[int | None, Option(help="Default: all cores available.")] = None,
 ) -> None:
-    """Simulate particle images with known poses, from an atomic model or a map.
+    """Simulate particle images with known poses, from atomic models or maps.
 
-    Writes particles.star, particles.mrcs, truth.star (with the poses) and truth.mrc.
+    Writes particles.star, particles.mrcs, truth.star (with the poses) and truth.mrc. Of several
+    structures truth.star has their classes, and each has its own true map.
     """
     count = configure_threads(threads)
     from cryospin.simulate.dataset import Microscope
     from cryospin.simulate.dataset import simulate as write_dataset
-    from cryospin.simulate.models import read_model
+    from cryospin.simulate.mixture import draw_mixture
     from cryospin.simulate.poses import draw_poses
+    from cryospin.simulate.states import Hinge, read_structures
 
-    molecule = read_model(model, pixel_size, assembly=assembly)
+    turned = None if hinge is None else Hinge(hinge, hinge_steps, hinge_degrees)
+    molecules = read_structures(
+        model, pixel_size, assembly=assembly, remove=remove or (), hinge=turned
+    )
+    mixture = draw_mixture(
+        molecules,
+        particles,
+        pixel_size,
+        seed=seed,
+        fractions=None if fractions is None else _numbers(fractions),
+        junk=junk,
+        angles_degrees=None if turned is None else turned.angles_degrees,
+    )
     ctf = _ctf(ctf_from, particles, seed)
     poses = draw_poses(
         particles,
@@ -73,17 +110,35 @@ def simulate(
         views=views.value,
         seed=seed,
     )
-    inputs = (model, *(() if ctf_from in ("none", "drawn") else (Path(ctf_from),)))
+    inputs = (*model, *(() if ctf_from in ("none", "drawn") else (Path(ctf_from),)))
     exponent = noise_exponent if noise is NoiseChoice.coloured else 0.0
     microscope = Microscope(box, pixel_size, snr, ctf, exponent, seed)
     with progress_display() as progress:
         result = write_dataset(
-            molecule, poses, microscope, out, threads=count, progress=progress, inputs=inputs
+            molecules[0] if mixture.plain else mixture,
+            poses,
+            microscope,
+            out,
+            threads=count,
+            progress=progress,
+            inputs=inputs,
         )
     for warning in result.warnings:
         print(f"warning: {warning}")
     print(f"{result.particles}: {particles} particles of {box} x {box} at {pixel_size:g} Angstrom")
+    if not mixture.plain:
+        print(mixture.in_words)
     print(f"{_ratio(snr)} in the box, {_ratio(result.snr_in_particle)} in the particle")
+
+
+def _numbers(text: str) -> list[float]:
+    from cryospin.errors import UsageError
+
+    try:
+        return [float(word) for word in text.split(",")]
+    except ValueError:
+        fix = "write numbers with commas between them, as in 0.6,0.3,0.1"
+        raise UsageError(f"--fractions {text}: not all of it is numbers\n  fix: {fix}") from None
 
 
 def _ctf(source: str, particles: int, seed: int) -> CtfParameters:

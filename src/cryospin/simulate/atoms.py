@@ -6,6 +6,7 @@ a map on a grid has not. Solvent, disorder and B factors are not modelled.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import gemmi
@@ -21,9 +22,28 @@ RESIDUE_PIXEL_ANGSTROM = 2.5
 ATOM_SIGMA_ANGSTROM = 0.6
 
 
+@dataclass(frozen=True)
+class AtomicModel:
+    """A molecule, and the chain and residue that each of its g Gaussians belongs to.
+
+    chains: (g,) names, as the file's authors gave them. numbers: (g,) of residues, likewise.
+    """
+
+    molecule: GaussianMolecule
+    chains: np.ndarray
+    numbers: np.ndarray
+
+
 def read_molecule(
     path: Path, pixel_size_angstrom: float, *, assembly: bool = False
 ) -> GaussianMolecule:
+    """The molecule of `read_atomic_model`."""
+    return read_atomic_model(path, pixel_size_angstrom, assembly=assembly).molecule
+
+
+def read_atomic_model(
+    path: Path, pixel_size_angstrom: float, *, assembly: bool = False
+) -> AtomicModel:
     """The first model of a PDB or mmCIF file (optionally .gz), centred on its centre of mass.
 
     Waters, hydrogens and all but the first alternative conformation are dropped. The
@@ -39,12 +59,19 @@ def read_molecule(
     structure.remove_alternative_conformations()
     structure.remove_hydrogens()
     structure.remove_waters()
-    residues = [residue for chain in structure[0] for residue in chain if len(residue)]
+    named = [(chain.name, residue) for chain in structure[0] for residue in chain if len(residue)]
+    residues = [residue for _, residue in named]
     if not residues:
         raise BadDataError(
             "no atoms besides water and hydrogen", file=path, fix="give a PDB or mmCIF model"
         )
-    return gaussians(residues, per_residue=pixel_size_angstrom >= RESIDUE_PIXEL_ANGSTROM).centred()
+    per_residue = pixel_size_angstrom >= RESIDUE_PIXEL_ANGSTROM
+    owner = np.repeat(np.arange(len(named)), 1 if per_residue else [len(r) for r in residues])
+    return AtomicModel(
+        gaussians(residues, per_residue=per_residue).centred(),
+        np.array([chain for chain, _ in named])[owner],
+        np.array([residue.seqid.num for residue in residues])[owner],
+    )
 
 
 def gaussians(residues: list[gemmi.Residue], *, per_residue: bool) -> GaussianMolecule:

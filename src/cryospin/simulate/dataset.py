@@ -15,19 +15,22 @@ import numpy as np
 import torch
 
 from cryospin.errors import UsageError
-from cryospin.io.mrc import StackWriter, write_map
+from cryospin.io.mrc import StackWriter
 from cryospin.io.outputs import Outputs, claimed
-from cryospin.io.relion import write_new_particles
+from cryospin.io.truth import TRUE_MAP
 from cryospin.parallel import in_blocks, single_threaded_torch
+from cryospin.simulate.junk import junk_image
+from cryospin.simulate.mixture import Mixture
 from cryospin.simulate.models import Molecule
 from cryospin.simulate.noise import draw_noise
 from cryospin.simulate.transfer import apply_ctf
-from cryospin.types import CtfParameters, DensityMap, Optics, Poses
+from cryospin.simulate.truth import Truth, map_names, write_truth
+from cryospin.types import CtfParameters, Poses
 
 BLOCK = 32
-PARTICLES_PER_MICROGRAPH = 100
-DATASET = Outputs(("particles.star", "truth.star", "particles.mrcs", "truth.mrc"))
-"""What `simulate` writes into its folder."""
+_TABLES = ("particles.star", "truth.star")
+DATASET = Outputs((*_TABLES, "particles.mrcs", TRUE_MAP))
+"""What `simulate` writes into its folder, of one structure."""
 
 Progress = Callable[[str, int, int], None]
 """Called with the step's name, particles done and particles in all."""
@@ -48,7 +51,7 @@ class Microscope:
         Of the images.
     snr : float
         Variance of the noiseless images after the CTF (in the full box, the mean of each image's
-        own) over the variance of the noise. Infinity means no noise.
+        own, without junk) over the variance of the noise. Infinity means no noise.
     ctf : CtfParameters
         Of each particle.
     noise_exponent : float
@@ -79,13 +82,13 @@ class Simulated:
     warnings: tuple[str, ...]
 
 
-def needed_bytes(box: int, count: int) -> int:
+def needed_bytes(box: int, count: int, structures: int = 1) -> int:
     """Disk that `simulate` takes, the noiseless images in waiting among it."""
-    return 4 * box**2 * (2 * count + box)
+    return 4 * box**2 * (2 * count + structures * box)
 
 
 def simulate(
-    molecule: Molecule,
+    molecule: Molecule | Mixture,
     poses: Poses,
     microscope: Microscope,
     out: Path,
@@ -96,13 +99,16 @@ def simulate(
 ) -> Simulated:
     """Simulate particles: write particles.mrcs, truth.mrc, truth.star and particles.star.
 
+    Of several structures (`draw_mixture`) each has its own true map, and truth.star has the class
+    of each particle.
+
     The noiseless images wait in an unnamed file of the same folder until their variance, and so
     that of the noise, is known.
 
     Parameters
     ----------
-    molecule : GaussianMolecule or MapMolecule
-        From `read_model` or `chain_molecule`.
+    molecule : GaussianMolecule, MapMolecule or Mixture
+        From `read_model`, `chain_molecule` or `draw_mixture`.
     poses : Poses
         One per particle.
     microscope : Microscope
@@ -129,15 +135,22 @@ def simulate(
     ResourceError
         The disk cannot take the files.
     """
-    warnings = _check_fit(molecule, poses, microscope)
+    mixture = molecule if isinstance(molecule, Mixture) else _one_structure(molecule, len(poses))
+    warnings = _check_fit(mixture, poses, microscope)
     tell = progress or (lambda step, done, total: None)
-    with claimed(out, DATASET, inputs, needed_bytes(microscope.box, len(poses))):
-        sigma, snr_in_particle = _write(molecule, poses, microscope, out, threads, tell)
+    outputs = Outputs((*_TABLES, "particles.mrcs", *map_names(mixture)))
+    needed = needed_bytes(microscope.box, len(poses), len(mixture.molecules))
+    with claimed(out, outputs, inputs, needed):
+        sigma, snr_in_particle = _write(mixture, poses, microscope, out, threads, tell)
     return Simulated(out / "particles.star", sigma, snr_in_particle, warnings)
 
 
+def _one_structure(molecule: Molecule, count: int) -> Mixture:
+    return Mixture((molecule,), np.zeros(count, dtype=np.int64))
+
+
 def _write(
-    molecule: Molecule,
+    mixture: Mixture,
     poses: Poses,
     microscope: Microscope,
     out: Path,
@@ -147,17 +160,17 @@ def _write(
     """The noise's standard deviation, and the SNR in the particle."""
     box, count = microscope.box, len(poses)
     # the table of an earlier run must not stand beside a stack that is not its own
-    for name in ("particles.star", "truth.star"):
+    for name in _TABLES:
         (out / name).unlink(missing_ok=True)
     stack = StackWriter(out / "particles.mrcs", box, microscope.pixel_size_angstrom, count)
     with stack, tempfile.TemporaryFile(dir=out) as noiseless, single_threaded_torch():
         variances = np.empty((0, 2))
-        imaging = _filled_up(_imaging(molecule, poses, microscope), count)
+        imaging = _filled_up(_imaging(mixture, poses, microscope), count)
         for images, found in in_blocks(imaging, count, BLOCK, threads):
             images.tofile(noiseless)
             variances = np.concatenate([variances, found])
             tell("images", len(variances), count)
-        signal, signal_in_particle = variances.mean(axis=0)
+        signal, signal_in_particle = variances[mixture.shown >= 0].mean(axis=0)
         sigma = np.sqrt(signal / microscope.snr)
         noiseless.seek(0)
         done = 0
@@ -166,15 +179,16 @@ def _write(
             images = np.fromfile(noiseless, np.float32, noise.size).reshape(noise.shape)
             stack.append(images + np.float32(sigma) * noise)
             tell("noise", done := done + len(noise), count)
-    _write_truth(out, molecule, poses, microscope)
+    pixel = microscope.pixel_size_angstrom
+    write_truth(out, Truth(mixture, poses, microscope.ctf, box, pixel, microscope.seed))
     return float(sigma), float(microscope.snr * signal_in_particle / signal)
 
 
-def _check_fit(molecule: Molecule, poses: Poses, microscope: Microscope) -> tuple[str, ...]:
+def _check_fit(mixture: Mixture, poses: Poses, microscope: Microscope) -> tuple[str, ...]:
     box, pixel = microscope.box, microscope.pixel_size_angstrom
     if box % 2 or box < 16:
         raise UsageError(f"--box must be even and at least 16, got {box}")
-    radius = molecule.radius_angstrom
+    radius = mixture.radius_angstrom
     if radius > 0.5 * box * pixel:
         raise UsageError(
             f"the molecule is {2 * radius:.0f} Angstrom wide, the box {box * pixel:.0f}: "
@@ -197,21 +211,36 @@ def _filled_up(work: Work, count: int) -> Callable[[slice], tuple[np.ndarray, ..
     return on
 
 
-def _imaging(molecule: Molecule, poses: Poses, microscope: Microscope) -> Work:
+def _imaging(mixture: Mixture, poses: Poses, microscope: Microscope) -> Work:
     """Noiseless images (b, d, d), and their variances (b, 2) in the box and in the particle."""
     pixel, box = microscope.pixel_size_angstrom, microscope.box
     rotations = poses.rotations.numpy()
     shifts_pixel = poses.shifts_angstrom.numpy() / pixel
     axis = np.arange(box) - box // 2
+    radius_pixel = np.array([each.radius_angstrom for each in mixture.molecules]) / pixel
 
     def work(index: np.ndarray) -> tuple[np.ndarray, ...]:
         shifts = shifts_pixel[index]
-        projections = molecule.project(rotations[index], shifts, box, pixel)
+        shown = mixture.shown[index]
+        projections = np.zeros((len(index), box, box), dtype=np.float32)
+        for number in np.unique(shown[shown >= 0]).tolist():
+            rows = shown == number
+            molecule, turned = mixture.molecules[number], rotations[index[rows]]
+            projections[rows] = molecule.project(turned, shifts[rows], box, pixel)
         ctf = microscope.ctf.select(torch.from_numpy(index))
         images = apply_ctf(torch.from_numpy(projections), ctf, pixel).numpy()
+        for row in np.flatnonzero(shown < 0).tolist():
+            images[row] = junk_image(
+                mixture.molecules,
+                ctf.select(slice(row, row + 1)),
+                microscope.seed,
+                int(index[row]),
+                box,
+                pixel,
+            )
         x, y = (axis - shifts[:, i, None] for i in (0, 1))
         squared = y[:, :, None] ** 2 + x[:, None, :] ** 2
-        inside = squared <= (molecule.radius_angstrom / pixel) ** 2
+        inside = squared <= (radius_pixel[shown] ** 2)[:, None, None]
         in_particle = images.var(axis=(1, 2), dtype=np.float64, where=inside)
         in_box = images.var(axis=(1, 2), dtype=np.float64)
         return images, np.stack([in_box, in_particle], axis=1)
@@ -227,27 +256,3 @@ def _noise(microscope: Microscope) -> Work:
         return (noise.numpy(),)
 
     return work
-
-
-def _write_truth(out: Path, molecule: Molecule, poses: Poses, microscope: Microscope) -> None:
-    """The map and the tables; an optics group for each microscope found among the CTFs."""
-    density = torch.from_numpy(molecule.voxelize(microscope.box, microscope.pixel_size_angstrom))
-    write_map(out / "truth.mrc", DensityMap(density, microscope.pixel_size_angstrom))
-    ctf = microscope.ctf
-    settings = torch.stack(
-        [ctf.voltage_kv, ctf.spherical_aberration_mm, ctf.amplitude_contrast], dim=1
-    )
-    distinct, group = torch.unique(settings, dim=0, return_inverse=True)
-    optics = tuple(
-        Optics(f"opticsGroup{number}", microscope.pixel_size_angstrom, *values)
-        for number, values in enumerate(distinct.tolist(), start=1)
-    )
-    names = [f"{number:06d}@particles.mrcs" for number in range(1, len(poses) + 1)]
-    micrographs = [
-        f"simulated_{number // PARTICLES_PER_MICROGRAPH + 1:05d}.mrc"
-        for number in range(len(poses))
-    ]
-    for name, known in (("truth.star", poses), ("particles.star", None)):
-        write_new_particles(
-            out / name, names, optics, microscope.box, group.numpy(), ctf, known, micrographs
-        )

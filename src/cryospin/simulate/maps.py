@@ -10,7 +10,7 @@ import gzip
 import shutil
 import tempfile
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import mrcfile
@@ -20,6 +20,7 @@ import numpy as np
 from cryospin.errors import BadDataError, UsageError
 from cryospin.io.mrc import read_map
 from cryospin.io.mrc_header import read_header
+from cryospin.simulate.molecule import PROTEIN_DENSITY
 from cryospin.simulate.projection import BLUR_PIXEL
 from cryospin.types import DensityMap
 
@@ -64,6 +65,18 @@ class MapMolecule:
         scale = pixel_size_angstrom / self.voxel_size_angstrom
         _voxelize(self.coefficients, self.centre, scale, density)
         return density
+
+    def as_protein(self, pixel_size_angstrom: float) -> MapMolecule:
+        """The same map in the units of atomic models, which a map's own are not.
+
+        The densest tenth of what stands out of it gets the density of protein, times the volume of
+        a pixel: a sum along a ray is then the mass that a pixel holds. Models of proteins, made
+        into maps, keep their mass to a fifth.
+        """
+        values = self.coefficients
+        dense = np.percentile(values[values > values.mean() + 2.0 * values.std()], 90.0)
+        factor = PROTEIN_DENSITY * pixel_size_angstrom**3 / dense
+        return replace(self, coefficients=values * np.float32(factor))
 
 
 def read_map_molecule(path: Path, pixel_size_angstrom: float) -> MapMolecule:

@@ -40,12 +40,18 @@ def read_model(path: Path, pixel_size_angstrom: float, *, assembly: bool = False
     BadDataError
         The file cannot be read.
     """
-    kind = Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
-    if kind.lower() in MAPS:
+    kind = kind_of_model(path)
+    if kind in MAPS:
         if assembly:
             raise UsageError("--assembly needs an atomic model, not a map")
         return read_map_molecule(path, pixel_size_angstrom)
-    if kind.lower() not in ATOMIC:
+    return read_molecule(path, pixel_size_angstrom, assembly=assembly)
+
+
+def kind_of_model(path: Path) -> str:
+    """The ending that tells, in lower case, without .gz. Raises UsageError for an unknown one."""
+    kind = (Path(path.stem).suffix if path.suffix == ".gz" else path.suffix).lower()
+    if kind not in ATOMIC | MAPS:
         known = ", ".join(sorted(ATOMIC | MAPS))
         raise UsageError(f"{path}: not a kind of model known by its name ({known}, or with .gz)")
-    return read_molecule(path, pixel_size_angstrom, assembly=assembly)
+    return kind

@@ -10,6 +10,9 @@ RESIDUE_STEP_ANGSTROM = 3.8
 # of an average amino acid: scattering amplitude and Gaussian width, as atoms.py finds them
 RESIDUE_WEIGHT = 18.5
 RESIDUE_SIGMA_ANGSTROM = 1.3
+RESIDUE_VOLUME_ANGSTROM3 = 135.0
+PROTEIN_DENSITY = RESIDUE_WEIGHT / RESIDUE_VOLUME_ANGSTROM3
+"""Scattering amplitude of protein in a cubic Angstrom, as the weights of residues count it."""
 
 
 def chain_molecule(
@@ -36,8 +39,8 @@ def chain_molecule(
         What `simulate` makes images of.
     """
     generator = np.random.default_rng(seed)
-    # half-axes of a domain of the density of protein, 135 cubic Angstrom a residue
-    size = (3.0 * 135.0 * residues_per_domain / (4.0 * np.pi)) ** (1.0 / 3.0)
+    # half-axes of a domain of the density of protein
+    size = (3.0 * RESIDUE_VOLUME_ANGSTROM3 * residues_per_domain / (4.0 * np.pi)) ** (1.0 / 3.0)
     centres = np.zeros((1, 3))
     chains = []
     for domain in range(domains):
