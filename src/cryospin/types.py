@@ -153,9 +153,13 @@ class Poses:
 class Classes:
     """Which of several structures each particle shows.
 
-    number: of the class, counted from 0; -1 for a particle of none of them (junk). Tables count
-        from 1 and have 0 for none.
-    posterior: probability of each of c classes; what a row lacks to 1 is that of none. None:
+    Parameters
+    ----------
+    number : Tensor, shape (n,)
+        Of the class, counted from 0; -1 for a particle of none of them (junk). Tables count from 1
+        and have 0 for none.
+    posterior : Tensor, shape (n, c), or None
+        Probability of each of c classes. What a row lacks to 1 is the probability of none. None:
         only the numbers are known.
     """
 
@@ -173,6 +177,18 @@ class Classes:
         return int(self.number.max()) + 1 if len(self) else 0
 
     def select(self, index: Int[Tensor, " b"] | slice) -> Classes:
+        """Some of the particles.
+
+        Parameters
+        ----------
+        index : Tensor or slice
+            Their rows, in the order wanted.
+
+        Returns
+        -------
+        Classes
+            Of these particles.
+        """
         posterior = None if self.posterior is None else self.posterior[index]
         return Classes(self.number[index], posterior)
 

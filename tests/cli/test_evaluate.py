@@ -9,10 +9,11 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from cryospin.cli.main import main
+from cryospin.io.formats import write_table
 from cryospin.io.mrc import write_map
-from cryospin.io.relion import write_new_particles
+from cryospin.io.relion import read_particles, write_new_particles
 from cryospin.simulate.molecule import chain_molecule
-from cryospin.types import CtfParameters, DensityMap, Optics, Poses
+from cryospin.types import Classes, CtfParameters, DensityMap, Optics, Poses
 
 
 def run(*arguments: object) -> int:
@@ -53,3 +54,20 @@ def test_prints_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("evaluate", folder, "--truth", folder / "truth.star", "--json") == 0
     found = json.loads(capsys.readouterr().out)
     assert found["rotation_error_degrees"]["median"] < 1e-3 and found["map"] is None
+
+
+def test_prints_classes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a run of two classes against the truth of one, half of it junk in the run."""
+    stack = read_particles(folder / "particles.star")
+    number = torch.arange(len(stack)) % 4 // 2 - 1
+    classes = Classes(number, torch.ones(len(stack), 2).double() / 2)
+    write_table(folder / "particles.star", stack, "relion-3.1", classes=classes)
+    for name in ("class_01", "class_02"):
+        (folder / name).mkdir()
+    (folder / "map.mrc").rename(folder / "class_01" / "map.mrc")
+    truth = folder / "truth.mrc"
+    assert run("evaluate", folder, "--truth", folder / "truth.star", "--map", truth) == 0
+    heard = capsys.readouterr().out
+    assert "accuracy 0.500, adjusted Rand index 0.000" in heard
+    assert "true class 1" in heard and "is the true class" in heard and "0.00 deg" in heard
+    assert "area under the FSC per image: 0.4" in heard and "60 of 120 images" in heard

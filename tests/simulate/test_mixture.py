@@ -87,4 +87,4 @@ def test_maps_of_any_unit_come_to_one_scale() -> None:
 )
 def test_what_makes_no_mixture_is_refused(arguments: dict[str, object], words: str) -> None:
     with pytest.raises(UsageError, match=words):
-        draw_mixture(MOLECULES, 10, PIXEL, seed=1, **arguments)  # type: ignore[arg-type]
+        draw_mixture(MOLECULES, 10, PIXEL, seed=1, **arguments)

@@ -10,7 +10,7 @@ from typing import Any
 
 from cryospin.fourier.fsc import fourier_shell_correlation, resolution_at
 from cryospin.types import DensityMap
-from cryospin.volumes.alignment import align_maps, apply_alignment
+from cryospin.volumes.alignment import MapAlignment, align_maps, apply_alignment
 from cryospin.volumes.masks import soft_mask
 from cryospin.volumes.resample import resample
 
@@ -20,14 +20,16 @@ def map_summary(
     truth: DensityMap,
     mask: DensityMap | None = None,
     halves: tuple[DensityMap, DensityMap] | None = None,
+    alignment: MapAlignment | None = None,
 ) -> dict[str, Any]:
     """FSC to the truth within the mask, and without it; of the half-maps as well.
 
     truth: any box and voxel size. mask: in the frame of `density`; default: made from the
-    truth once it is superimposed. Half-maps are in the frame of `density`.
+    truth once it is superimposed. Half-maps are in the frame of `density`. alignment: of the truth
+    to `density`, where it is known.
     """
     truth = resample(truth, density.box, density.pixel_size_angstrom)
-    alignment = align_maps(truth, density)
+    alignment = align_maps(truth, density) if alignment is None else alignment
     moved = apply_alignment(truth, alignment)
     mask = soft_mask(moved) if mask is None else mask
     summary = {

@@ -6,4 +6,10 @@ NOT_CONVERGED = "not_converged"
 EVALUATION = "evaluation.json"
 """Errors against a truth, where somebody has asked for them (`cryospin evaluate`)."""
 
+
+def class_folder(number: int) -> str:
+    """Where a run with several classes keeps one of them, counted from 1."""
+    return f"class_{number:02d}"
+
+
 CHECKPOINTS, LOG = "checkpoints", "log.jsonl"

@@ -20,10 +20,14 @@ from cryospin.types import Classes
 class Mixture:
     """Structures, and the one that each particle shows.
 
-    molecules: states of one model are in one frame.
-    shown: of each particle its structure, counted from 0; -1: junk, none of them.
-    angles_degrees: of the hinge, where the structures are conformations of one class; None: each
-        is a class of its own.
+    Parameters
+    ----------
+    molecules : tuple of GaussianMolecule or MapMolecule
+        States of one model are in one frame.
+    shown : array, shape (n,)
+        The structure of each particle, counted from 0; -1: junk, none of them.
+    angles_degrees : tuple of float or None
+        Of the hinge, if the structures are conformations of one class. None: each is a class.
     """
 
     molecules: tuple[Molecule, ...]
@@ -70,21 +74,38 @@ def draw_mixture(
     junk: float = 0.0,
     angles_degrees: tuple[float, ...] | None = None,
 ) -> Mixture:
-    """What each of the particles shows, each from (seed, particle index) alone.
+    """Draw which structure each particle shows.
 
-    All structures are on one scale, the same contrast for the same mass; of a map, whose units
-    are any, what stands out is taken to be as dense as protein.
+    All structures are brought to one scale: the same mass gives the same contrast. A map may have
+    any unit, so its densest tenth is taken to be as dense as protein.
 
     Parameters
     ----------
-    fractions: of the structures among the particles that show one, in any unit; default: equal.
-    junk: fraction of the particles that show none.
-    angles_degrees: see `Mixture`.
+    molecules : sequence of GaussianMolecule or MapMolecule
+        From `read_structures`, `read_model` or `chain_molecule`.
+    particles : int
+        Their number.
+    pixel_size_angstrom : float
+        Of the images.
+    seed : int
+        Particle i shows the same, whatever the number of particles.
+    fractions : sequence of float, optional
+        Of the structures among the particles that show one; they need not sum to 1. Default: equal.
+    junk : float
+        Fraction of the particles that show none.
+    angles_degrees : tuple of float, optional
+        Of `Hinge`, if the structures are its conformations.
+
+    Returns
+    -------
+    Mixture
+        For `simulate`.
 
     Raises
     ------
-    UsageError: fractions that are not one positive number for each structure, junk that leaves no
-        particle, angles that are not one for each structure.
+    UsageError
+        There is not one positive fraction, or one angle, for each structure; no particle is left
+        beside the junk.
     """
     weights = np.ones(len(molecules)) if fractions is None else np.asarray(fractions, float)
     if len(weights) != len(molecules) or not (np.isfinite(weights) & (weights > 0)).all():

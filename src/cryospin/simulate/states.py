@@ -28,7 +28,14 @@ _PART = re.compile(r"(?P<chain>[^:\s]+)(:(?P<first>-?\d+)(-(?P<last>-?\d+))?)?")
 class Hinge:
     """A part of a model that turns in steps.
 
-    part: what turns, see `selected`. The angle of the first step is 0.
+    Parameters
+    ----------
+    part : str
+        Chains and ranges of residues, as in "A,B:1-230".
+    steps : int
+        Number of conformations. The angle of the first is 0.
+    degrees : float
+        From each to the next.
     """
 
     part: str
@@ -48,15 +55,37 @@ def read_structures(
     remove: Sequence[str] = (),
     hinge: Hinge | None = None,
 ) -> tuple[Molecule, ...]:
-    """The structures of one data set, see `models.read_model`.
+    """Read the structures of a mixture: several models, or states of one.
 
-    Of several models each one, about its own centre. Of one model with `remove` the whole, then
-    without each of the parts (`selected`); with `hinge` one for each step.
+    Several models are each about their own center of mass. States of one model stay in the frame
+    of the whole.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        As of `read_model`.
+    pixel_size_angstrom : float
+        As of `read_model`.
+    assembly : bool
+        Build biological assembly 1 of atomic models.
+    remove : sequence of str
+        Parts of the only model, as in "A,B:1-230". The structures are the whole model, then the
+        model without each of them.
+    hinge : Hinge, optional
+        The structures are conformations of the only model, one for each step.
+
+    Returns
+    -------
+    tuple of GaussianMolecule or MapMolecule
+        For `draw_mixture`.
 
     Raises
     ------
-    UsageError: states of several models or of a map, `remove` with `hinge`, a part that the model
-        does not have or that is all of it; what `read_model` refuses. BadDataError: likewise.
+    UsageError
+        States of several models or of a map are wanted, or `remove` and `hinge` together; a part is
+        not in the model, or is all of it; a file does not exist.
+    BadDataError
+        A file cannot be read.
     """
     if not remove and hinge is None:
         return tuple(read_model(path, pixel_size_angstrom, assembly=assembly) for path in paths)
