@@ -54,5 +54,5 @@ class ImageBatch:
         return ImageBatch(self.coefficients.contiguous(), self.ctf.contiguous(), self.disk)
 
     def empty_loss(self) -> Float[Tensor, " b"]:
-        """|x|^2: the loss of each image (`kernels.pose_losses`) under an empty map."""
+        """Sums of squares: the loss of each image (`kernels.pose_losses`) under an empty map."""
         return torch.view_as_real(self.coefficients).square().sum(dim=(1, 2))

@@ -28,8 +28,19 @@ FOLDER = "variability"
 
 @dataclass(frozen=True)
 class WrittenVariability:
-    """folder: what was written (docs/variability.md). report: the page to read. summary: what
-    variability.json holds. result: maps, coordinates and the agreement of the halves."""
+    """What an analysis of variability wrote.
+
+    Parameters
+    ----------
+    folder : Path
+        With the files of docs/variability.md.
+    report : Path
+        The page to read.
+    summary : dict
+        The contents of variability.json.
+    result : Variability
+        Maps, coordinates and the agreement of the halves.
+    """
 
     folder: Path
     report: Path
@@ -49,26 +60,45 @@ def variability(
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> WrittenVariability:
-    """Continuous variability of a converged run, at its poses: `cryospin variability`.
+    """Find the continuous variability of a converged run, at its poses: `cryospin variability`.
 
-    A mean map and a few components, found in each half-set alone; how far the halves agree tells
-    whether the data show them. Run again, it replaces what it wrote before.
+    It finds a mean map and a few components in each half-set alone. How far the halves agree
+    tells whether the data show them. Run again, it replaces what it wrote before.
 
     Parameters
     ----------
-    run: folder that `cryospin reconstruct` wrote, converged.
-    out: default: `variability` in the run's folder.
-    resolution_angstrom: finer detail is not used; default twice the run's resolution.
-    mask: a map that is 0 where nothing varies; default the run's mask.
-    iterations: of expectation maximisation.
-    threads: of torch and numba, from now on; default: all cores available.
-    progress: called with a step's name, what is done and what there is in all.
+    run : path
+        Folder of a converged run that `cryospin reconstruct` wrote.
+    out : path, optional
+        By default the folder `variability` in the run's folder.
+    components : int
+        Number of directions of variability.
+    resolution_angstrom : float, optional
+        Do not use finer detail; by default twice the run's resolution.
+    mask : path, optional
+        A map that is 0 where nothing varies; by default the run's mask.
+    iterations : int
+        Of expectation maximization.
+    seed : int
+        Of the random start.
+    threads : int, optional
+        Of torch and numba, from now on; by default all available cores.
+    progress : callable, optional
+        Called with the name of a step, the number of items done, and their total number.
+
+    Returns
+    -------
+    WrittenVariability
+        The folder, the report, and the result in memory.
 
     Raises
     ------
-    UsageError: options that cannot be; `out` holds files that are not cryospin's, or is in use.
-    BadDataError: no converged run, images that are not where they were, too few of them.
-    ResourceError: the disk does not take the files.
+    UsageError
+        Options are invalid; or `out` holds files of other programs, or is in use.
+    BadDataError
+        The run has not converged, its images are not where they were, or there are too few.
+    ResourceError
+        The disk cannot take the files.
     """
     if iterations < 1:
         raise UsageError(f"iterations must be at least 1, not {iterations}")
