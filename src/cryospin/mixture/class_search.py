@@ -74,9 +74,13 @@ class ClassSearch:
         reach = min(self.radius + 1, consensus.particles.disk.radius)
         inner = replace(consensus, particles=consensus.particles.within(reach))
         split = self.split.run(inner, classes, operators, support_radius, rng, told)
-        alike = problem.settled(split)
-        unlike = problem.settled(problem.searched_jointly(split))
-        return Searched(max((alike, unlike), key=lambda end: end[1])[0], alike[1], unlike[1])
+        alike, unlike = problem.searched(split), problem.searched(problem.searched_jointly(split))
+        best = max((alike, unlike), key=lambda end: end.evidence)
+        for _ in range(self.rounds - 1):
+            if best.changed < self.settled:
+                break
+            best = problem.searched(best.half)
+        return Searched(best.half, alike.evidence, unlike.evidence)
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,15 @@ class Searched:
     half: ClassedHalf
     at_common_poses: float
     jointly: float
+
+
+@dataclass(frozen=True)
+class _Searched:
+    """changed: fraction of the images whose class did."""
+
+    half: ClassedHalf
+    evidence: float
+    changed: float
 
 
 @dataclass(frozen=True)
@@ -129,19 +142,15 @@ class _Problem:
         )
         return self._placed(classed, [step.map.volume(each, radius) for each in climb.sums], radius)
 
-    def settled(self, classed: ClassedHalf) -> tuple[ClassedHalf, float]:
-        """Searched for in all maps until hardly any image changes class; and the evidence."""
-        evidence = 0.0
-        for _ in range(self.method.rounds):
-            before = classed.numbers
-            classed = self._placed(classed, self._volumes(classed), self.radius)
-            classed, evidence = self.method.split.settle(
-                classed, self.radius, self.operators, self.support_radius
-            )
-            changed = float((classed.numbers != before).double().mean())
-            if changed < self.method.settled:
-                break
-        return classed, evidence
+    def searched(self, classed: ClassedHalf) -> _Searched:
+        """All images searched for in all maps, and told apart at the poses found."""
+        before = classed.numbers
+        classed = self._placed(classed, self._volumes(classed), self.radius)
+        classed, evidence = self.method.split.settle(
+            classed, self.radius, self.operators, self.support_radius
+        )
+        changed = float((classed.numbers != before).double().mean())
+        return _Searched(classed, evidence, changed)
 
     def _volumes(self, classed: ClassedHalf) -> list[Tensor]:
         particles, radius = classed.particles, self.radius

@@ -1,0 +1,105 @@
+"""Junk: its likelihood in closed form, the evidence of a map, and which of the two is more."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+import roma
+import torch
+from torch import Tensor
+
+from cryospin.fourier.disk import FourierDisk
+from cryospin.kernels import pose_losses
+from cryospin.mixture.junk import junk_log_likelihoods, log_evidence
+from cryospin.particles.spectrum import signal_power
+from cryospin.refine.halves import HalfSet
+from cryospin.volumes.gridded import map_to_volume
+from phantoms import Blobs, PlantedParticles
+
+BOX, RADIUS, RANGE = 32, 10.0, 2.0
+BLOBS = Blobs.random(4, spread=3.5, sigma=1.5)
+DENSITY = BLOBS.density(BOX).float()
+
+
+def planted(count: int, signal: float, seed: int = 3) -> HalfSet:
+    return PlantedParticles.of(BLOBS, FourierDisk.of(BOX), count, seed, signal=signal).half_set()
+
+
+def test_junk_is_a_gaussian_of_the_particles_spectrum() -> None:
+    """One image, one coefficient at a time."""
+    particles = planted(20, 20.0).particles
+    found = junk_log_likelihoods(particles, RADIUS)
+    disk = particles.disk.prefix(RADIUS)
+    power = signal_power(particles)
+    for row in (0, 7):
+        of_factors = []
+        for factor in (0.0, 0.25, 1.0, 4.0, 16.0, 64.0):
+            total = 0.0
+            for k, shell in enumerate(disk.shell.tolist()):
+                transfer = float(particles.ctf[row, k])
+                variance = 1 + factor * transfer**2 * float(power[shell])
+                total -= float(particles.coefficients[row, k].abs()) ** 2 / variance
+                total -= math.log(variance)
+            of_factors.append(total)
+        expected = torch.logsumexp(torch.tensor(of_factors), dim=0) - math.log(6)
+        assert float(found[row]) == pytest.approx(float(expected), abs=0.05)
+
+
+def test_evidence_is_the_mean_likelihood_over_all_poses() -> None:
+    """By importance sampling from a wide Gaussian about the pose: the rest of the poses have no
+    likelihood to speak of."""
+    half = planted(1, 60.0)
+    disk = half.particles.disk.prefix(RADIUS)
+    volume = map_to_volume(DENSITY, BOX, RADIUS)
+    count, turn, move = 60_000, 0.06, 0.15
+    draws = torch.randn(count, 5, generator=torch.manual_seed(1))
+    rotations = roma.rotvec_to_rotmat(turn * draws[:, :3]) @ half.rotations[0]
+    shifts = half.shifts_pixel[0] + move * draws[:, 3:]
+    losses = pose_losses(
+        volume,
+        half.particles.coefficients,
+        half.particles.ctf,
+        rotations,
+        shifts,
+        disk,
+        torch.zeros(count, dtype=torch.long),
+    )
+    log_density = -0.5 * draws.square().sum(dim=1) - 2.5 * math.log(2 * math.pi)
+    log_density = log_density - 3 * math.log(turn) - 2 * math.log(move)
+    integral = torch.logsumexp(-losses - log_density, dim=0) - math.log(count)
+    expected = integral - math.log(8 * math.pi**2) - 2 * math.log(2 * RANGE)
+    polished = best_nearby(half, losses, rotations, shifts)
+    found = log_evidence(polished, DENSITY, RADIUS, RANGE)
+    assert float(found[0]) == pytest.approx(float(expected), abs=0.5)
+
+
+def best_nearby(half: HalfSet, losses: Tensor, rotations: Tensor, shifts: Tensor) -> HalfSet:
+    best = losses.argmin()
+    return HalfSet(half.particles, rotations[best][None], shifts[best][None], half.confidence)
+
+
+def test_images_of_the_map_are_not_junk_and_noise_is() -> None:
+    """Particles and noise in one set, so that the spectrum is of both; all at the poses of the
+    particles."""
+    count = 300
+    half = planted(count, 25.0)
+    noise = planted(count, 0.0, seed=5).particles.coefficients
+    particles = replace(
+        half.particles,
+        uids=tuple(map(str, range(2 * count))),
+        coefficients=torch.cat([half.particles.coefficients, noise]),
+        ctf=half.particles.ctf.repeat(2, 1),
+        optics_group=torch.zeros(2 * count, dtype=torch.long),
+    )
+    mixed = HalfSet(
+        particles,
+        half.rotations.repeat(2, 1, 1),
+        half.shifts_pixel.repeat(2, 1),
+        torch.ones(2 * count),
+    )
+    evidence = log_evidence(mixed, DENSITY, RADIUS, RANGE)
+    is_junk = junk_log_likelihoods(particles, RADIUS) > evidence
+    assert float(is_junk[:count].double().mean()) < 0.03
+    assert float(is_junk[count:].double().mean()) > 0.97
