@@ -51,21 +51,13 @@ def test_evidence_is_the_mean_likelihood_over_all_poses() -> None:
     """By importance sampling from a wide Gaussian about the pose: the rest of the poses have no
     likelihood to speak of."""
     half = planted(1, 60.0)
-    disk = half.particles.disk.prefix(RADIUS)
     volume = map_to_volume(DENSITY, BOX, RADIUS)
     count, turn, move = 60_000, 0.06, 0.15
     draws = torch.randn(count, 5, generator=torch.manual_seed(1))
     rotations = roma.rotvec_to_rotmat(turn * draws[:, :3]) @ half.rotations[0]
     shifts = half.shifts_pixel[0] + move * draws[:, 3:]
-    losses = pose_losses(
-        volume,
-        half.particles.coefficients,
-        half.particles.ctf,
-        rotations,
-        shifts,
-        disk,
-        torch.zeros(count, dtype=torch.long),
-    )
+    every = torch.zeros(count, dtype=torch.long)
+    losses = pose_losses(volume, half.particles.images(RADIUS), rotations, shifts, every)
     log_density = -0.5 * draws.square().sum(dim=1) - 2.5 * math.log(2 * math.pi)
     log_density = log_density - 3 * math.log(turn) - 2 * math.log(move)
     integral = torch.logsumexp(-losses - log_density, dim=0) - math.log(count)
