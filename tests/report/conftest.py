@@ -182,3 +182,83 @@ def write_fsc(path: Path) -> None:
     }
     text = {name: [f"{value:.6f}" for value in values] for name, values in columns.items()}
     write_star(path, StarFile({"fsc": StarBlock(columns=text)}))
+
+
+@pytest.fixture(scope="session")
+def mixture_run(tmp_path_factory: pytest.TempPathFactory, result: dict[str, Any]) -> Path:
+    """A run with three classes: two states of one structure, and one that failed."""
+    folder = tmp_path_factory.mktemp("mixture") / "run of <three> & junk"
+    folder.mkdir()
+    (folder / "result.json").write_text(json.dumps(mixture_result(result)))
+    place = np.indices((BOX,) * 3) - BOX // 2
+    core = 5 * np.exp(-(place[0] ** 2 / 60 + place[1] ** 2 / 30 + place[2] ** 2 / 15))
+    lobe = 5 * np.exp(-((place[0] ** 2 + (place[1] - 7) ** 2 + place[2] ** 2) / 8))
+    other = 5 * np.exp(-((place**2).sum(axis=0) / 30))
+    maps = {
+        "class_01/map.mrc": core + lobe,
+        "class_02/map.mrc": core,
+        "class_03/not_converged/map.mrc": other,
+        "class_02_minus_01.mrc": -lobe,
+    }
+    noise = np.random.default_rng(3)
+    for name, values in maps.items():
+        (folder / name).parent.mkdir(exist_ok=True, parents=True)
+        values = values + 0.1 * noise.normal(size=(BOX,) * 3)
+        write_map(folder / name, DensityMap(torch.as_tensor(values, dtype=torch.float32), PIXEL))
+    return folder
+
+
+def mixture_result(result: dict[str, Any]) -> dict[str, Any]:
+    """As `mixture.outputs` writes it at the top of a run with classes."""
+    shared = ("program", "version", "particles", "box", "pixel_size_angstrom", "seconds")
+    kept = {name: result[name] for name in (*shared, "settings", "versions", "date")}
+    classes = [
+        {
+            "folder": f"class_{number:02d}",
+            "particles": particles,
+            "fraction": particles / PARTICLES,
+            "verdict": verdict,
+            "reasons": [f"why class {number} {verdict}"],
+            "agreement_radius": 9.5,
+            "resolution_angstrom": {"fsc_0.143": reached, "fsc_0.5": reached},
+        }
+        for number, particles, verdict, reached in (
+            (1, 75, "converged", 11.5),
+            (2, 45, "converged", 13.5),
+            (3, 15, "failed", None),
+        )
+    ]
+    return kept | {
+        "seconds_total": 30.0,
+        "verdict": "ambiguous",
+        "reasons": ["4 classes were asked for, and the images support 3"],
+        "classes_asked": 4,
+        "junk": {"particles": 15, "fraction": 0.1},
+        "classes": classes,
+        "compared": [
+            {"classes": [1, 2], "kappa": 0.81, "difference": 0.64},
+            {"classes": [1, 3], "kappa": 0.93, "difference": 0.71},
+            {"classes": [2, 3], "kappa": 0.90, "difference": 0.66},
+        ],
+        "joined": [{"kappa": 0.02, "difference": 0.05}],
+        "confusion_between_halves": [[70, 4, 1], [5, 39, 1], [0, 0, 15]],
+    }
+
+
+@pytest.fixture(scope="session")
+def mixture_page(mixture_run: Path) -> Path:
+    """The report.html of a run with classes."""
+    return write_report(mixture_run)
+
+
+@pytest.fixture
+def mixture_directory(mixture_run: Path, tmp_path: Path) -> Path:
+    """A copy of the run with classes."""
+    return Path(shutil.copytree(mixture_run, tmp_path / "run"))
+
+
+@pytest.fixture
+def bare_mixture(mixture_run: Path, tmp_path: Path) -> Path:
+    """A run with classes of which only result.json is left, and hence quick to report."""
+    shutil.copy(mixture_run / "result.json", tmp_path)
+    return tmp_path

@@ -15,6 +15,7 @@ import pytest
 from matplotlib.image import imread
 
 from report.browser import BINARY, PATIENCE_SECONDS, Browser, browser
+from report.test_mixture import PANELS as MIXTURE_PANELS
 from report.test_page import PANELS
 
 pytestmark = pytest.mark.skipif(
@@ -47,6 +48,20 @@ def desk(chromium: Browser, whole_page: Path) -> Browser:
     return chromium
 
 
+def all_panels_are_seen(chromium: Browser, panels: set[str], width: int) -> None:
+    """On a screen of this width, none sticking out, with all pictures."""
+    sizes = f"Object.fromEntries({json.dumps(sorted(panels))}.map(id => " + (
+        "{const r = document.getElementById(id).getBoundingClientRect();"
+        " return [id, [r.left, r.right, r.height]]}))"
+    )
+    for name, (left, right, height) in chromium.ask(sizes).items():
+        assert right - left > 100 and height > 30, f"{name} is not to be seen"
+        assert left >= 0 and right <= width, f"{name} sticks out"
+    assert chromium.ask("document.documentElement.scrollWidth") <= width
+    broken = "[...document.images].filter(i => !i.naturalWidth).length"
+    assert chromium.ask(broken) == 0
+
+
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 def test_it_opens_quickly_with_every_panel(
     chromium: Browser, whole_page: Path, width: int, scheme: str
@@ -59,16 +74,17 @@ def test_it_opens_quickly_with_every_panel(
     assert 0 < spent["TaskDuration"] < MOST_SECONDS
     assert chromium.complaints() == []
     assert chromium.requests() == [whole_page.resolve().as_uri()]
-    sizes = f"Object.fromEntries({json.dumps(sorted(PANELS))}.map(id => " + (
-        "{const r = document.getElementById(id).getBoundingClientRect();"
-        " return [id, [r.left, r.right, r.height]]}))"
-    )
-    for name, (left, right, height) in chromium.ask(sizes).items():
-        assert right - left > 100 and height > 30, f"{name} is not to be seen"
-        assert left >= 0 and right <= width, f"{name} sticks out"
-    assert chromium.ask("document.documentElement.scrollWidth") <= width
-    broken = "[...document.images].filter(i => !i.naturalWidth).length"
-    assert chromium.ask(broken) == 0
+    all_panels_are_seen(chromium, PANELS, width)
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_a_mixture_is_shown_with_every_panel(
+    chromium: Browser, mixture_page: Path, width: int, scheme: str
+) -> None:
+    chromium.open(mixture_page, width, scheme=scheme)
+    assert chromium.complaints() == []
+    assert chromium.requests() == [mixture_page.resolve().as_uri()]
+    all_panels_are_seen(chromium, MIXTURE_PANELS, width)
 
 
 def test_it_can_be_mailed(whole_page: Path) -> None:

@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from cryospin.io.atomic import atomic_path
 from cryospin.io.outputs import Outputs, begin_outputs
 from cryospin.parallel import together
 from cryospin.report import figures
-from cryospin.report.inputs import RunFiles, read_run
+from cryospin.report.inputs import RunFiles, read_result, read_run
+from cryospin.report.layout import layout_content, rendered, texts
+from cryospin.report.mixture import mixture_content
 from cryospin.report.pictures import (
     half_map_pictures,
     map_pictures,
@@ -26,30 +26,16 @@ from cryospin.report.pictures import (
 from cryospin.report.words import (
     evaluation_tiles,
     evidence_rows,
-    label_and_value,
-    not_modelled_in_words,
     number_tiles,
     screening_in_words,
-    seconds_in_words,
     size_in_words,
     verdict_in_words,
 )
-from cryospin.version import installed_version
 
 PAGE = "report.html"
 
 # in the order they build on one another
 SCRIPTS = ("isosurface.js", "viewer.js", "panels.js")
-STAGE_COLOURS = (
-    "#9aa5b1",
-    "#c9b458",
-    "#3f9c8f",
-    "#2b66ad",
-    "#8bb8e0",
-    "#a98fc4",
-    "#dd8330",
-    "#7f5539",
-)
 
 
 def write_report(run_directory: Path) -> Path:
@@ -61,39 +47,27 @@ def write_report(run_directory: Path) -> Path:
     UsageError: a report.html is there that cryospin did not write.
     ResourceError: the page cannot be written there.
     """
-    run = read_run(Path(run_directory))
-    begin_outputs(run.directory, Outputs((PAGE,)))
-    environment = Environment(
-        loader=PackageLoader("cryospin.report", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template("template.html.j2").render(**content_of(run))
-    path = run.directory / PAGE
+    directory = Path(run_directory)
+    result = read_result(directory)
+    begin_outputs(directory, Outputs((PAGE,)))
+    if result.get("classes"):
+        page = rendered("mixture.html.j2", mixture_content(directory, result))
+    else:
+        page = rendered("map.html.j2", content_of(read_run(directory)))
+    path = directory / PAGE
     with atomic_path(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
     return path
 
 
 def content_of(run: RunFiles) -> dict[str, Any]:
-    """Everything the template shows."""
+    """Everything map.html.j2 shows."""
     result = run.result
     screening = result.get("settings", {}).get("screening")
     # rays are cast by compiled code, and charts drawn by Python's
     pictures, drawn = together([lambda: map_pictures(run), lambda: list(charts(run))])
-    return {
-        "name": run.directory.resolve().name,
-        "date": str(result.get("date", ""))[:16].replace("T", " "),
-        "version": result.get("version") or installed_version(),
-        "style": texts("page.css"),
+    return layout_content(run.directory, result) | {
         "verdict": verdict_in_words(result),
-        "reasons": result.get("reasons", []),
-        "warnings": [
-            *result.get("warnings", []),
-            *not_modelled_in_words(result.get("not_modelled", [])),
-        ],
         "tiles": number_tiles(result),
         "map_file": f"{run.place}map.mrc",
         "evidence": evidence_rows(result.get("evidence", [])),
@@ -104,17 +78,10 @@ def content_of(run: RunFiles) -> dict[str, Any]:
         "samples": sample_pictures(run),
         "lowpass": float(run.samples["lowpass_angstrom"]) if run.samples else None,
         "screening": screening_in_words(screening, result.get("particles")) if screening else None,
-        "rejected": rejected_pictures(run),
+        "rejected": rejected_pictures(run.rejected),
         "evaluation": evaluation_tiles(run.evaluation) if run.evaluation else [],
-        "stages": stages(result.get("seconds", {})),
-        "tables": tables(result),
         "problems": run.problems,
     }
-
-
-def texts(*names: str) -> str:
-    """Files beside this one, put together."""
-    return "".join((Path(__file__).parent / name).read_text(encoding="utf-8") for name in names)
 
 
 def charts(run: RunFiles) -> Iterator[dict[str, Any]]:
@@ -183,30 +150,3 @@ def search_charts(result: dict[str, Any]) -> Iterator[str]:
         searched = [per_shell * each["radius"] for each in rounds]
         agreed = [per_shell * each["limit"] for each in rounds]
         yield figures.rounds_chart(searched, agreed)
-
-
-def stages(seconds: dict[str, float]) -> list[dict[str, Any]]:
-    """Stages in the order they ran, with their share of the whole."""
-    whole = sum(seconds.values()) or 1.0
-    return [
-        {
-            "name": name,
-            "seconds": seconds_in_words(spent),
-            "share": round(spent / whole, 4),
-            "colour": STAGE_COLOURS[number % len(STAGE_COLOURS)],
-        }
-        for number, (name, spent) in enumerate(seconds.items())
-    ]
-
-
-def tables(result: dict[str, Any]) -> list[dict[str, Any]]:
-    titles = {"settings": "Settings", "versions": "Versions"}
-    return [
-        {
-            "title": title,
-            # screening has a panel of its own
-            "rows": [label_and_value(*i) for i in result[key].items() if i[0] != "screening"],
-        }
-        for key, title in titles.items()
-        if result.get(key)
-    ]

@@ -24,6 +24,8 @@ SURFACE_PIXELS = 288
 VIEWS = {"from the side": (20, 12), "turned by 90°": (110, 12), "from above": (20, 90)}
 # slices and projections show this much more than the particle, for its surroundings to judge
 MARGIN = 1.25
+# of a map: its name, and its place in an array [z, y, x]
+AXES = (("x", 2), ("y", 1), ("z", 0))
 
 
 def map_pictures(run: RunFiles) -> dict[str, Any] | None:
@@ -60,12 +62,7 @@ def map_pictures(run: RunFiles) -> dict[str, Any] | None:
             "id": "slices",
             "title": "Slices through the centre",
             "note": "Protein is bright.",
-            "pictures": [
-                labelled(
-                    f"normal to {axis}", cut(np.take(values, CAST_BOX // 2, place), half_width)
-                )
-                for axis, place in (("x", 2), ("y", 1), ("z", 0))
-            ],
+            "pictures": central_slices(values, half_width),
         },
         {
             "id": "projections",
@@ -73,11 +70,19 @@ def map_pictures(run: RunFiles) -> dict[str, Any] | None:
             "note": "Sums along an axis: what a particle image would be without noise.",
             "pictures": [
                 labelled(f"along {axis}", cut(values.sum(axis=place), half_width))
-                for axis, place in (("x", 2), ("y", 1), ("z", 0))
+                for axis, place in AXES
             ],
         },
     ]
     return pictures
+
+
+def central_slices(values: np.ndarray, half_width: int) -> list[dict[str, str]]:
+    """The middle of each central slice of a map."""
+    return [
+        labelled(f"normal to {axis}", cut(np.take(values, len(values) // 2, place), half_width))
+        for axis, place in AXES
+    ]
 
 
 def half_map_pictures(run: RunFiles) -> list[dict[str, str]]:
@@ -111,11 +116,11 @@ def sample_pictures(run: RunFiles) -> list[dict[str, str]]:
     ]
 
 
-def rejected_pictures(run: RunFiles) -> list[dict[str, str]]:
+def rejected_pictures(kept: dict[str, np.ndarray] | None) -> list[dict[str, str]]:
     """A few of the particles set aside, each with its reason; what is not finite is black."""
-    if run.rejected is None:
+    if kept is None:
         return []
-    columns = (run.rejected[column] for column in ("name", "reason", "image"))
+    columns = (kept[column] for column in ("name", "reason", "image"))
     return [
         {"name": str(name), "label": str(reason), "uri": png(grey_levels(finite(image)))}
         for name, reason, image in zip(*columns, strict=True)

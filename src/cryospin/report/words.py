@@ -111,7 +111,6 @@ def size_in_words(particle: dict[str, Any]) -> str:
 def number_tiles(result: dict[str, Any]) -> list[dict[str, str]]:
     """The few numbers one looks for first."""
     resolution = result.get("resolution_angstrom", {})
-    box, pixel = result.get("box"), result.get("pixel_size_angstrom")
     found: list[tuple[str, Any]] = [
         ("resolution at FSC 0.143", angstrom(resolution.get("fsc_0.143"))),
         ("resolution at FSC 0.5", angstrom(resolution.get("fsc_0.5"))),
@@ -122,8 +121,13 @@ def number_tiles(result: dict[str, Any]) -> list[dict[str, str]]:
             ("last stage", result.get("stage")),
             ("half-maps agreed so far", angstrom(result.get("agreement_angstrom"))),
         ]
-    tiles = [
-        *found,
+    return [*as_tiles(found), *run_tiles(result)]
+
+
+def run_tiles(result: dict[str, Any]) -> list[dict[str, str]]:
+    """Of what was found whatever it is: how many particles, how large, in what time."""
+    box, pixel = result.get("box"), result.get("pixel_size_angstrom")
+    tiles: list[tuple[str, Any]] = [
         ("particles", f"{result['particles']:,}" if "particles" in result else None),
         (f"box, {pixel:.4g} Å per pixel" if pixel else "box", f"{box} px" if box else None),
         ("particle diameter", _diameter(result.get("particle"))),
@@ -139,7 +143,12 @@ def number_tiles(result: dict[str, Any]) -> list[dict[str, str]]:
             else None,
         ),
     ]
-    return [{"label": label, "value": str(value)} for label, value in tiles if value is not None]
+    return as_tiles(tiles)
+
+
+def as_tiles(found: list[tuple[str, Any]]) -> list[dict[str, str]]:
+    """Labels and values; what is None has none."""
+    return [{"label": label, "value": str(value)} for label, value in found if value is not None]
 
 
 def _diameter(particle: dict[str, Any] | None) -> str | None:
