@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +10,16 @@ import torch
 from torch import Tensor
 
 from cryospin.fourier.fsc import fourier_shell_correlation
-from cryospin.io.atomic import atomic_path
+from cryospin.io.atomic import atomic_path, left_unfinished
 from cryospin.io.formats import write_beside
 from cryospin.io.mrc import write_map
 from cryospin.io.outputs import Outputs, begin_outputs
-from cryospin.io.record import is_ours
+from cryospin.io.record import RECORD, is_ours
+from cryospin.io.run_folder import NOT_CONVERGED, class_folder
 from cryospin.mixture.solve import MixtureResult
 from cryospin.particles.contrast import inverted
 from cryospin.reconstruct.outputs import (
     RUN,
-    clear_finished,
     resolution_in_angstrom,
     run_record,
     write_result,
@@ -36,11 +35,6 @@ _MUCH_IN_COMMON = 0.6
 _LOW_SHELLS = 8
 
 
-def class_folder(number: int) -> str:
-    """Of the class of this number, counted from 1."""
-    return f"class_{number:02d}"
-
-
 def difference_name(number: int) -> str:
     """Of the map that is left of a class's when the first one's is taken from it."""
     return f"class_{number:02d}_minus_01.mrc"
@@ -49,8 +43,10 @@ def difference_name(number: int) -> str:
 def mixture_outputs(classes: int) -> Outputs:
     """What a run with so many classes writes into its folder (docs/outputs.md)."""
     numbers = range(1, classes + 1)
+    of_classes = [f"{class_folder(number)}/{name}" for number in numbers for name in RUN.files]
+    differences = [difference_name(number) for number in numbers[1:]]
     return Outputs(
-        files=(*RUN.files, CLASSES, *(difference_name(number) for number in numbers[1:])),
+        files=(*RUN.files, CLASSES, *differences, *of_classes),
         growing=RUN.growing,
         folders=(*RUN.folders, *(class_folder(number) for number in numbers)),
     )
@@ -65,7 +61,22 @@ def clear_classes(directory: Path) -> None:
     for number in range(1, _MOST + 1):
         folder = directory / class_folder(number)
         if folder.is_dir() and is_ours(folder):
-            clear_finished(folder)
+            _clear_class(folder)
+
+
+def _clear_class(folder: Path) -> None:
+    for name in RUN.files:
+        path = folder / name
+        for unfinished in left_unfinished(path.parent, path.name):
+            unfinished.unlink()
+        if is_ours(path):
+            path.unlink()
+    apart = folder / NOT_CONVERGED
+    if apart.is_dir() and not any(apart.iterdir()):
+        apart.rmdir()
+    if {path.name for path in folder.iterdir()} <= {RECORD}:
+        (folder / RECORD).unlink(missing_ok=True)
+        folder.rmdir()
 
 
 def write_mixture(
@@ -129,7 +140,15 @@ def describe(found: MixtureResult) -> dict[str, Any]:
             }
             for number, each in enumerate(found.classes, 1)
         ],
-        "compared": [asdict(each) | {"same": each.same} for each in found.likenesses],
+        "compared": [
+            {
+                "classes": [each.one + 1, each.other + 1],
+                "kappa": each.kappa,
+                "difference": each.difference,
+            }
+            for each in found.likenesses
+        ],
+        "joined": [{"kappa": each.kappa, "difference": each.difference} for each in found.joined],
         "confusion_between_halves": found.confusion.tolist(),
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -42,16 +42,17 @@ class ClassResult:
 class MixtureResult:
     """asked: how many classes were searched for. classes: those found, the largest first.
     weights: the probability of each particle of the stack to belong to each; what is lacking to
-    1 is that of none. likenesses: of the
-    classes searched for, before those that are one were joined. confusion: of the images in each
-    class (row), how many would be in which by the maps of the other half-set. half_set: 1 or 2 of
-    each particle.
+    1 is that of none. likenesses: of every two of them. joined: of every two of those searched
+    for that were one structure, and were joined one pair after the other; what they are numbered
+    is of that time. confusion: of the images in each class (row), how many would be in which by
+    the maps of the other half-set. half_set: 1 or 2 of each particle.
     """
 
     asked: int
     classes: tuple[ClassResult, ...]
     weights: Float[Tensor, "n c"]
     likenesses: tuple[Likeness, ...]
+    joined: tuple[Likeness, ...]
     confusion: Int[Tensor, "c c"]
     half_set: Int[np.ndarray, " n"]
 
@@ -110,26 +111,27 @@ class _Run:
             trees, agreement = self.journal.once("paired", pair)
             self.monitor.log(event="paired", agreement_radius=max(agreement))
         halves = self._refined(self._recalled(trees), "refined")
-        halves, agreement, likenesses = self._told_apart(halves, tuple(agreement))
+        halves, agreement, alike, distinct = self._told_apart(halves, tuple(agreement))
         maps, reach = self._maps(halves)
         confusion = confusion_between(halves, maps, reach)
-        return self._finished(halves, agreement, likenesses, confusion)
+        return self._finished(halves, agreement, alike, distinct, confusion)
 
     def _told_apart(
         self, halves: ClassedHalves, agreement: tuple[float, ...]
-    ) -> tuple[ClassedHalves, tuple[float, ...], list[Likeness]]:
-        """The two classes most alike joined and all refined again, until all are distinct."""
-        everything: list[Likeness] = []
+    ) -> tuple[ClassedHalves, tuple[float, ...], list[Likeness], list[Likeness]]:
+        """The two classes most alike joined and all refined again, until all are distinct; what
+        those that were joined had in common, and what those that are left have."""
+        joined_pairs: list[Likeness] = []
         while True:
             halves, agreement = without_the_empty(halves, agreement)
             likenesses = compare_classes(halves, *self._maps(halves))
             for each in likenesses:
                 self.monitor.log(event="compared classes", same=each.same, **vars(each))
             alike = [each for each in likenesses if each.same]
-            everything += likenesses
             if not alike:
-                return halves, agreement, everything
+                return halves, agreement, joined_pairs, likenesses
             pair = min(alike, key=lambda each: each.kappa)
+            joined_pairs.append(pair)
             halves, agreement = joined(halves, agreement, pair.one, pair.other)
             halves = self._refined(halves, f"refined as {halves[0].classes}")
 
@@ -199,7 +201,8 @@ class _Run:
         self,
         halves: ClassedHalves,
         agreement: tuple[float, ...],
-        likenesses: list[Likeness],
+        alike: list[Likeness],
+        distinct: list[Likeness],
         confusion: Int[Tensor, "c c"],
     ) -> MixtureResult:
         half_set = self.ready.half_set
@@ -232,7 +235,8 @@ class _Run:
             self.classes,
             tuple(found),
             weights[:, order],
-            tuple(likenesses),
+            tuple(renumbered(distinct, order)),
+            tuple(alike),
             confusion[order][:, order],
             half_set,
         )
@@ -242,17 +246,34 @@ def _trees(halves: ClassedHalves) -> Tree:
     return [half.tree for half in halves]
 
 
+def renumbered(likenesses: list[Likeness], order: list[int]) -> list[Likeness]:
+    """Of the same classes when they are put in an order."""
+    pairs = [sorted((order.index(each.one), order.index(each.other))) for each in likenesses]
+    moved = [
+        replace(each, one=one, other=other)
+        for each, (one, other) in zip(likenesses, pairs, strict=True)
+    ]
+    return sorted(moved, key=lambda each: (each.one, each.other))
+
+
 def without_the_empty(
     halves: ClassedHalves, agreement: tuple[float, ...]
 ) -> tuple[ClassedHalves, tuple[float, ...]]:
-    """Without classes that have next to no images in one of the half-sets."""
+    """Without classes that have next to no images in one of the half-sets. Where all are such, the
+    images are one class, with no junk: the verdict on it says what is wrong."""
     kept = [
         c
         for c in range(halves[0].classes)
         if min(int((half.numbers == c).sum()) for half in halves) >= _LEAST_OF_A_HALF
     ]
-    if len(kept) == halves[0].classes or not kept:
+    if len(kept) == halves[0].classes:
         return halves, agreement
+    if not kept:
+        best = max(range(halves[0].classes), key=lambda c: agreement[c])
+        first, second = (
+            ClassedHalf((half.sets[best],), torch.ones_like(half.weights[:, :1])) for half in halves
+        )
+        return (first, second), (agreement[best],)
 
     def keep(half: ClassedHalf) -> ClassedHalf:
         weights = half.weights[:, kept]
