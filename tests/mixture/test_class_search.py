@@ -1,0 +1,85 @@
+"""From one map to several: at the consensus' poses, or by a joint search where these mislead."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from cryospin.explore import grid_step
+from cryospin.explore.patience import Patience
+from cryospin.mixture.class_search import ClassSearch, Searched
+from cryospin.mixture.split import ClassSplit
+from cryospin.refine.assign import GlobalAssignment
+from cryospin.refine.gauss_newton import GaussNewton
+from cryospin.rotations.grid import OrientationGrid
+from phantoms import angles_degrees, random_turns
+from planted_mixture import IDENTITY, STATES, SUPPORT, UNRELATED, PlantedMixture, accuracy
+
+GRID = OrientationGrid.of(2, 12)
+ASSIGNMENT = GlobalAssignment(GRID, hypotheses=2, shifts_per_axis=2, polish=GaussNewton(steps=4))
+METHOD = ClassSearch(
+    split=ClassSplit(radii=(6.0,), iterations=8, starts=1),
+    joint=Patience(
+        below_nats=1e9,
+        march_times_nats=0.0,
+        shortest_march=6,
+        held=1.0,
+        first_images_times_nats=0.0,
+        fewest_images=100,
+        first_radius=4.0,
+        cycle=2,
+    ),
+    joint_radius=6.0,
+    radius=7.0,
+    rounds=2,
+)
+
+
+class SmallGrids:
+    """Coarser than a search needs, but for phantoms of a few blobs."""
+
+    @staticmethod
+    def of(nside: int, in_plane: int) -> OrientationGrid:
+        return GRID
+
+
+@pytest.fixture(autouse=True)
+def small_grids(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(grid_step, "OrientationGrid", SmallGrids)
+
+
+def searched(mixture: PlantedMixture, seed: int = 1) -> Searched:
+    told: list[tuple[str, int, int]] = []
+    found = METHOD.run(
+        mixture.half, 2, IDENTITY, ASSIGNMENT, 1.0, SUPPORT, seed, lambda *e: told.append(e)
+    )
+    assert {"split", "joint search", "assign class 1", "assign class 2"} <= {e[0] for e in told}
+    assert all(0 < done <= total for _, done, total in told)
+    return found
+
+
+def test_states_of_one_structure_are_told_apart_at_common_poses() -> None:
+    mixture = PlantedMixture.of(STATES[:2], (100, 100), 1, signal=40.0)
+    found = searched(mixture)
+    assert accuracy(found.half.numbers, mixture.numbers) > 0.95
+    best = found.half
+    own = torch.stack([each.rotations for each in best.sets])[best.numbers, torch.arange(200)]
+    # every class has a frame of its own, but both lie in that of the consensus
+    assert angles_degrees(own, mixture.half.rotations).median() < 10.0
+    assert best.particles is mixture.half.particles or len(best.particles) == 200
+
+
+def test_unrelated_structures_are_told_apart_although_the_poses_mislead() -> None:
+    """The consensus is right for the first structure; of the second it knows nothing."""
+    mixture = PlantedMixture.of(UNRELATED[:2], (150, 100), 2, signal=60.0)
+    rotations = mixture.half.rotations.clone()
+    lost = mixture.numbers == 1
+    rotations[lost] = random_turns(int(lost.sum()), 9).float()
+    misled = replace(mixture, half=replace(mixture.half, rotations=rotations))
+    found = searched(misled)
+    assert accuracy(found.half.numbers, mixture.numbers) > 0.9
+    assert max(found.at_common_poses, found.jointly) == pytest.approx(
+        found.at_common_poses if found.at_common_poses > found.jointly else found.jointly
+    )

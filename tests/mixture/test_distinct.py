@@ -1,0 +1,129 @@
+"""Two structures are called two and one is called one, by what both half-sets find alike."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from cryospin.fourier.fsc import shell_sums
+from cryospin.fourier.volume import volume_spectrum
+from cryospin.mixture.classed_half import ClassedHalf
+from cryospin.mixture.distinct import (
+    Likeness,
+    cohens_kappa,
+    compare_classes,
+    confusion_between,
+    difference_spectrum,
+)
+from cryospin.mixture.refinement import class_maps
+from cryospin.mixture.split import ClassSplit
+from phantoms import Blobs
+from planted_mixture import BOX, IDENTITY, STATES, SUPPORT, UNRELATED, WHOLE, PlantedMixture
+
+RADIUS = 8.0
+QUICK = ClassSplit(radii=(6.0, 8.0), iterations=6, starts=1)
+
+
+def bools(text: str) -> torch.Tensor:
+    return torch.tensor([letter == "1" for letter in text])
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "kappa"),
+    [
+        ("1100", "1100", 1.0),
+        ("1100", "0011", -1.0),
+        ("1100", "1010", 0.0),
+        ("111100", "111010", (4 / 6 - 5 / 9) / (4 / 9)),
+        ("1111", "1111", 0.0),  # there is but one answer
+        ("", "", 0.0),
+    ],
+)
+def test_cohens_kappa(first: str, second: str, kappa: float) -> None:
+    assert cohens_kappa(bools(first), bools(second)) == pytest.approx(kappa, abs=1e-12)
+
+
+def test_a_map_that_is_only_stronger_or_sharper_has_no_difference() -> None:
+    density = WHOLE.density(BOX).float()
+    power = shell_sums(volume_spectrum(density).abs().square()).sum()
+
+    def share(other: Blobs, factor: float = 1.0) -> float:
+        """Of the map's power, beyond its mean, that is none of the other's."""
+        difference = difference_spectrum(density, factor * other.density(BOX).float())
+        return float(shell_sums(difference.abs().square()).sum() / power)
+
+    assert share(WHOLE) < 1e-10 and share(WHOLE, 3.0) < 1e-10
+    assert share(Blobs(*_blurred())) < 3e-3
+    assert share(STATES[1]) > 2e-2
+
+
+def _blurred() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """WHOLE convolved with a Gaussian: all its Gaussians wider by the same."""
+    return WHOLE.positions, WHOLE.weights, (WHOLE.sigmas.square() + 0.8).sqrt()
+
+
+def halves_of(structures: tuple[Blobs, ...], each: int = 100) -> tuple[ClassedHalf, ClassedHalf]:
+    """Both half-sets as they are: every image in its true class."""
+    first, second = (
+        PlantedMixture.of(structures, (each,) * len(structures), seed, signal=30.0)
+        for seed in (1, 2)
+    )
+    return first.classed(), second.classed()
+
+
+def split_halves(structure: Blobs, classes: int) -> tuple[ClassedHalf, ClassedHalf]:
+    """Images of one structure, each half-set split as if there were several."""
+    first, second = (
+        QUICK.run(
+            PlantedMixture.of((structure,), (200,), seed, signal=30.0).half,
+            classes,
+            IDENTITY,
+            SUPPORT,
+            np.random.default_rng(seed),
+        )
+        for seed in (1, 2)
+    )
+    return first, second
+
+
+def compared(halves: tuple[ClassedHalf, ClassedHalf]) -> list[Likeness]:
+    maps, _ = class_maps(halves, RADIUS, IDENTITY, SUPPORT)
+    return compare_classes(halves, maps, RADIUS)
+
+
+@pytest.mark.parametrize("structures", [STATES[:2], UNRELATED[:2]], ids=["states", "unrelated"])
+def test_two_structures_are_two(structures: tuple[Blobs, ...]) -> None:
+    [likeness] = compared(halves_of(structures))
+    assert not likeness.same
+    assert likeness.kappa > 0.9 and likeness.difference > 0.5
+
+
+def test_one_structure_split_in_two_is_one() -> None:
+    [likeness] = compared(split_halves(WHOLE, 2))
+    assert likeness.same
+    assert abs(likeness.kappa) < 0.1
+
+
+def test_every_two_of_three_are_compared() -> None:
+    found = compared(halves_of(STATES, 60))
+    assert [(each.one, each.other) for each in found] == [(0, 1), (0, 2), (1, 2)]
+    assert not any(each.same for each in found)
+
+
+def test_confusion_counts_every_image_once() -> None:
+    halves = halves_of(STATES[:2], 60)
+    maps, _ = class_maps(halves, RADIUS, IDENTITY, SUPPORT)
+    table = confusion_between(halves, maps, RADIUS)
+    assert table.sum() == 240 and table.sum(dim=1).tolist() == [120, 120]
+    assert table.diagonal().sum() > 0.95 * 240
+    # images of none are not counted
+    first = ClassedHalf(halves[0].sets, halves[0].weights.clone())
+    first.weights[:20] = 0.0
+    assert confusion_between((first, halves[1]), maps, RADIUS).sum() == 220
+
+
+def test_one_shortcoming_is_enough_to_be_one() -> None:
+    assert not Likeness(0, 1, 0.5, 0.5).same
+    assert Likeness(0, 1, 0.05, 0.5).same
+    assert Likeness(0, 1, 0.5, 0.1).same

@@ -1,0 +1,94 @@
+"""Classes refined side by side: poses and classes sharpen, junk falls out, bits stay."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from cryospin.mixture.classed_half import ClassedHalf
+from cryospin.mixture.refinement import ClassedRefinement, class_maps
+from phantoms import angles_degrees, disk_coefficients
+from planted_mixture import BOX, DISK, IDENTITY, STATES, SUPPORT, PlantedMixture, accuracy
+
+METHOD = ClassedRefinement(rounds=3, first_radius=7.0, smallest_radius=5.0)
+JUNK = 25  # images of each half that are noise alone
+
+
+def planted(seed: int, off_degrees: float = 0.0) -> PlantedMixture:
+    return PlantedMixture.of(STATES[:2], (100, 100), seed, signal=60.0, off_degrees=off_degrees)
+
+
+def with_junk(half: ClassedHalf) -> ClassedHalf:
+    """The first images replaced by noise."""
+    particles = half.particles
+    images = particles.coefficients.clone()
+    images[:JUNK] = disk_coefficients(JUNK, DISK, 9).to(torch.complex64)
+    particles = replace(particles, coefficients=images)
+    return ClassedHalf(tuple(replace(s, particles=particles) for s in half.sets), half.weights)
+
+
+def refined(halves: tuple[ClassedHalf, ClassedHalf], method: ClassedRefinement = METHOD):
+    told: list[tuple[int, int]] = []
+    found = method.run(halves, IDENTITY, SUPPORT, 1.0, lambda *event: told.append(event))
+    assert told == [(done, method.rounds) for done in range(1, method.rounds + 1)]
+    return found
+
+
+def test_classes_and_poses_sharpen_and_junk_falls_out() -> None:
+    truths = planted(1, off_degrees=8.0), planted(2, off_degrees=8.0)
+    exact = planted(1), planted(2)
+    # an image of ten is in the wrong class
+    halves = []
+    for truth in truths:
+        classed = truth.classed()
+        wrong = torch.arange(200) % 10 == 0
+        weights = torch.where(wrong[:, None], classed.weights.flip(1), classed.weights)
+        halves.append(with_junk(ClassedHalf(classed.sets, weights)))
+    found = refined((halves[0], halves[1]))
+    for half, truth in zip(found, exact, strict=True):
+        assert accuracy(half.numbers[JUNK:].clamp_min(0), truth.numbers[JUNK:]) > 0.97
+        assert (half.numbers[:JUNK] < 0).double().mean() > 0.9
+        assert (half.numbers[JUNK:] < 0).double().mean() < 0.05
+        own = torch.stack([each.rotations for each in half.sets])[truth.numbers, torch.arange(200)]
+        assert angles_degrees(own, truth.half.rotations)[JUNK:].median() < 7.0, "from 8 degrees"
+
+
+def test_poses_of_an_image_in_a_class_it_is_not_in_are_left_alone() -> None:
+    halves = planted(1, 4.0).classed(), planted(2, 4.0).classed()
+    found = refined(halves, replace(METHOD, rounds=1))
+    for before, after in zip(halves, found, strict=True):
+        for number in range(2):
+            out = before.weights[:, number] < METHOD.candidate
+            moved = after.sets[number].rotations != before.sets[number].rotations
+            assert not moved[out].any() and moved[~out].any()
+
+
+def test_without_junk_every_image_is_in_a_class() -> None:
+    halves = with_junk(planted(1).classed()), with_junk(planted(2).classed())
+    found = refined(halves, replace(METHOD, rounds=1, junk=False))
+    for half in found:
+        torch.testing.assert_close(half.weights.sum(dim=1), torch.ones(200))
+        assert (half.numbers >= 0).all()
+
+
+def test_maps_of_the_classes_and_how_far_they_agree() -> None:
+    halves = planted(1).classed(), planted(2).classed()
+    maps, limits = class_maps(halves, 8.0, IDENTITY, SUPPORT)
+    assert [len(own) for own in maps] == [2, 2] and len(limits) == 2
+    assert min(limits) > 6.5
+    for number, blobs in enumerate(STATES[:2]):
+        true = blobs.density(len(maps[0][0]), BOX).float()
+        for own in maps:
+            error = [
+                torch.nn.functional.cosine_similarity(own[c].flatten(), true.flatten(), 0)
+                for c in range(2)
+            ]
+            assert int(torch.stack(error).argmax()) == number and error[number] > 0.9
+
+
+def test_is_reproducible() -> None:
+    method = replace(METHOD, rounds=1)
+    ends = [refined((planted(1).classed(), planted(2).classed()), method) for _ in range(2)]
+    for one, other in zip(*ends, strict=True):
+        assert torch.equal(one.weights, other.weights)
