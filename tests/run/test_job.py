@@ -58,6 +58,7 @@ def options(classes: int | str) -> Options:
     return Options(
         recipe="exhaustive",
         classes=classes,
+        junk=True,
         seed=0,
         symmetry="C1",
         particle_diameter_angstrom=None,

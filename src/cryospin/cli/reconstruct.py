@@ -35,6 +35,9 @@ def reconstruct(
     classes: Annotated[
         str, Option(help="Number of structures, each with its own folder; auto: find it.")
     ] = "1",
+    junk: Annotated[
+        bool, Option("--junk/--no-junk", help="With classes: images may belong to none of them.")
+    ] = True,
     select_class: Annotated[
         int | None, Option(min=1, help="Continue with one class of a run with classes.")
     ] = None,
@@ -99,6 +102,7 @@ def reconstruct(
             out,
             recipe=recipe,
             classes=int(classes) if classes.isdecimal() else classes,
+            junk=junk,
             select_class=select_class,
             seed=seed,
             symmetry=symmetry,

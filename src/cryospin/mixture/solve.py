@@ -15,6 +15,7 @@ from cryospin.journal.tree import Tree
 from cryospin.mixture.class_search import ClassSearch
 from cryospin.mixture.classed_half import ClassedHalf, likeliest
 from cryospin.mixture.distinct import Likeness, compare_classes, confusion_between
+from cryospin.mixture.fewer import dissolved, joined, without_the_empty
 from cryospin.mixture.pairing import ClassedHalves, pair_classes
 from cryospin.mixture.refinement import ClassedRefinement, class_maps
 from cryospin.parallel import single_threaded_torch
@@ -25,7 +26,9 @@ from cryospin.reconstruct.request import Request
 from cryospin.reconstruct.result import Result
 from cryospin.types import ParticleStack
 
-_LEAST_OF_A_HALF = 50  # images of a class, below which there is none
+_FARTHER = 1.6
+# radius to which half-maps agree, of those of all classes: that of junk that looks alike
+_POOR = 0.75
 
 
 @dataclass(frozen=True)
@@ -119,21 +122,38 @@ class _Run:
     def _told_apart(
         self, halves: ClassedHalves, agreement: tuple[float, ...]
     ) -> tuple[ClassedHalves, tuple[float, ...], list[Likeness], list[Likeness]]:
-        """The two classes most alike joined and all refined again, until all are distinct; what
-        those that were joined had in common, and what those that are left have."""
+        """One class fewer and all refined again, until all are distinct and no more than were
+        asked for; what those that were joined had in common, and what those that are left have."""
         joined_pairs: list[Likeness] = []
         while True:
             halves, agreement = without_the_empty(halves, agreement)
-            likenesses = compare_classes(halves, *self._maps(halves))
+            maps, limits = class_maps(halves, self._farther, self.ready.operators, self.support)
+            likenesses = compare_classes(halves, maps, min(self._farther, *limits))
             for each in likenesses:
                 self.monitor.log(event="compared classes", same=each.same, **vars(each))
             alike = [each for each in likenesses if each.same]
-            if not alike:
+            surplus = halves[0].classes > self.classes
+            poorest = int(np.argmin(limits))
+            if not alike and not surplus:
                 return halves, agreement, joined_pairs, likenesses
-            pair = min(alike, key=lambda each: each.kappa)
-            joined_pairs.append(pair)
-            halves, agreement = joined(halves, agreement, pair.one, pair.other)
+            if not alike and limits[poorest] < _POOR * float(np.median(limits)):
+                self.monitor.log(event="dissolved", agreement_radius=limits[poorest])
+                halves, agreement = dissolved(halves, agreement, poorest)
+            else:
+                pair = min(alike or likenesses, key=lambda each: each.kappa)
+                joined_pairs.append(pair)
+                halves, agreement = joined(halves, agreement, pair.one, pair.other)
             halves = self._refined(halves, f"refined as {halves[0].classes}")
+
+    @property
+    def _searched_for(self) -> int:
+        """One more class where there may be junk, or it would take one from the structures."""
+        return self.classes + int(self.method.refinement.junk and self.classes > 1)
+
+    @property
+    def _farther(self) -> float:
+        """Fourier pixels: to where the maps of a structure may agree, and those of junk do not."""
+        return min(_FARTHER * self.method.search.radius, self.ready.prepared[0].disk.radius)
 
     def _maps(self, halves: ClassedHalves) -> tuple[tuple[list[Tensor], list[Tensor]], float]:
         """The classes' maps, and the radius to which the least of them agrees."""
@@ -159,7 +179,7 @@ class _Run:
         def classify() -> Tree:
             found = self.method.search.run(
                 consensus,
-                self.classes,
+                self._searched_for,
                 ready.operators,
                 starts.assignment,
                 ready.shift_range_pixel,
@@ -254,47 +274,3 @@ def renumbered(likenesses: list[Likeness], order: list[int]) -> list[Likeness]:
         for each, (one, other) in zip(likenesses, pairs, strict=True)
     ]
     return sorted(moved, key=lambda each: (each.one, each.other))
-
-
-def without_the_empty(
-    halves: ClassedHalves, agreement: tuple[float, ...]
-) -> tuple[ClassedHalves, tuple[float, ...]]:
-    """Without classes that have next to no images in one of the half-sets. Where all are such, the
-    images are one class, with no junk: the verdict on it says what is wrong."""
-    kept = [
-        c
-        for c in range(halves[0].classes)
-        if min(int((half.numbers == c).sum()) for half in halves) >= _LEAST_OF_A_HALF
-    ]
-    if len(kept) == halves[0].classes:
-        return halves, agreement
-    if not kept:
-        best = max(range(halves[0].classes), key=lambda c: agreement[c])
-        first, second = (
-            ClassedHalf((half.sets[best],), torch.ones_like(half.weights[:, :1])) for half in halves
-        )
-        return (first, second), (agreement[best],)
-
-    def keep(half: ClassedHalf) -> ClassedHalf:
-        weights = half.weights[:, kept]
-        lost = half.weights.sum(dim=1) / weights.sum(dim=1).clamp_min(1e-9)
-        return ClassedHalf(tuple(half.sets[c] for c in kept), weights * lost[:, None])
-
-    return (keep(halves[0]), keep(halves[1])), tuple(agreement[c] for c in kept)
-
-
-def joined(
-    halves: ClassedHalves, agreement: tuple[float, ...], one: int, other: int
-) -> tuple[ClassedHalves, tuple[float, ...]]:
-    """Two classes as the one of them that half-sets agree on better: every image has a pose in
-    its map already."""
-    kept, gone = (one, other) if agreement[one] >= agreement[other] else (other, one)
-    others = [c for c in range(halves[0].classes) if c != gone]
-
-    def join(half: ClassedHalf) -> ClassedHalf:
-        weights = half.weights.clone()
-        weights[:, kept] += weights[:, gone]
-        return ClassedHalf(tuple(half.sets[c] for c in others), weights[:, others])
-
-    first, second = halves
-    return (join(first), join(second)), tuple(agreement[c] for c in others)

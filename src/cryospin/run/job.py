@@ -41,6 +41,7 @@ class Options:
 
     recipe: str
     classes: int | str
+    junk: bool
     seed: int
     symmetry: str
     particle_diameter_angstrom: float | None

@@ -18,6 +18,7 @@ def reconstruct(
     *,
     recipe: str = "exhaustive",
     classes: int | str = 1,
+    junk: bool = True,
     select_class: int | None = None,
     seed: int = 0,
     symmetry: str = "C1",
@@ -56,6 +57,8 @@ def reconstruct(
     classes : int or str
         Number of structures to tell apart (docs/mixtures.md), or "auto": as many as the images
         support. Each gets a folder, from `class_01` on.
+    junk : bool
+        With classes, images may belong to none of them.
     select_class : int, optional
         Take only the particles of this class of that run.
     seed : int
@@ -121,6 +124,7 @@ def reconstruct(
     options = Options(
         recipe=recipe,
         classes=classes,
+        junk=junk,
         seed=seed,
         symmetry=symmetry,
         particle_diameter_angstrom=particle_diameter_angstrom,

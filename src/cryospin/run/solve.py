@@ -23,6 +23,7 @@ from cryospin.journal.journal import Journal
 from cryospin.journal.signals import Signals
 from cryospin.kernels import same_bits
 from cryospin.mixture.outputs import clear_classes, mixture_outputs, verdict_of, write_mixture
+from cryospin.mixture.refinement import ClassedRefinement
 from cryospin.mixture.solve import Mixture
 from cryospin.particles.audit import audit_table, unread_in_words
 from cryospin.particles.contrast import inverted
@@ -137,7 +138,8 @@ def solve_mixture(
 ) -> Run:
     """The run of a stack that shows several structures."""
     out, classes = job.out, classes_to_search(job.options, len(stack))
-    found = Mixture(method).run(stack, classes, request, monitor, journal)
+    mixture = Mixture(method, refinement=ClassedRefinement(junk=job.options.junk))
+    found = mixture.run(stack, classes, request, monitor, journal)
     with monitor.stage("write"):
         folders = write_mixture(found, stack, out, monitor.seconds, settings)
         remove_checkpoints(out / CHECKPOINTS)
