@@ -4,33 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from cryospin.explore.patience import Patience
 from cryospin.io.relion import read_particles
-from cryospin.journal import journal as journal_module
 from cryospin.journal.checkpoints import Checkpoints
 from cryospin.journal.journal import UNRECORDED, Journal
 from cryospin.journal.tree import packed
-from cryospin.mixture import fewer, pairing
-from cryospin.mixture.class_search import ClassSearch
 from cryospin.mixture.distinct import Likeness
-from cryospin.mixture.refinement import ClassedRefinement
-from cryospin.mixture.solve import Mixture, MixtureResult, renumbered
-from cryospin.mixture.split import ClassSplit
-from cryospin.reconstruct import joining
+from cryospin.mixture.solve import MixtureResult, renumbered
 from cryospin.reconstruct.monitor import Monitor
-from cryospin.reconstruct.refinement import AlternatingRefinement
 from cryospin.reconstruct.request import Request
-from cryospin.simulate.dataset import Microscope, simulate
-from cryospin.simulate.molecule import chain_molecule
-from cryospin.simulate.poses import draw_poses
-from cryospin.simulate.transfer import draw_ctf
 from cryospin.types import ParticleStack
-from reconstruct_toys import cut_down, toy
+from mixture_toys import COUNT, METHOD, cut_down_classes, simulated
 
 
 def test_likenesses_follow_their_classes() -> None:
@@ -44,46 +31,14 @@ def test_likenesses_follow_their_classes() -> None:
     ]
 
 
-METHOD = Mixture(
-    replace(toy("exhaustive"), refinement=AlternatingRefinement(first_radius=6.0, most_rounds=1)),
-    ClassSearch(
-        split=ClassSplit(radii=(5.0, 6.0), iterations=2, starts=1),
-        joint=Patience(
-            march_times_nats=0.0,
-            shortest_march=2,
-            held=1.0,
-            first_images_times_nats=0.0,
-            fewest_images=20,
-            first_radius=4.0,
-            cycle=2,
-        ),
-        joint_radius=5.0,
-        radius=6.0,
-        rounds=1,
-    ),
-    ClassedRefinement(rounds=1, first_radius=6.0, smallest_radius=5.0, junk=False),
-)
-BOX, PIXEL, COUNT = 20, 6.0, 120
-
-
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> ParticleStack:
-    folder = tmp_path_factory.mktemp("simulated")
-    poses = draw_poses(COUNT, max_shift_pixel=0.5, pixel_size_angstrom=PIXEL, seed=1)
-    scope = Microscope(BOX, PIXEL, 2.0, draw_ctf(COUNT, 1), seed=1)
-    molecule = chain_molecule(1, domains=2, residues_per_domain=40)
-    simulate(molecule, poses, scope, folder)
-    return read_particles(folder / "particles.star")
+    return read_particles(simulated(tmp_path_factory.mktemp("simulated")))
 
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What takes long cut down, every state kept, and every two classes two structures."""
-    cut_down(monkeypatch)
-    monkeypatch.setattr(journal_module, "_PAUSE", 0.0)
-    monkeypatch.setattr(pairing, "align_maps", joining.align_maps)
-    monkeypatch.setattr(fewer, "_LEAST_OF_A_HALF", 5)
-    monkeypatch.setattr(Likeness, "same", property(lambda self: False))
+    cut_down_classes(monkeypatch)
 
 
 def found_by(stack: ParticleStack, journal: Journal = UNRECORDED) -> MixtureResult:

@@ -50,7 +50,7 @@ def test_every_panel_is_there_and_nothing_is_missed(text: str) -> None:
         "of 4 searched for",
         "93 %",
         "classes 1 and 3",
-        "one structure: joined",
+        "joined",
     ):
         assert words in text
     assert "2 of 152 images were set aside" in text
@@ -167,7 +167,7 @@ def test_compared_maps_are_named_and_measured() -> None:
     pair = {"kappa": 0.5, "difference": 0.25}
     distinct, same = comparison_rows({"compared": [pair | {"classes": [1, 3]}], "joined": [pair]})
     assert distinct["pair"] == "classes 1 and 3" and distinct["kappa"] == "0.50"
-    assert (distinct["words"], same["words"]) == ("two structures", "one structure: joined")
+    assert (distinct["words"], same["words"]) == ("two structures", "joined")
     assert comparison_rows({}) == []
 
 

@@ -100,10 +100,7 @@ def comparison_rows(result: dict[str, Any]) -> list[dict[str, str]]:
         ("classes {} and {}".format(*each["classes"]), each, "two structures", "good")
         for each in result.get("compared", [])
     ]
-    joined = [
-        ("two of those searched for", each, "one structure: joined", "plain")
-        for each in result.get("joined", [])
-    ]
+    joined = [("two searched for", each, "joined", "plain") for each in result.get("joined", [])]
     return [
         {
             "pair": pair,
