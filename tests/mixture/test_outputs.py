@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -121,6 +122,23 @@ def test_every_structure_has_a_folder_as_of_a_run(tmp_path: Path, stack: Particl
         assert table.uids == tuple(stack.uids[row] for row in rows)
     own = read_map(out / "class_02/map.mrc").values
     assert torch.equal(own, mixture.classes[1].result.map.values)
+
+
+def test_a_class_whose_contrast_was_turned_says_so(tmp_path: Path, stack: ParticleStack) -> None:
+    """For those who read its images again: `settings.screening` is of the class."""
+    mixture = found(CONVERGED, CONVERGED, CONVERGED)
+    first, *others = mixture.classes
+    turned = replace(first, result=replace(first.result, contrast_inverted=True))
+    settings = {"screening": {"contrast_inverted": False, "rejected": 2}}
+    with claimed(tmp_path / "out", mixture_outputs(3), stack.inputs):
+        mixture = replace(mixture, classes=(turned, *others))
+        write_mixture(mixture, stack, tmp_path / "out", SECONDS, settings)
+    told = [
+        json.loads((tmp_path / f"out/class_{number:02d}/result.json").read_text())["settings"]
+        for number in (1, 2)
+    ]
+    assert told[0]["screening"] == {"contrast_inverted": True, "rejected": 2}
+    assert told[1]["screening"] == settings["screening"]
 
 
 def test_who_is_in_which(tmp_path: Path, stack: ParticleStack) -> None:

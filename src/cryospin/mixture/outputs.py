@@ -97,11 +97,14 @@ def write_mixture(
         folder = directory / class_folder(number)
         folder.mkdir(exist_ok=True)
         begin_outputs(folder, RUN)
-        own = stack.select(each.rows)
-        own = inverted(own) if each.result.contrast_inverted else own
+        own, own_settings = stack.select(each.rows), settings | {"class": number}
+        if each.result.contrast_inverted:
+            own, screening = inverted(own), settings["screening"]
+            turned_back = not screening["contrast_inverted"]
+            own_settings["screening"] = screening | {"contrast_inverted": turned_back}
         trusted = each.result.resolution.resolution_05_angstrom
         write_samples(folder / SAMPLES, own, each.result.map, each.result.poses, trusted)
-        write_result(each.result, own, folder, seconds, settings | {"class": number})
+        write_result(each.result, own, folder, seconds, own_settings)
         folders.append(folder)
     for number, difference in differences(found):
         write_map(directory / difference_name(number), difference)
