@@ -27,8 +27,6 @@ from cryospin.reconstruct.result import Result
 from cryospin.types import ParticleStack
 
 _FARTHER = 1.6
-# radius to which half-maps agree, of those of all classes: that of junk that looks alike
-_POOR = 0.75
 
 
 @dataclass(frozen=True)
@@ -80,9 +78,11 @@ class Mixture:
         request: Request,
         monitor: Monitor,
         journal: Journal = UNRECORDED,
+        auto: bool = False,
     ) -> MixtureResult:
+        """classes: to be told apart; `auto`: at most so many."""
         with single_threaded_torch(), journal.patience():
-            return _Run(self, stack, classes, request, monitor, journal).result()
+            return _Run(self, stack, classes, request, monitor, journal, auto).result()
 
 
 class _Run:
@@ -96,8 +96,9 @@ class _Run:
         request: Request,
         monitor: Monitor,
         journal: Journal,
+        auto: bool,
     ):
-        self.method, self.stack, self.classes = method, stack, classes
+        self.method, self.stack, self.classes, self.auto = method, stack, classes, auto
         self.request, self.monitor, self.journal = request, monitor, journal
         self.ready = method.one.prepare(stack, request, monitor)
         self.support = self.ready.method.starts.search.support_radius
@@ -123,7 +124,10 @@ class _Run:
         self, halves: ClassedHalves, agreement: tuple[float, ...]
     ) -> tuple[ClassedHalves, tuple[float, ...], list[Likeness], list[Likeness]]:
         """One class fewer and all refined again, until all are distinct and no more than were
-        asked for; what those that were joined had in common, and what those that are left have."""
+        asked for; what those that were joined had in common, and what those that are left have.
+
+        A class too many is one that half-sets did not find alike, if there is one.
+        """
         joined_pairs: list[Likeness] = []
         while True:
             halves, agreement = without_the_empty(halves, agreement)
@@ -133,11 +137,13 @@ class _Run:
                 self.monitor.log(event="compared classes", same=each.same, **vars(each))
             alike = [each for each in likenesses if each.same]
             surplus = halves[0].classes > self.classes
-            poorest = int(np.argmin(limits))
-            if not alike and not surplus:
+            poorest = int(np.argmin(agreement))
+            unlike = agreement[poorest] < self.ready.method.starts.agreement_radius
+            give_up = unlike and (surplus or self.auto) and halves[0].classes > 1
+            if not alike and not surplus and not give_up:
                 return halves, agreement, joined_pairs, likenesses
-            if not alike and limits[poorest] < _POOR * float(np.median(limits)):
-                self.monitor.log(event="dissolved", agreement_radius=limits[poorest])
+            if not alike and give_up:
+                self.monitor.log(event="given up", agreement_radius=agreement[poorest])
                 halves, agreement = dissolved(halves, agreement, poorest)
             else:
                 pair = min(alike or likenesses, key=lambda each: each.kappa)
@@ -148,11 +154,12 @@ class _Run:
     @property
     def _searched_for(self) -> int:
         """One more class where there may be junk, or it would take one from the structures."""
-        return self.classes + int(self.method.refinement.junk and self.classes > 1)
+        junk = self.method.refinement.junk and self.classes > 1 and not self.auto
+        return self.classes + int(junk)
 
     @property
     def _farther(self) -> float:
-        """Fourier pixels: to where the maps of a structure may agree, and those of junk do not."""
+        """Fourier pixels within which classes are compared."""
         return min(_FARTHER * self.method.search.radius, self.ready.prepared[0].disk.radius)
 
     def _maps(self, halves: ClassedHalves) -> tuple[tuple[list[Tensor], list[Tensor]], float]:

@@ -13,7 +13,7 @@ from cryospin.errors import BadDataError, UsageError
 from cryospin.io.run_folder import NOT_CONVERGED
 
 CONTRASTS = ("auto", "yes", "no")
-AUTO = "auto"
+AUTO_CLASSES = "auto"
 MOST_CLASSES = 50
 LEAST_OF_A_CLASS = 200
 """Particles, in both half-sets together."""
@@ -78,7 +78,7 @@ def classes_to_search(options: Options, particles: int) -> int:
     BadDataError: the particles are too few for so many.
     """
     most = max(1, particles // LEAST_OF_A_CLASS)
-    if options.classes == AUTO:
+    if options.classes == AUTO_CLASSES:
         return min(SEARCHED_WHERE_AUTO, most)
     classes = int(options.classes)
     if 1 < classes > most:
@@ -92,7 +92,7 @@ def classes_to_search(options: Options, particles: int) -> int:
 def refuse_for_classes(options: Options) -> None:
     """Raise UsageError where options do not go with several classes, or that many cannot be."""
     classes = options.classes
-    if classes != AUTO and not (isinstance(classes, int) and 1 <= classes <= MOST_CLASSES):
+    if classes != AUTO_CLASSES and not (isinstance(classes, int) and 1 <= classes <= MOST_CLASSES):
         raise UsageError(f'classes must be 1 to {MOST_CLASSES}, or "auto", not {classes}')
     if options.recipe != "exhaustive":
         raise UsageError(

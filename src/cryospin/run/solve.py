@@ -37,7 +37,7 @@ from cryospin.reconstruct.screening import REJECTED, screened
 from cryospin.reconstruct.tensorboard import tensorboard_listener
 from cryospin.report.unfinished import read_lines
 from cryospin.run.finished import Run, ended_before, has_ended
-from cryospin.run.job import Job, Options, classes_to_search
+from cryospin.run.job import AUTO_CLASSES, Job, Options, classes_to_search
 from cryospin.types import ParticleStack
 
 
@@ -139,7 +139,8 @@ def solve_mixture(
     """The run of a stack that shows several structures."""
     out, classes = job.out, classes_to_search(job.options, len(stack))
     mixture = Mixture(method, refinement=ClassedRefinement(junk=job.options.junk))
-    found = mixture.run(stack, classes, request, monitor, journal)
+    auto = job.options.classes == AUTO_CLASSES
+    found = mixture.run(stack, classes, request, monitor, journal, auto)
     with monitor.stage("write"):
         folders = write_mixture(found, stack, out, monitor.seconds, settings)
         remove_checkpoints(out / CHECKPOINTS)
