@@ -30,7 +30,7 @@ def planted(count: int, signal: float, seed: int = 3) -> HalfSet:
 def test_junk_is_a_gaussian_of_the_particles_spectrum() -> None:
     """One image, one coefficient at a time."""
     particles = planted(20, 20.0).particles
-    found = junk_log_likelihoods(particles, RADIUS)
+    found = junk_log_likelihoods(particles, RADIUS, torch.full((20,), 1e6))
     disk = particles.disk.prefix(RADIUS)
     power = signal_power(particles)
     for row in (0, 7):
@@ -63,7 +63,8 @@ def test_evidence_is_the_mean_likelihood_over_all_poses() -> None:
     integral = torch.logsumexp(-losses - log_density, dim=0) - math.log(count)
     expected = integral - math.log(8 * math.pi**2) - 2 * math.log(2 * RANGE)
     polished = best_nearby(half, losses, rotations, shifts)
-    found = log_evidence(polished, DENSITY, RADIUS, RANGE)
+    found, loss = log_evidence(polished, DENSITY, RADIUS, RANGE)
+    torch.testing.assert_close(loss[0], losses.min())
     assert float(found[0]) == pytest.approx(float(expected), abs=0.5)
 
 
@@ -91,7 +92,18 @@ def test_images_of_the_map_are_not_junk_and_noise_is() -> None:
         half.shifts_pixel.repeat(2, 1),
         torch.ones(2 * count),
     )
-    evidence = log_evidence(mixed, DENSITY, RADIUS, RANGE)
-    is_junk = junk_log_likelihoods(particles, RADIUS) > evidence
+    evidence, losses = log_evidence(mixed, DENSITY, RADIUS, RANGE)
+    is_junk = junk_log_likelihoods(particles, RADIUS, losses) > evidence
     assert float(is_junk[:count].double().mean()) < 0.03
     assert float(is_junk[count:].double().mean()) > 0.97
+
+
+def test_a_strong_image_that_a_map_explains_is_not_junk() -> None:
+    """Of two as strong: the one of which the map explains 70 %, and the one of which 30 %."""
+    particles = planted(2, 200.0).particles
+    images = particles.images(RADIUS)
+    whole, length = images.empty_loss(), len(images.disk)
+    losses = whole - torch.tensor([0.7, 0.3]) * (whole - length)
+    assert (whole > 10 * length).all()
+    found = junk_log_likelihoods(particles, RADIUS, losses)
+    assert found[0] == -torch.inf and found[1].isfinite()

@@ -54,6 +54,28 @@ def test_classes_and_poses_sharpen_and_junk_falls_out() -> None:
         assert angles_degrees(own, truth.half.rotations)[JUNK:].median() < 7.0, "from 8 degrees"
 
 
+def test_strong_images_at_rough_poses_are_not_junk() -> None:
+    """What rough poses leave unexplained is much more than noise, but little of the image."""
+    halves = with_junk(strong(1).classed()), with_junk(strong(2).classed())
+    for half, truth in zip(refined(halves), (strong(1), strong(2)), strict=True):
+        assert (half.numbers[JUNK:] < 0).double().mean() < 0.05
+        assert (half.numbers[:JUNK] < 0).double().mean() > 0.9
+        assert accuracy(half.numbers[JUNK:].clamp_min(0), truth.numbers[JUNK:]) > 0.97
+
+
+def test_junk_that_may_not_be_any_takes_a_class() -> None:
+    """Why junk is looked for at all, and at once."""
+    halves = with_junk(strong(1).classed()), with_junk(strong(2).classed())
+    for half in refined(halves, replace(METHOD, rounds=5, junk=False)):
+        of_junk = half.numbers[:JUNK].mode().values
+        assert (half.numbers[:JUNK] == of_junk).double().mean() > 0.9
+        assert (half.numbers[JUNK:] == of_junk).double().mean() < 0.1
+
+
+def strong(seed: int) -> PlantedMixture:
+    return PlantedMixture.of(STATES[:2], (100, 100), seed, signal=120.0, off_degrees=4.0)
+
+
 def test_poses_of_an_image_in_a_class_it_is_not_in_are_left_alone() -> None:
     halves = planted(1, 4.0).classed(), planted(2, 4.0).classed()
     found = refined(halves, replace(METHOD, rounds=1))

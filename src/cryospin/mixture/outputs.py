@@ -162,8 +162,8 @@ def verdict_of(found: MixtureResult) -> tuple[str, list[str]]:
     reasons = []
     if len(words) < found.asked:
         reasons.append(
-            f"{found.asked} classes were asked for, and the images support {len(words)}: the "
-            "others differ by what the two half-sets do not find alike"
+            f"of {found.asked} classes the images support {len(words)}: what the others differ by "
+            "the two half-sets do not find alike"
         )
     for number, each in enumerate(found.classes, 1):
         share = 100 * len(each.rows) / len(found.numbers)

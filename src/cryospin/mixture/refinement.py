@@ -31,7 +31,8 @@ from cryospin.volumes.gridded import support_sphere
 class ClassedRefinement:
     """Hyper-parameters; radii in Fourier pixels.
 
-    junk: whether images may belong to none of the classes.
+    junk: whether images may belong to none of the classes. From the first round on, or junk would
+        gather in the class of the weakest map, weaken it further, and take it.
     rounds: of maps, then poses and classes. candidate: probability from which on an image's pose
         in a class is refined. growth, first_radius: of the radius compared within, which is never
         further than `headroom` beyond where half-maps agree.
@@ -79,15 +80,15 @@ class ClassedRefinement:
             self._moved(half.sets[c], half.weights[:, c] > self.candidate, maps[c], radius)
             for c in range(half.classes)
         )
-        evidence = torch.stack(
-            [
-                log_evidence(each, density, radius, shift_range_pixel)
-                for each, density in zip(sets, maps, strict=True)
-            ],
-            dim=1,
-        )
-        junk = junk_log_likelihoods(half.particles, radius) if self.junk else None
-        return ClassedHalf(sets, class_weights(evidence, half.fractions, junk))
+        found = [
+            log_evidence(each, density, radius, shift_range_pixel)
+            for each, density in zip(sets, maps, strict=True)
+        ]
+        evidence, losses = (torch.stack(each, dim=1) for each in zip(*found, strict=True))
+        as_junk = None
+        if self.junk:
+            as_junk = junk_log_likelihoods(half.particles, radius, losses.amin(dim=1))
+        return ClassedHalf(sets, class_weights(evidence, half.fractions, as_junk))
 
     def _moved(
         self, half: HalfSet, candidates: Tensor, density: Float[Tensor, "g g g"], radius: float

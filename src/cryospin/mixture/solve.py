@@ -44,9 +44,9 @@ class MixtureResult:
     """asked: how many classes were searched for. classes: those found, the largest first.
     weights: the probability of each particle of the stack to belong to each; what is lacking to
     1 is that of none. likenesses: of every two of them. joined: of every two of those searched
-    for that were one structure, and were joined one pair after the other; what they are numbered
-    is of that time. confusion: of the images in each class (row), how many would be in which by
-    the maps of the other half-set. half_set: 1 or 2 of each particle.
+    for that were one structure, or the most alike of too many, and were joined one pair after the
+    other; their numbers are of that time. confusion: of the images in each class (row), how many
+    would be in which by the maps of the other half-set. half_set: 1 or 2 of each particle.
     """
 
     asked: int
