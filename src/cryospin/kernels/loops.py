@@ -17,14 +17,15 @@ from typing import Any
 import numba
 import numpy as np
 
-# inlined before anything is optimised: the same bits, and normal equations a quarter faster
-_inlined: Any = numba.njit(cache=True, fastmath=True, nogil=True, inline="always")
+# Not inline="always": a quarter faster, but then the checks that arrays do not overlap come out one
+# way or the other from run to run, and so do last bits.
+_jit: Any = numba.njit(cache=True, fastmath=True, nogil=True)
 _parallel: Any = numba.njit(cache=True, fastmath=True, nogil=True, parallel=True)
 
 _BLOCK = 128
 
 
-@_inlined
+@_jit
 def _gather(volume, rotation, kx, ky, first, count, base, words, where, corners):
     """Read the 8 grid points around each of `count` coefficients from `first`.
 
@@ -65,7 +66,7 @@ def _gather(volume, rotation, kx, ky, first, count, base, words, where, corners)
             corners[2 * i + 1, j] = parts[i, 2 * j + 1]
 
 
-@_inlined
+@_jit
 def _interpolate(where, corners, count, part, out):
     """The real (part 0) or imaginary (1) value of the block into `out`."""
     for j in range(count):
@@ -151,7 +152,7 @@ def insert_loop(values, weights, rotations, kx, ky, edges, sums):
                             flat[at + np.uint32(5)] += w1 * weight
 
 
-@_inlined
+@_jit
 def _phase_tables(tx, ty, reach):
     """exp(+i (kx tx + ky ty)) factored: one table over kx >= 0, one over ky in -reach..reach."""
     x_table = np.empty((reach + 1, 2), dtype=np.float32)
@@ -165,7 +166,7 @@ def _phase_tables(tx, ty, reach):
     return x_table, y_table
 
 
-@_inlined
+@_jit
 def _recentre(image, kx, ky, first, count, x_table, y_table, out):
     """The image's coefficients with the particle moved back to the centre, conj(s) x."""
     reach = x_table.shape[0] - 1
@@ -205,7 +206,7 @@ def losses_loop(volume, images, ctf, rotations, shifts, index, kx, ky, oversampl
         loss[p] = total
 
 
-@_inlined
+@_jit
 def _derivatives(where, corners, rotation, ctf, kx, ky, first, count, part, value, jacobian):
     """Model value of the block (real or imaginary part), and its derivatives with respect to
     the three turns, into `jacobian[:3]`."""
