@@ -21,6 +21,7 @@ from cryospin.particles.diameter import particle_size
 from cryospin.particles.prepare import prepare_particles
 from cryospin.recipes import find_recipe
 from cryospin.reconstruct.abinitio import AbInitio
+from cryospin.reconstruct.exploration_report import ExplorationReport
 from cryospin.reconstruct.monitor import Monitor
 from cryospin.reconstruct.request import Request
 from cryospin.reconstruct.result import Result
@@ -146,7 +147,7 @@ def test_the_map_keeps_the_detail_of_its_halves(tmp_path: Path, seed: int) -> No
         0.0,
         Request(),
         [],
-        {"agreed": False},
+        ExplorationReport(agreed=False),
     )
     truth = read_map(tmp_path / "truth.mrc")
     mask = soft_mask(truth).values
