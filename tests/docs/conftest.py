@@ -6,6 +6,8 @@ import gzip
 import os
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,8 +33,8 @@ COUNT, BOX, PIXEL = 300, 32, 5.0
 """Images that are clear and few: reconstructed in seconds."""
 
 
-@pytest.fixture(scope="session", autouse=True)
-def quick_recipe() -> object:
+@contextmanager
+def quick_searches() -> Iterator[None]:
     """The default recipe with fewer starts and orientations, for centred particles; coarser
     searches for the placement of maps and for axes of symmetry."""
     full = cryospin.recipes.exhaustive.recipe()
@@ -48,14 +50,22 @@ def quick_recipe() -> object:
         yield
 
 
+@pytest.fixture(autouse=True)
+def quick_recipe() -> Iterator[None]:
+    """For each test here, and no longer: the next one of the same process may be of elsewhere."""
+    with quick_searches():
+        yield
+
+
 @pytest.fixture(scope="session")
-def prepared(tmp_path_factory: pytest.TempPathFactory, quick_recipe: object) -> Path:
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("a reader's folder")
     molecule = chain_molecule(1)
     poses = draw_poses(COUNT, max_shift_pixel=0.0, pixel_size_angstrom=PIXEL, seed=1)
     simulate(molecule, poses, Microscope(BOX, PIXEL, 4.0, draw_ctf(COUNT, 1), seed=1), folder)
     write_model(folder / "6vxx.pdb.gz", molecule.positions_angstrom)
-    reconstruct(folder / "particles.star", folder / "run", threads=1)
+    with quick_searches():
+        reconstruct(folder / "particles.star", folder / "run", threads=1)
     for name in ("map", "half1", "half2", "mask"):
         shutil.copy(folder / "run" / f"{name}.mrc", folder)
     other_programs(folder)
