@@ -9,13 +9,12 @@ import pytest
 
 from cryospin.explore.patience import Patience
 from cryospin.journal import journal
-from cryospin.mixture import fewer, pairing
+from cryospin.mixture import fewer
 from cryospin.mixture.class_search import ClassSearch
 from cryospin.mixture.distinct import Likeness
 from cryospin.mixture.refinement import ClassedRefinement
 from cryospin.mixture.solve import Mixture
 from cryospin.mixture.split import ClassSplit
-from cryospin.reconstruct import joining
 from cryospin.reconstruct.refinement import AlternatingRefinement
 from cryospin.simulate.dataset import Microscope, simulate
 from cryospin.simulate.molecule import chain_molecule
@@ -57,6 +56,5 @@ def cut_down_classes(patch: pytest.MonkeyPatch) -> None:
     """What takes long cut down, every state kept, and every two classes two structures."""
     cut_down(patch)
     patch.setattr(journal, "_PAUSE", 0.0)
-    patch.setattr(pairing, "align_maps", joining.align_maps)
     patch.setattr(fewer, "_LEAST_OF_A_HALF", 5)
     patch.setattr(Likeness, "same", property(lambda self: False))

@@ -63,7 +63,7 @@ class ClassSearch:
             support_radius,
             seed,
             progress,
-            consensus.particles.disk.radius,
+            min(self.radius, consensus.particles.disk.radius),
         )
         rng = generator_for(seed, "classes")
 
@@ -112,14 +112,10 @@ class _Problem:
     support_radius: float
     seed: int
     progress: Callable[[str, int, int], None]
-    largest: float
-
-    @property
-    def radius(self) -> float:
-        return min(self.method.radius, self.largest)
+    radius: float
 
     def searched_jointly(self, classed: ClassedHalf) -> ClassedHalf:
-        """The joint search's sums, as classes whose poses are not known: weights alone."""
+        """All images in the maps of a joint search that these classes' maps start."""
         method, particles = self.method, classed.particles
         radius = min(method.joint_radius, particles.disk.radius)
         step = GridStep.of(
@@ -167,7 +163,7 @@ class _Problem:
         ]
 
     def _placed(self, classed: ClassedHalf, volumes: list[Tensor], radius: float) -> ClassedHalf:
-        """All images searched for in all maps; the weights are left as they are."""
+        """All images searched for in all maps, and their classes by how well these explain them."""
         sets, losses = [], []
         for number, (half, volume) in enumerate(zip(classed.sets, volumes, strict=True), 1):
 

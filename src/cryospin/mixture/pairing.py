@@ -10,14 +10,10 @@ from jaxtyping import Float
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from cryospin.fourier.fsc import fourier_shell_correlation
-from cryospin.fourier.shell_curve import ShellCurve
 from cryospin.mixture.classed_half import ClassedHalf
-from cryospin.reconstruct.refinement import unfiltered_map
+from cryospin.reconstruct.joining import laid_upon, map_to_join
 from cryospin.refine.halves import after_alignment
-from cryospin.types import DensityMap
-from cryospin.volumes.alignment import MapAlignment, align_maps, apply_alignment
-from cryospin.volumes.gridded import support_sphere
+from cryospin.volumes.alignment import MapAlignment
 
 ClassedHalves = tuple[ClassedHalf, ClassedHalf]
 
@@ -46,18 +42,21 @@ def pair_classes(
     Each map of half 2 is laid upon each of half 1, over all rotations, shifts and both hands; the
     pairs are those whose FSC is highest in sum (one class each: Kuhn 1955).
     """
-    maps = [_maps(half, radius, operators, support_radius) for half in halves]
+    maps = [
+        [
+            map_to_join(half.sums(c, radius, operators), half.particles, radius, support_radius)
+            for c in range(half.classes)
+        ]
+        for half in halves
+    ]
     count = halves[0].classes
     found: dict[tuple[int, int], tuple[MapAlignment, float]] = {}
     likeness = np.zeros((count, count))
     for one in range(count):
         for other in range(count):
-            alignment = align_maps(maps[1][other], maps[0][one])
-            moved = apply_alignment(maps[1][other], alignment)
-            curve = fourier_shell_correlation(maps[0][one].values.cpu(), moved.values)
-            curve = curve[: int(radius)]
-            likeness[one, other] = float(curve.mean())
-            found[one, other] = alignment, ShellCurve.of_fsc(curve).crossing(0.5)
+            alignment, curve = laid_upon(maps[1][other], maps[0][one], radius)
+            likeness[one, other] = float(curve.values[1:].mean())
+            found[one, other] = alignment, curve.crossing(0.5)
             progress(one * count + other + 1, count * count)
     order = [int(other) for other in linear_sum_assignment(-likeness)[1]]
     second = halves[1].ordered(order)
@@ -68,19 +67,3 @@ def pair_classes(
     )
     moved_half = ClassedHalf(sets, second.weights)
     return Paired((halves[0], moved_half), tuple(agreement for _, agreement in pairs))
-
-
-def _maps(
-    half: ClassedHalf, radius: float, operators: Float[Tensor, "s 3 3"], support_radius: float
-) -> list[DensityMap]:
-    particles = half.particles
-    box = particles.disk.box
-    support = support_sphere(box, radius, support_radius, particles.device)
-    grid = len(support)
-    return [
-        DensityMap(
-            unfiltered_map(half.sums(c, radius, operators), radius, box, grid) * support,
-            particles.pixel_size_angstrom * box / grid,
-        )
-        for c in range(half.classes)
-    ]

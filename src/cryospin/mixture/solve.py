@@ -41,7 +41,7 @@ class ClassResult:
 
 @dataclass(frozen=True)
 class MixtureResult:
-    """asked: how many classes were searched for. classes: those found, the largest first.
+    """asked: how many classes there were to be, at most. classes: those found, the largest first.
     weights: the probability of each particle of the stack to belong to each; what is lacking to
     1 is that of none. likenesses: of every two of them. joined: of every two of those searched
     for that were one structure, or the most alike of too many, and were joined one pair after the

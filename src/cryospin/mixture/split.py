@@ -93,11 +93,11 @@ class ClassSplit:
                 map_of(classed.sums(c, radius, operators), precision, radius, box, support)
                 for c in range(count)
             ]
-            mean = sum(newer[1:], newer[0]) / count
             old = densities or newer
             rate = self.over_relaxation
             densities = [torch.lerp(a, b, rate) for a, b in zip(old, newer, strict=True)]
             if spread != 1.0 and old is newer:
+                mean = sum(newer[1:], newer[0]) / count
                 densities = [torch.lerp(mean, each, spread) for each in newer]
             losses = class_losses(classed.sets, densities, radius)
             weights = reseeded(class_weights(-losses, even))

@@ -7,11 +7,12 @@ from torch import Tensor
 
 from cryospin.fourier.fsc import fourier_shell_correlation
 from cryospin.fourier.shell_curve import ShellCurve
+from cryospin.particles.prepare import PreparedParticles
 from cryospin.reconstruct.refinement import Halves, unfiltered_map
 from cryospin.refine.halves import HalfSet, after_alignment, sums_of
 from cryospin.types import DensityMap
-from cryospin.volumes.alignment import align_maps, apply_alignment
-from cryospin.volumes.gridded import support_sphere
+from cryospin.volumes.alignment import MapAlignment, align_maps, apply_alignment
+from cryospin.volumes.gridded import SliceSums, support_sphere
 
 
 def superimposed(
@@ -22,19 +23,29 @@ def superimposed(
 
     support_radius: of the sphere the particle lies in, in boxes.
     """
-    particles = halves[0].particles
-    box, pixel = particles.disk.box, particles.pixel_size_angstrom
-    support = support_sphere(box, radius, support_radius, particles.device)
-    grid_pixel = pixel * box / support.shape[-1]
-    maps = [
-        DensityMap(
-            unfiltered_map(sums_of(half, radius, operators), radius, box, len(support)) * support,
-            grid_pixel,
-        )
+    first, second = (
+        map_to_join(sums_of(half, radius, operators), half.particles, radius, support_radius)
         for half in halves
-    ]
-    alignment = align_maps(maps[1], maps[0])
-    moved = apply_alignment(maps[1], alignment)
-    curve = fourier_shell_correlation(maps[0].values.cpu(), moved.values)
-    agreement = ShellCurve.of_fsc(curve, radius).crossing(0.5)
-    return after_alignment(halves[1], alignment), agreement
+    )
+    alignment, curve = laid_upon(second, first, radius)
+    return after_alignment(halves[1], alignment), curve.crossing(0.5)
+
+
+def map_to_join(
+    sums: SliceSums, particles: PreparedParticles, radius: float, support_radius: float
+) -> DensityMap:
+    """What the sums alone say within `radius`, inside the support, on as few voxels as will do."""
+    box = particles.disk.box
+    support = support_sphere(box, radius, support_radius, particles.device)
+    values = unfiltered_map(sums, radius, box, len(support)) * support
+    return DensityMap(values, particles.pixel_size_angstrom * box / len(support))
+
+
+def laid_upon(
+    moving: DensityMap, reference: DensityMap, radius: float
+) -> tuple[MapAlignment, ShellCurve]:
+    """How a map is laid upon another, and their FSC then, to `radius` Fourier pixels."""
+    alignment = align_maps(moving, reference)
+    moved = apply_alignment(moving, alignment)
+    curve = fourier_shell_correlation(reference.values.cpu(), moved.values)
+    return alignment, ShellCurve.of_fsc(curve, radius)
