@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cryospin.cli.report import report
+from cryospin.io.lock import LOCK, sole_use
 
 
 def test_the_page_is_written_and_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -15,3 +16,21 @@ def test_the_page_is_written_and_named(tmp_path: Path, capsys: pytest.CaptureFix
     report(tmp_path)
     assert capsys.readouterr().out.strip() == str(tmp_path / "report.html")
     assert "Converged" in (tmp_path / "report.html").read_text()
+
+
+def test_the_page_of_a_run_at_work_is_left_to_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "log.jsonl").write_text('{"event": "begin", "stage": "explore"}\n')
+    with sole_use(tmp_path, tmp_path / LOCK):
+        (tmp_path / "report.html").write_text("its own")
+        report(tmp_path)
+        assert (tmp_path / "report.html").read_text() == "its own"
+    assert capsys.readouterr().out.strip() == str(tmp_path / "report.html")
+
+
+def test_a_run_at_work_that_keeps_no_page_gets_one(tmp_path: Path) -> None:
+    (tmp_path / "log.jsonl").write_text('{"event": "begin", "stage": "explore"}\n')
+    with sole_use(tmp_path, tmp_path / LOCK):
+        report(tmp_path)
+    assert "Interrupted" in (tmp_path / "report.html").read_text()

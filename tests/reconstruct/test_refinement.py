@@ -116,7 +116,7 @@ def test_poses_and_maps_sharpen_each_other() -> None:
         IDENTITY,
         ASSIGNMENT,
         1.0,
-        lambda done, total, report: told.append((done, total)),
+        lambda done, total, *_: told.append((done, total)),
     )
     for half, truth in zip(found, (first, second), strict=True):
         error = angles_degrees(half.rotations, truth.rotations)

@@ -70,13 +70,6 @@ def test_starts_of_both_halves() -> None:
     assert "half 1" in text and "half 2" in text
 
 
-def test_resolution_labels_are_round_and_apart() -> None:
-    places, labels = figures.resolution_labels(0.25)
-    assert labels[-1] == "4"
-    np.testing.assert_allclose([float(label) for label in labels], 1 / np.array(places))
-    assert np.diff(places).min() > 0.09 * 0.25
-
-
 def test_one_round_is_drawn() -> None:
     assert "round of refinement" in drawing_of(figures.rounds_chart([0.1], [0.12]))
 

@@ -3,6 +3,9 @@
 NOT_CONVERGED = "not_converged"
 """Where a run that failed keeps its maps, out of the way of scripts that look for map.mrc."""
 
+PAGE = "report.html"
+"""What is to be read of it, while it is at work and afterwards."""
+
 EVALUATION = "evaluation.json"
 """Errors against a truth, where somebody has asked for them (`cryospin evaluate`)."""
 

@@ -7,7 +7,6 @@ told in docs/conventions.md, "What crosses between the half-sets".
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -30,7 +29,9 @@ from cryospin.reconstruct.point_group import AUTO, SymmetryFound, find_symmetry,
 from cryospin.reconstruct.refinement import (
     AlternatingRefinement,
     Halves,
+    Report,
     RoundReport,
+    RoundSight,
 )
 from cryospin.reconstruct.request import Request
 from cryospin.reconstruct.result import Result
@@ -148,7 +149,7 @@ class AbInitio:
             request = replace(request, symmetry="C1" if found is None else found.name)
         size = ready.size
         with monitor.stage("postprocess"):
-            return self._finish(
+            result = self._finish(
                 stack,
                 size,
                 halves,
@@ -160,6 +161,9 @@ class AbInitio:
                 exploration,
                 found,
             )
+        verdict = result.verdict
+        monitor.log(event="verdict", label=verdict.label, reasons=list(verdict.reasons))
+        return result
 
     def _symmetry(
         self, halves: Halves, request: Request, monitor: Monitor, journal: Journal
@@ -293,12 +297,13 @@ def imposed_from_the_start(symmetry: str) -> Float[Tensor, "s 3 3"]:
     return symmetry_group("C1" if symmetry == AUTO else symmetry).float()
 
 
-def monitor_rounds(monitor: Monitor) -> Callable[[int, int, RoundReport], None]:
+def monitor_rounds(monitor: Monitor) -> Report:
     """What refinement calls after each round."""
 
-    def report(done: int, total: int, told: RoundReport) -> None:
+    def report(done: int, total: int, told: RoundReport, sight: RoundSight) -> None:
         monitor.progress("refine", done, total)
-        monitor.log(event="round", **vars(told))
+        fsc = [round(value, 3) for value in sight.curve.values.tolist()]
+        monitor.log(event="round", **vars(told), fsc=fsc)
 
     return report
 

@@ -60,6 +60,19 @@ class RoundReport:
 
 
 @dataclass(frozen=True)
+class RoundSight:
+    """What a round had before it, each half's map and their FSC, and the halves after it."""
+
+    densities: tuple[Float[Tensor, "g g g"], Float[Tensor, "g g g"]]
+    curve: ShellCurve
+    halves: Halves
+
+
+Report = Callable[[int, int, RoundReport, RoundSight], None]
+"""Called after a round with its number, the number of rounds, and what there is to tell and see."""
+
+
+@dataclass(frozen=True)
 class AlternatingRefinement:
     """Hyper-parameters; radii in Fourier pixels.
 
@@ -94,7 +107,7 @@ class AlternatingRefinement:
         operators: Float[Tensor, "s 3 3"],
         assignment: GlobalAssignment,
         shift_range_pixel: float,
-        report: Callable[[int, int, RoundReport], None] = lambda done, total, round_: None,
+        report: Report = lambda done, total, told, sight: None,
         journal: Journal = UNRECORDED,
     ) -> tuple[Halves, list[RoundReport]]:
         """Alternate maps and poses until poses settle or rounds run out."""
@@ -145,7 +158,8 @@ class AlternatingRefinement:
                 )
                 whitened.append((halves[0].particles.noise_power, halves[1].particles.noise_power))
             reports.append(RoundReport(radius, limit, median_turn_degrees(before, halves)))
-            report(number + 1, self.most_rounds, reports[-1])
+            sight = RoundSight((densities[0], densities[1]), curve, halves)
+            report(number + 1, self.most_rounds, reports[-1], sight)
             at_the_end = radius >= min(limit, largest) - 0.5
             settled = at_the_end and reports[-1].median_turn_degrees < self.settled_degrees
             radius = min(radius * self.growth, largest)

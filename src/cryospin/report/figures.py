@@ -5,7 +5,6 @@ Figures are made without pyplot: no global state, and half its import time.
 
 from __future__ import annotations
 
-import base64
 import io
 from typing import Any
 
@@ -17,8 +16,9 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 
+from cryospin.report.curves import resolution_labels
 from cryospin.report.inputs import FscTable
-from cryospin.report.png import encoded_png
+from cryospin.report.png import data_uri, grey_levels
 from cryospin.report.surface import even_directions
 
 INK, MUTED, GRID = "#1f2a37", "#6b7785", "#e3e8ee"
@@ -48,21 +48,6 @@ STYLE = {
     "svg.hashsalt": "cryospin",
 }
 WIDTH_INCHES = 5.6
-
-
-def data_uri(kind: str, content: bytes) -> str:
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
-
-
-def png(picture: np.ndarray) -> str:
-    """(rows, columns) grey, or (rows, columns, 4) RGBA, in [0, 1], as a PNG."""
-    return data_uri("png", encoded_png(np.round(picture * 255).astype(np.uint8)))
-
-
-def grey_levels(picture: np.ndarray) -> np.ndarray:
-    """Values between their 0.5th and 99.8th percentile, as [0, 1]."""
-    low, high = np.quantile(picture, (0.005, 0.998))
-    return np.clip((picture - low) / max(high - low, 1e-20), 0.0, 1.0)
 
 
 def new_axes(height_inches: float = 3.5, bottom_inches: float = 0.5) -> Axes:
@@ -131,19 +116,6 @@ def fsc_chart(
     else:
         axes.legend(loc="upper right", frameon=False)
     return svg(axes)
-
-
-def resolution_labels(last: float, spacing: float = 0.09) -> tuple[list[float], list[str]]:
-    """Places and labels of round values in Angstrom on an axis in 1/Angstrom up to `last`.
-
-    spacing: the least distance between two labels, as a fraction of the axis.
-    """
-    candidates = (100, 50, 30, 20, 15, 12, 10, 8, 7, 6, 5, 4.5, 4, 3.5, 3, 2.5, 2.2, 2, 1.8, 1.5)
-    places: list[float] = []
-    for place in (1 / resolution for resolution in candidates):
-        if place <= last and (not places or place - places[-1] > spacing * last):
-            places.append(place)
-    return places, [f"{1 / place:g}" for place in places]
 
 
 def mollweide(directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +25,19 @@ STAGE_COLOURS = (
 
 def rendered(template: str, content: dict[str, Any]) -> str:
     """The page's text, from one of the templates beside this file."""
-    environment = Environment(
+    return _templates().get_template(template).render(**content)
+
+
+@cache
+def _templates() -> Environment:
+    """Compiled once: the page of a run at work is made every few seconds."""
+    return Environment(
         loader=PackageLoader("cryospin.report", ""),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(template).render(**content)
 
 
 def layout_content(directory: Path, result: dict[str, Any]) -> dict[str, Any]:
@@ -51,6 +57,7 @@ def layout_content(directory: Path, result: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+@cache
 def texts(*names: str) -> str:
     """Files beside this one, put together."""
     return "".join((Path(__file__).parent / name).read_text(encoding="utf-8") for name in names)

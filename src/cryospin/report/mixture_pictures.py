@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from cryospin.fourier.resize import resized
-from cryospin.report.figures import png
 from cryospin.report.pictures import AXES, MARGIN, SURFACE_PIXELS, VIEWS, central_slices, cut
+from cryospin.report.png import png
 from cryospin.report.surface import (
     CAST_BOX,
     render_surface,

@@ -12,6 +12,7 @@ from typing import Any
 
 from cryospin.io.atomic import atomic_path
 from cryospin.io.outputs import Outputs, begin_outputs
+from cryospin.io.run_folder import PAGE
 from cryospin.parallel import together
 from cryospin.report import figures
 from cryospin.report.inputs import RunFiles, read_result, read_run
@@ -32,10 +33,8 @@ from cryospin.report.words import (
     verdict_in_words,
 )
 
-PAGE = "report.html"
-
 # in the order they build on one another
-SCRIPTS = ("isosurface.js", "viewer.js", "panels.js")
+SCRIPTS = ("isosurface.js", "viewer.js", "meshes.js", "panels.js")
 
 
 def write_report(run_directory: Path) -> Path:

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from cryospin.fourier.resize import resized
-from cryospin.report.figures import grey_levels, png
 from cryospin.report.inputs import RunFiles
+from cryospin.report.png import grey_levels, png
 from cryospin.report.scene import sphere_scene, volume_scene
 from cryospin.report.surface import (
     CAST_BOX,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import struct
 import zlib
 
@@ -9,6 +10,21 @@ import numpy as np
 
 _GREY, _RGBA = 0, 6
 _LESS_ITS_LEFT_NEIGHBOUR = 1
+
+
+def data_uri(kind: str, content: bytes) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
+
+
+def png(picture: np.ndarray) -> str:
+    """(rows, columns) grey, or (rows, columns, 4) RGBA, in [0, 1], as a PNG."""
+    return data_uri("png", encoded_png(np.round(picture * 255).astype(np.uint8)))
+
+
+def grey_levels(picture: np.ndarray) -> np.ndarray:
+    """Values between their 0.5th and 99.8th percentile, as [0, 1]."""
+    low, high = np.quantile(picture, (0.005, 0.998))
+    return np.clip((picture - low) / max(high - low, 1e-20), 0.0, 1.0)
 
 
 def encoded_png(picture: np.ndarray) -> bytes:

@@ -21,19 +21,27 @@ def result_from_log(path: Path) -> dict[str, Any]:
     lines = read_lines(path)
     if not lines:
         return {}
-    told: dict[str, Any] = {"verdict": INTERRUPTED, "settings": {}, "explore": {}, "refine": []}
+    told: dict[str, Any] = {"settings": {}, "explore": {}, "refine": []}
     for line in lines:
         collect(line, told)
     last = lines[-1]
-    told["seconds"] = seconds_per_stage(lines)
-    told["date"] = lines[0].get("time", "")
-    told["stage"] = last.get("stage", "start")
-    told["reasons"] = [
-        f"It was last heard of in the stage “{told['stage']}”, "
-        f"{seconds_in_words(float(last.get('seconds', 0.0)))} after it had begun "
-        f"({str(last.get('time', ''))[:16].replace('T', ' ')} UTC)."
-    ]
-    return told
+    return as_result(told, lines) | {
+        "verdict": INTERRUPTED,
+        "reasons": [
+            f"It was last heard of in the stage “{last.get('stage', 'start')}”, "
+            f"{seconds_in_words(float(last.get('seconds', 0.0)))} after it had begun "
+            f"({str(last.get('time', ''))[:16].replace('T', ' ')} UTC)."
+        ],
+    }
+
+
+def as_result(collected: dict[str, Any], lines: list[dict[str, Any]]) -> dict[str, Any]:
+    """What `collect` has found in the lines, with times."""
+    return collected | {
+        "seconds": seconds_per_stage(lines),
+        "date": lines[0].get("time", "") if lines else "",
+        "stage": lines[-1].get("stage", "start") if lines else "start",
+    }
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:

@@ -16,10 +16,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from cryospin.fourier.resize import resized
 from cryospin.io.atomic import atomic_path
-from cryospin.report.figures import grey_levels, png
 from cryospin.report.inputs import read_json, read_volume
 from cryospin.report.page import texts
 from cryospin.report.pictures import MARGIN, SURFACE_PIXELS, cut
+from cryospin.report.png import grey_levels, png
 from cryospin.report.raycast import empty_distance
 from cryospin.report.surface import (
     CAST_BOX,

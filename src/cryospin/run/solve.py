@@ -16,7 +16,7 @@ from cryospin.explore.snapshot import NonFiniteLossError
 from cryospin.io.formats import read_particles_of_any_kind
 from cryospin.io.mrc import read_map
 from cryospin.io.outputs import claimed
-from cryospin.io.run_folder import CHECKPOINTS, LOG
+from cryospin.io.run_folder import CHECKPOINTS, LOG, PAGE
 from cryospin.journal.checkpoints import Checkpoints, remove_checkpoints
 from cryospin.journal.identity import identity
 from cryospin.journal.journal import Journal
@@ -35,9 +35,12 @@ from cryospin.reconstruct.request import Request
 from cryospin.reconstruct.samples import SAMPLES, write_samples
 from cryospin.reconstruct.screening import REJECTED, screened
 from cryospin.reconstruct.tensorboard import tensorboard_listener
+from cryospin.report.live import LivePage
 from cryospin.report.unfinished import read_lines
+from cryospin.run.command import command_of
 from cryospin.run.finished import Run, ended_before, has_ended
 from cryospin.run.job import AUTO_CLASSES, Job, Options, classes_to_search
+from cryospin.run.memory import memory_in_use
 from cryospin.types import ParticleStack
 
 
@@ -71,18 +74,21 @@ def solve(job: Job, began: float) -> Run:
         if job.options.deterministic:
             exits.enter_context(same_bits(device))
         request = replace(request, device=str(device))
-        monitor = monitor_of(job)
+        page = LivePage(job.out, memory_in_use, earlier_events(job))
+        monitor = monitor_of(job, page)
         checkpoints = checkpoints_of(job, identity(stack, job.settings()), monitor)
         journal = Journal(
             checkpoints, signals, every_seconds=job.checkpoint_seconds, device=request.device
         )
         clear_finished(job.out, keep_log=job.resume)
         clear_classes(job.out)
+        exits.enter_context(page)
         monitor.begin(
             stack.box,
             stack.pixel_size_angstrom,
             particles=len(stack),
             settings=job.settings(),
+            command=command_of(job.settings(), job.out),
             device=told,
             resumed=job.resume,
             not_modelled=[asdict(each) for each in stack.not_modelled],
@@ -90,7 +96,10 @@ def solve(job: Job, began: float) -> Run:
         for each in stack.not_modelled:
             job.tell(f"warning: {each}")
         monitor.seconds["start"] = perf_counter() - began
-        return solve_claimed(job, method, request, stack, monitor, journal)
+        run = solve_claimed(job, method, request, stack, monitor, journal)
+        page.end()
+        report.write_report(job.out)
+        return run
 
 
 def solve_claimed(
@@ -124,7 +133,7 @@ def solve_claimed(
         write_samples(out / SAMPLES, stack, result.map, result.poses, trusted)
         write_result(result, stack, out, monitor.seconds, settings)
         remove_checkpoints(out / CHECKPOINTS)
-    return Run(out, result.verdict.label, report.write_report(out), result)
+    return Run(out, result.verdict.label, out / PAGE, result)
 
 
 def solve_mixture(
@@ -148,7 +157,7 @@ def solve_mixture(
         report.write_report(folder)
     verdict, reasons = verdict_of(found)
     sentences = tuple(zip(folders, reasons[-len(folders) :], strict=True))
-    return Run(out, verdict, report.write_report(out), None, sentences)
+    return Run(out, verdict, out / PAGE, None, sentences)
 
 
 def device_for(options: Options, stack: ParticleStack) -> tuple[torch.device, str]:
@@ -194,14 +203,24 @@ def asked(options: Options) -> Request:
     )
 
 
-def monitor_of(job: Job) -> Monitor:
-    """Who is told of the run's events: the log, and the job's listeners."""
-    log = job.out / LOG
-    listeners = job.listeners
+def monitor_of(job: Job, page: LivePage) -> Monitor:
+    """Who is told of the run's events: the log, the page, and the job's listeners."""
+    listeners = (page.hear, *job.listeners)
     if job.tensorboard:
-        earlier = read_lines(log) if job.resume and log.exists() else []
+        earlier = earlier_events(job)
         listeners = (*listeners, tensorboard_listener(job.out / "tensorboard", earlier))
-    return Monitor(job.progress, log, listeners)
+
+    def progress(label: str, done: int, total: int) -> None:
+        page.progress(label, done, total)
+        job.progress(label, done, total)
+
+    return Monitor(progress, job.out / LOG, listeners)
+
+
+def earlier_events(job: Job) -> list[dict[str, Any]]:
+    """Of the run that is continued."""
+    log = job.out / LOG
+    return read_lines(log) if job.resume and log.exists() else []
 
 
 def checkpoints_of(job: Job, run: dict[str, Any], monitor: Monitor) -> Checkpoints:
@@ -224,7 +243,7 @@ def screened_and_told(
         job.out,
         job.options.invert_contrast,
         job.options.allow_bad,
-        lambda done, total: job.progress("check images", done, total),
+        lambda done, total: monitor.progress("check images", done, total),
     )
     monitor.log(event="screened", **found)
     if found["rejected"]:

@@ -1,0 +1,110 @@
+"""report.html while the run is at work: written anew every few seconds, whole each time.
+
+A thread of its own does it, so that a slow disk holds nobody up; it draws no random number and
+computes on one thread, and what it costs sets how often it writes. An open page loads the file
+once more, hidden, and takes over what has changed (live.js): that needs no server.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from cryospin.errors import CryospinError, InterruptedRunError
+from cryospin.io.atomic import atomic_path
+from cryospin.io.run_folder import PAGE
+from cryospin.report.told import Told
+
+_LEAST_SECONDS, _MOST_SECONDS = 2.0, 15.0
+# of the time, that writing may take at most; and of the run's length, between two pages: a long
+# run does not fill its record with them
+_SHARE, _PACE = 0.01, 0.002
+
+
+class LivePage:
+    """As a context: the page is there, and up to date, while the block runs.
+
+    memory: what is in use now, in bytes, by name. earlier: the log of a run that is continued.
+    Its methods are what a monitor calls, from any thread.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        memory: Callable[[], dict[str, int]] = dict,
+        earlier: Iterable[dict[str, Any]] = (),
+    ):
+        self._folder, self._memory = folder, memory
+        self._told, self._lock = Told(earlier), threading.Lock()
+        self._ended = threading.Event()
+        self._wait = _LEAST_SECONDS
+        self._thread = threading.Thread(target=self._keep, name="live page", daemon=True)
+
+    def hear(self, line: dict[str, Any]) -> None:
+        """A line of the log."""
+        with self._lock:
+            self._told.hear(line)
+
+    def progress(self, label: str, done: int, total: int) -> None:
+        """How far a step is."""
+        with self._lock:
+            self._told.progress(label, done, total)
+
+    def __enter__(self) -> LivePage:
+        self._write()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._ended.is_set():
+            return
+        self.end()
+        if error is not None:
+            self._write(why_in_words(error))
+
+    def end(self) -> None:
+        """Write no more: the report of the run takes the page's place."""
+        self._ended.set()
+        self._thread.join()
+
+    def _keep(self) -> None:
+        while not self._ended.wait(self._wait):
+            began = time.perf_counter()
+            self._write()
+            cost = time.perf_counter() - began
+            pace = _PACE * self._told.seconds_in_all()
+            self._wait = min(max(_LEAST_SECONDS, pace), _MOST_SECONDS)
+            self._wait = max(self._wait, cost / _SHARE)
+
+    def _write(self, ended: str | None = None) -> None:
+        """A page that cannot be written is no reason to end a run."""
+        # what draws is imported when there is something to draw
+        from cryospin.report.layout import rendered
+        from cryospin.report.live_content import live_content
+
+        with self._lock:
+            content = live_content(self._folder, self._told, self._memory(), ended)
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        page = rendered("live.html.j2", content | {"written": now, "wait": round(self._wait, 1)})
+        with suppress(CryospinError, OSError), atomic_path(self._folder / PAGE) as temporary:
+            temporary.write_text(page, encoding="utf-8")
+
+
+def why_in_words(error: BaseException) -> str:
+    """Why a run has stopped, for its page."""
+    if isinstance(error, KeyboardInterrupt | InterruptedRunError):
+        why = "It was interrupted."
+    else:
+        why = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return f"{why} The same command with --resume goes on from its last checkpoint."

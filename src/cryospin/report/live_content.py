@@ -1,0 +1,92 @@
+"""Everything that the page of a run at work shows (live.html.j2)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from cryospin.report.curves import Axis, Curve, chart, resolution_labels
+from cryospin.report.layout import layout_content, texts
+from cryospin.report.live_words import events_in_words, live_tiles, phase_in_words, phases, steps
+from cryospin.report.told import Told
+from cryospin.report.words import screening_in_words
+
+SCRIPTS = ("isosurface.js", "viewer.js", "meshes.js", "live.js")
+
+
+def live_content(
+    folder: Path, told: Told, memory: dict[str, int], ended: str | None = None
+) -> dict[str, Any]:
+    """ended: why the run does no more; None while it is at work."""
+    result = told.result()
+    screening = result["settings"].get("screening")
+    begun = told.last("run") or {}
+    return layout_content(folder, result) | {
+        "verdict": phase_in_words(told, ended),
+        "tiles": live_tiles(told, memory),
+        "phases": phases(told),
+        "steps": steps(told) if ended is None else [],
+        "charts": live_charts(told),
+        "screening": screening_in_words(screening, result.get("particles")) if screening else None,
+        "events": events_in_words(told),
+        "command": begun.get("command"),
+        "scene": {},
+        "ended": ended,
+        "problems": (),
+        "scripts": texts(*SCRIPTS),
+        "style": texts("page.css", "live.css"),
+    }
+
+
+def live_charts(told: Told) -> list[dict[str, Any]]:
+    """Those that something is known for."""
+    rounds = [line for line in told.lines if line.get("event") == "round" and "limit" in line]
+    charts = []
+    if any(line.get("fsc") for line in rounds):
+        charts.append(
+            {
+                "id": "fsc",
+                "title": "Fourier shell correlation of the half-maps",
+                "note": "Round by round, the newest darkest; inside a sphere, without the mask of "
+                "the end.",
+                "svg": fsc_chart([line for line in rounds if line.get("fsc")], told.result()),
+            }
+        )
+    if rounds:
+        charts.append(
+            {
+                "id": "turns",
+                "title": "How far poses still move",
+                "note": "The median turn of a pose in each round of refinement.",
+                "svg": turns_chart([float(line["median_turn_degrees"]) for line in rounds]),
+            }
+        )
+    return charts
+
+
+def fsc_chart(rounds: list[dict[str, Any]], result: dict[str, Any]) -> str:
+    """FSC over the shells of each round that tells it."""
+    field = float(result["box"]) * float(result["pixel_size_angstrom"])
+    last = max(len(line["fsc"]) for line in rounds) - 1
+    curves = [
+        Curve(
+            [shell / field for shell in range(len(line["fsc"]))],
+            [float(value) for value in line["fsc"]],
+            "newest" if line is rounds[-1] else "earlier",
+        )
+        for line in rounds
+    ]
+    places, labels = resolution_labels(last / field)
+    across = Axis("resolution (Å)", 0.0, last / field, list(zip(places, labels, strict=True)))
+    up = Axis("FSC", -0.05, 1.0, [(value, f"{value:g}") for value in (0, 0.2, 0.4, 0.6, 0.8, 1)])
+    return chart("Fourier shell correlation over rounds", curves, across, up, (0.143,))
+
+
+def turns_chart(turns: list[float]) -> str:
+    """Median turns in degrees, one per round."""
+    top = 1.1 * max(*turns, 0.1)
+    numbers = list(range(1, len(turns) + 1))
+    across = Axis("round", 0.5, max(12.5, len(turns) + 0.5), [(n, str(n)) for n in range(1, 13)])
+    up = Axis("degrees", 0.0, top, [(top * k / 4.4, f"{top * k / 4.4:.2g}°") for k in range(5)])
+    curve = Curve([float(n) for n in numbers], turns, "newest")
+    return chart("Median turn of the poses over rounds", [curve], across, up)
