@@ -175,7 +175,7 @@ def _write_joined(table: Path, parts: list[Path], claimed: float) -> None:
     optics = star.blocks["optics"].columns
     size = float(optics["rlnImagePixelSize"][0])
     told = {**optics, "rlnImagePixelSize": [f"{size * claimed:.6f}"]}
-    blocks = {"optics": StarBlock(columns=told), "particles": StarBlock(columns=columns)}
+    blocks = {"optics": StarBlock(columns=told), "particles": StarBlock(columns={**columns})}
     write_star(table, StarFile(blocks))
 
 

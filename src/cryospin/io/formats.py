@@ -242,9 +242,13 @@ def write_table(
         write_new_cryosparc(out, stack, names, known_poses, known_half_set, known_classes)
     elif isinstance(stack.table, RelionTable):
         star = particles_with(stack, poses, half_set, classes)
-        images = star.blocks[stack.table.name].columns["rlnImageName"]
-        for row, name in _moved_names(out, stack).items():
-            images[row] = quoted(image_name(int(stack.slice_index[row]), name))
+        moved = _moved_names(out, stack)
+        if moved:
+            columns = star.blocks[stack.table.name].columns
+            images = [*columns["rlnImageName"]]
+            for row, name in moved.items():
+                images[row] = quoted(image_name(int(stack.slice_index[row]), name))
+            columns["rlnImageName"] = images
         write_star(out, _in_dialect(star, stack.table.name, kind, out, stack.box))
     else:
         star = _new_star(out, stack, known_poses, known_half_set, known_classes)

@@ -6,7 +6,7 @@ Writing keeps every token of every column it does not set.
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,9 +16,10 @@ from torch import Tensor
 from cryospin.errors import BadDataError
 from cryospin.io.conventions import rotation_to_euler, shifts_from_relion_origins
 from cryospin.io.distortion import poses_from_images, poses_in_images
-from cryospin.io.image_files import image_uid, numbered_stacks, one_pixel_size
+from cryospin.io.image_files import image_uid, one_pixel_size
 from cryospin.io.relion_classes import class_columns, classes_of_rows, is_posterior
 from cryospin.io.relion_columns import RelionColumns
+from cryospin.io.relion_images import image_locations, image_uids
 from cryospin.io.relion_not_modelled import not_modelled
 from cryospin.io.relion_optics import optics_block, optics_groups
 from cryospin.io.relion_picks import (
@@ -39,11 +40,10 @@ from cryospin.io.relion_poses import (
 )
 from cryospin.io.relion_refusals import refuse
 from cryospin.io.star import StarBlock, StarFile, quoted, read_star, write_star
+from cryospin.io.tokens import Tokens
 from cryospin.types import Classes, CtfParameters, Optics, ParticleStack, Poses, Unread
 
 ORIGINAL_NAME = "rlnImageOriginalName"
-# RELION's way to say what a file is whose ending does not: stack.mrc:mrcs
-_FILE_FORMAT = re.compile(r":mrcs?$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -83,10 +83,12 @@ def read_particles(path: Path | str) -> ParticleStack:
     refuse(columns, unread)
     names = columns.text("rlnImageName")
     assert names is not None
-    files, file_index, slice_index, uids = _image_locations(names, path)
+    files, file_index, slice_index = image_locations(names, path)
+    uids = image_uids(names)
     optics, optics_group = optics_groups(columns)
     pixel_size = one_pixel_size(optics, optics_group, path, "rlnImagePixelSize")
     box, micrographs = columns.box(files), columns.text("rlnMicrographName")
+    originals = columns.text(ORIGINAL_NAME)
     poses = poses_of_rows(columns, pixel_size, unread)
     if poses is not None:
         poses = poses_from_images(poses, optics, optics_group)
@@ -106,13 +108,18 @@ def read_particles(path: Path | str) -> ParticleStack:
         poses=poses,
         half_set=half_sets_of_rows(columns, unread),
         classes=classes_of_rows(columns, unread),
-        micrographs=None if micrographs is None else np.array(micrographs),
+        micrographs=None if micrographs is None else _as_array(micrographs),
         coordinates_angstrom=coordinates_angstrom(columns, optics, optics_group, unread),
         tubes=tubes_of(columns),
         not_modelled=not_modelled(columns, pixel_size),
-        original_names=_original_names(columns.text(ORIGINAL_NAME)),
+        original_names=None if originals is None else image_uids(originals),
         unread=unread,
     )
+
+
+def _as_array(names: Tokens) -> np.ndarray:
+    texts, which = names.distinct()
+    return np.array([*texts])[which]
 
 
 def _particle_block(star: StarFile, path: Path) -> str:
@@ -127,48 +134,6 @@ def _particle_block(star: StarFile, path: Path) -> str:
     problem = "no table with image names"
     fix = "give a table of extracted particles (a particles.star or run_data.star)"
     raise BadDataError(problem, file=path, column="rlnImageName", fix=fix)
-
-
-def _image_locations(
-    names: list[str], path: Path
-) -> tuple[tuple[Path, ...], np.ndarray, np.ndarray, tuple[str, ...]]:
-    """Files, and of each image its file, slice (0-based) and uid, from `000001@stack.mrcs`."""
-    slice_index = np.zeros(len(names), dtype=np.int64)
-    stacks, uids = [], []
-    for row, name in enumerate(names):
-        image = _image_of(name)
-        if image is None:
-            raise BadDataError(
-                f"{name!r} is no image name",
-                file=path,
-                row=row + 1,
-                column="rlnImageName",
-                fix="write it as 000001@stack.mrcs; the first image is number 1",
-            )
-        slice_index[row], stack = image
-        stacks.append(stack)
-        uids.append(image_uid(*image))
-    files, file_index, _ = numbered_stacks(stacks, path)
-    return files, file_index, slice_index, tuple(uids)
-
-
-def _image_of(name: str) -> tuple[int, str] | None:
-    """Slice (0-based) and stack of `000001@stack.mrcs`; None where it is no such name."""
-    number, at, stack = name.partition("@")
-    if not at:
-        # RELION 1's dialect: one image per file
-        number, stack = "1", name
-    stack = _FILE_FORMAT.sub("", stack)
-    # nine digits are an int; more would overflow the index
-    sound = number.isascii() and number.isdigit() and len(number) < 10 and stack
-    return (int(number) - 1, stack) if sound and int(number) > 0 else None
-
-
-def _original_names(names: list[str] | None) -> tuple[str, ...] | None:
-    if names is None:
-        return None
-    images = ((name, _image_of(name)) for name in names)
-    return tuple(name if image is None else image_uid(*image) for name, image in images)
 
 
 def image_name(slice_index: int, stack: str) -> str:
@@ -222,11 +187,10 @@ def particles_with(
     return StarFile(dict(table.star.blocks) | {table.name: table.particles.with_table(columns)})
 
 
-def columns_of_rows(stack: ParticleStack) -> dict[str, list[str]]:
+def columns_of_rows(stack: ParticleStack) -> dict[str, Sequence[str]]:
     """The tokens of the stack's rows in its original table."""
-    rows = stack.rows.tolist()
-    columns = stack.table.particles.table
-    return {name: [tokens[row] for row in rows] for name, tokens in columns.items()}
+    block: StarBlock = stack.table.particles
+    return {name: block.column(name)[stack.rows] for name in block.table}
 
 
 def write_new_particles(
@@ -286,7 +250,7 @@ def new_particles(
     original_names: the images these were made from.
     tubes: see ParticleStack.
     """
-    columns = {"rlnImageName": [quoted(name) for name in image_names]}
+    columns: dict[str, Sequence[str]] = {"rlnImageName": [quoted(name) for name in image_names]}
     if original_names is not None:
         columns[ORIGINAL_NAME] = [quoted(name) for name in original_names]
     if micrographs is not None:

@@ -16,7 +16,8 @@ import torch
 from cryospin.errors import BadDataError
 from cryospin.io.image_files import box_of_first_stack
 from cryospin.io.rows import doubled, rows_in_words, rows_of_keys
-from cryospin.io.star import StarBlock, unquoted
+from cryospin.io.star import StarBlock
+from cryospin.io.tokens import Tokens, unquoted
 from cryospin.types import CtfParameters, Unread
 
 _DEFOCUS_FIX = "estimate the CTF first (CtfFind or Gctf) and extract the particles again"
@@ -63,18 +64,18 @@ class RelionColumns:
     def values_of(self, name: str) -> tuple[np.ndarray, BadDataError | None] | None:
         """The numbers, (n,) float64, NaN for what is none, and the error that names the first."""
         if name in self.particles.table:
-            tokens, rows = self.particles.table[name], np.arange(len(self.particles))
-            values = _parsed(tokens)
+            tokens = self.particles.column(name)
+            values, rows = tokens.numbers(), None
         elif self.optics is not None and name in self.optics.table:
             # groups that no particle is in may hold anything
-            tokens, rows = self.optics.table[name], self.optics_rows
-            values = _parsed(tokens)[rows]
+            tokens, rows = self.optics.column(name), self.optics_rows
+            values = tokens.numbers()[rows]
         else:
             return None
         broken = np.flatnonzero(np.isnan(values))
         if not len(broken):
             return values, None
-        row = int(rows[broken[0]])
+        row = int(broken[0] if rows is None else rows[broken[0]])
         of_particles = name in self.particles.table
         table = "of the particles" if of_particles else "of data_optics"
         more = f", {len(broken)} such rows" if of_particles and len(broken) > 1 else ""
@@ -88,7 +89,7 @@ class RelionColumns:
 
     def _refuse_contradiction(self, name: str, values: np.ndarray) -> None:
         assert self.optics is not None
-        of_group = _parsed(self.optics.table[name])[self.optics_rows]
+        of_group = self.optics.column(name).numbers()[self.optics_rows]
         differ = np.flatnonzero(np.abs(of_group - values) > 1e-4 * np.abs(values))
         if len(differ):
             row = int(differ[0])
@@ -115,13 +116,12 @@ class RelionColumns:
             unread.setdefault(what, error)
         return values
 
-    def tokens(self, name: str) -> list[str] | None:
+    def tokens(self, name: str) -> Tokens | None:
         """One unquoted token per particle; None where the table does not say."""
         if name in self.particles.table:
             return self.text(name)
         if self.optics is not None and name in self.optics.table:
-            tokens = self.optics.table[name]
-            return [unquoted(tokens[row]) for row in self.optics_rows]
+            return self.optics.column(name).unquoted()[self.optics_rows]
         return None
 
     def required(self, name: str, fix: str) -> np.ndarray:
@@ -146,10 +146,9 @@ class RelionColumns:
             )
         return values.astype(np.int64)
 
-    def text(self, name: str) -> list[str] | None:
+    def text(self, name: str) -> Tokens | None:
         """The unquoted tokens of a column of the particles."""
-        tokens = self.particles.table.get(name)
-        return None if tokens is None else [unquoted(token) for token in tokens]
+        return self.particles.column(name).unquoted() if name in self.particles.table else None
 
     def pixel_sizes(self) -> np.ndarray:
         """Of the images, in Angstrom, (n,)."""
@@ -211,7 +210,7 @@ class RelionColumns:
         fix = "give both tables a column rlnOpticsGroup"
         if not all("rlnOpticsGroup" in t.table for t in (self.particles, self.optics)):
             raise BadDataError("missing", file=self.path, column="rlnOpticsGroup", fix=fix)
-        known = _parsed(self.optics.table["rlnOpticsGroup"])
+        known = self.optics.column("rlnOpticsGroup").numbers()
         found = self.values_of("rlnOpticsGroup")
         assert found is not None
         wanted, error = found
@@ -246,20 +245,3 @@ class RelionColumns:
                     column="rlnOpticsGroup",
                     fix="give each group a number of its own, in both tables",
                 )
-
-
-def _parsed(tokens: list[str]) -> np.ndarray:
-    """float64; NaN for what is no number."""
-    try:
-        values = np.fromiter(map(float, tokens), dtype=np.float64, count=len(tokens))
-    except ValueError:
-        values = np.array([number(token) for token in tokens], dtype=np.float64)
-    values[~np.isfinite(values)] = np.nan
-    return values
-
-
-def number(token: str) -> float:
-    try:
-        return float(unquoted(token))
-    except ValueError:
-        return float("nan")

@@ -6,11 +6,14 @@ unit.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from cryospin.io.relion_columns import RelionColumns
 from cryospin.io.relion_optics import ASSUMED
-from cryospin.io.star import StarBlock, StarFile
+from cryospin.io.star import Columns, StarBlock, StarFile
+from cryospin.io.tokens import Tokens
 
 # what 3.1 and later keep once per optics group
 _OPTICS = (
@@ -52,15 +55,15 @@ def in_relion_30(star: StarFile, name: str, columns: RelionColumns, box: int) ->
     sizes = columns.pixel_sizes()
     table = dict(columns.particles.table)
     for label, tokens in columns.optics.table.items():
-        table.setdefault(label, [tokens[row] for row in columns.optics_rows])
+        table.setdefault(label, Tokens.of(tokens)[columns.optics_rows])
     # 3.0 asks the stacks for it; a table alone shall tell too
-    table.setdefault("rlnImageSize", [str(box)] * len(sizes))
+    table.setdefault("rlnImageSize", Tokens.repeated(str(box), len(sizes)))
     table = _with_origins(columns, table, {v: k for k, v in _ORIGINS.items()}, 1.0 / sizes)
     implied = columns.implied_pixel_sizes()
     if implied is None or not np.allclose(implied, sizes, rtol=1e-4, atol=0):
         # micrometres of the detector, at a magnification that makes them Angstrom
         table[_DETECTOR] = [f"{size:.6f}" for size in sizes]
-        table[_MAGNIFICATION] = ["10000.000000"] * len(sizes)
+        table[_MAGNIFICATION] = Tokens.repeated("10000.000000", len(sizes))
     others = {key: block for key, block in star.blocks.items() if key not in ("optics", name)}
     # the particles come first: RELION 3.0 reads the first block of a file
     return StarFile({name: columns.particles.with_table(table)} | others)
@@ -72,13 +75,13 @@ def in_relion_31(star: StarFile, name: str, columns: RelionColumns, box: int) ->
     table = dict(columns.particles.table)
     optics = {label: table.pop(label) for label in _OPTICS if label in table}
     optics.setdefault("rlnImagePixelSize", [f"{size:.6f}" for size in sizes])
-    optics.setdefault("rlnImageSize", [str(box)] * len(sizes))
-    optics.setdefault("rlnImageDimensionality", ["2"] * len(sizes))
+    optics.setdefault("rlnImageSize", Tokens.repeated(str(box), len(sizes)))
+    optics.setdefault("rlnImageDimensionality", Tokens.repeated("2", len(sizes)))
     numbers, first = _group_numbers([*zip(*optics.values(), strict=True)], table)
     table["rlnOpticsGroup"] = numbers
     groups = dict(zip(numbers, first, strict=True))
     order = sorted(groups, key=int)
-    rows = {"rlnOpticsGroup": order}
+    rows: dict[str, Sequence[str]] = {"rlnOpticsGroup": order}
     rows["rlnOpticsGroupName"] = [f"opticsGroup{number}" for number in order]
     rows |= {label: [tokens[groups[k]] for k in order] for label, tokens in optics.items()}
     table = _with_origins(columns, table, _ORIGINS, sizes)
@@ -89,8 +92,8 @@ def in_relion_31(star: StarFile, name: str, columns: RelionColumns, box: int) ->
 
 
 def _group_numbers(
-    optics: list[tuple[str, ...]], table: dict[str, list[str]]
-) -> tuple[list[str], list[int]]:
+    optics: list[tuple[str, ...]], table: Columns
+) -> tuple[Sequence[str], list[int]]:
     """Each particle's group number, and the row (0-based) that stands for its optics.
 
     A column rlnOpticsGroup is kept if its groups are what the optics say.
@@ -107,12 +110,12 @@ def _group_numbers(
 
 
 def _with_origins(
-    columns: RelionColumns, table: dict[str, list[str]], names: dict[str, str], factor: np.ndarray
-) -> dict[str, list[str]]:
+    columns: RelionColumns, table: Columns, names: dict[str, str], factor: np.ndarray
+) -> dict[str, Sequence[str]]:
     """The origins under their other names, in place; a stale twin in the other unit goes."""
     present = {old: new for old, new in names.items() if old in table}
     stale = {*present.values()}
-    result: dict[str, list[str]] = {}
+    result: dict[str, Sequence[str]] = {}
     for name, tokens in table.items():
         if name in present:
             found = columns.values_of(name)

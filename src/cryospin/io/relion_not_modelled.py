@@ -10,8 +10,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from cryospin.io import costs
-from cryospin.io.relion_columns import RelionColumns, number
+from cryospin.io.relion_columns import RelionColumns
 from cryospin.io.relion_optics import MAGNIFICATION, TILT, ZERNIKE, zernike_vector
+from cryospin.io.tokens import number
 from cryospin.types import NotModelled
 
 _HELICAL = (
@@ -68,7 +69,8 @@ def _found(columns: RelionColumns, nyquist: float) -> Iterator[NotModelled]:
     if (mirrored := _values(columns, ("rlnIsFlip",), (0.0,))) is not None:
         cost = f"{int(mirrored.any(axis=1).sum())} images are taken as they are in the file"
         yield NotModelled(("rlnIsFlip",), "mirroring of images", cost)
-    if any(token not in ("", "None") for token in columns.tokens("rlnCtfImage") or ()):
+    images = columns.tokens("rlnCtfImage")
+    if images is not None and not images.are("", "None").all():
         cost = "the CTF is computed from defocus and optics"
         yield NotModelled(("rlnCtfImage",), "CTF from a file", cost)
     if names := tuple(name for name in _SUBTOMOGRAM if _says_something(columns, name)):
@@ -78,23 +80,28 @@ def _found(columns: RelionColumns, nyquist: float) -> Iterator[NotModelled]:
 
 def _unread(columns: RelionColumns, name: str) -> int:
     """How many particles have something in a column of aberrations that is no number."""
-    tokens = columns.tokens(name) or []
+    tokens = columns.tokens(name)
+    if tokens is None:
+        return 0
+    distinct, which = tokens.distinct()
     if name in ZERNIKE:
-        bad = {token for token in {*tokens} if zernike_vector(token) is None}
+        bad = [zernike_vector(token) is None for token in distinct]
     else:
-        bad = {token for token in {*tokens} if not np.isfinite(number(token))}
-    return sum(token in bad for token in tokens)
+        bad = [np.isnan(number(token)) for token in distinct]
+    return int(np.array(bad)[which].sum())
 
 
 def _there(columns: RelionColumns, names: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(name for name in names if columns.tokens(name) is not None)
+    return tuple(name for name in names if name in columns.names)
 
 
 def _says_something(columns: RelionColumns, name: str) -> bool:
     """Whether a column is there and is neither zero nor empty throughout."""
-    return any(
-        token not in ("", "None") and number(token) != 0 for token in columns.tokens(name) or ()
-    )
+    tokens = columns.tokens(name)
+    if tokens is None:
+        return False
+    # what is no number says something, too
+    return bool(((tokens.numbers() != 0) & ~tokens.are("", "None")).any())
 
 
 def _values(

@@ -5,13 +5,16 @@ A quantity that is missing, or no number, is neutral: no tilt, no aberration, a 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from cryospin.errors import BadDataError
 from cryospin.io.distortion import no_magnification
-from cryospin.io.relion_columns import OPTICS_FIXES, RelionColumns, number
+from cryospin.io.relion_columns import OPTICS_FIXES, RelionColumns
 from cryospin.io.rows import distinct_rows
 from cryospin.io.star import StarBlock, quoted
+from cryospin.io.tokens import number
 from cryospin.types import Optics
 
 # each with its neutral value
@@ -97,7 +100,7 @@ def zernike_vector(token: str) -> tuple[float, ...] | None:
 
 def optics_block(optics: tuple[Optics, ...], box: int) -> StarBlock:
     """A table data_optics of RELION 3.1; aberrations only where there are some."""
-    columns = {
+    columns: dict[str, Sequence[str]] = {
         "rlnOpticsGroup": [str(number + 1) for number in range(len(optics))],
         "rlnOpticsGroupName": [quoted(group.name) for group in optics],
         "rlnVoltage": [f"{group.voltage_kv:.6f}" for group in optics],
@@ -141,9 +144,11 @@ def _or_neutral(columns: RelionColumns, neutral: dict[str, float]) -> np.ndarray
 
 def _vectors(columns: RelionColumns, name: str) -> tuple[list[tuple[float, ...]], np.ndarray]:
     """The distinct vectors `[0.1,-0.2]` of a column, and the number of each particle's."""
-    tokens = columns.tokens(name) or [""] * len(columns.particles)
-    distinct, which = np.unique(tokens, return_inverse=True)
-    return [zernike_vector(str(token)) or () for token in distinct], which
+    tokens = columns.tokens(name)
+    if tokens is None:
+        return [()], np.zeros(len(columns.particles), dtype=np.int64)
+    distinct, which = tokens.distinct()
+    return [zernike_vector(token) or () for token in distinct], which
 
 
 def _refuse_strange(columns: RelionColumns, matrices: np.ndarray) -> None:

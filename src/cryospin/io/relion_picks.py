@@ -31,8 +31,8 @@ def tubes_of(columns: RelionColumns) -> np.ndarray | None:
     number = columns.known_numbers(TUBE)
     if number is None or not np.nan_to_num(number).any():
         return None
-    names = columns.text("rlnMicrographName") or [""] * len(number)
-    _, micrograph = np.unique(names, return_inverse=True)
+    names = columns.text("rlnMicrographName")
+    micrograph = np.zeros(len(number)) if names is None else names.distinct()[1]
     pairs = np.stack([micrograph, np.nan_to_num(number)], axis=1)
     _, tube = np.unique(pairs, axis=0, return_inverse=True)
     return np.where(np.isfinite(number), tube.reshape(-1), -1)

@@ -24,6 +24,28 @@ def rows_of_keys(
     return np.where(known[rows] == wanted, rows, -1)
 
 
+def distinct_keys(
+    keys: Shaped[np.ndarray, " n"],
+) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " n"]]:
+    """The first row of each distinct key, sorted by key, and which of these keys every row has."""
+    # neighbours are often alike (images of one stack): it is their runs that are sorted
+    starts = np.flatnonzero(np.append(True, keys[1:] != keys[:-1])[: len(keys)])
+    _, first, which = np.unique(keys[starts], return_index=True, return_inverse=True)
+    lengths = np.diff(np.append(starts, len(keys)))
+    return starts[first], np.repeat(which.reshape(-1), lengths)
+
+
+def in_order_of_appearance(
+    keys: Shaped[np.ndarray, " n"],
+) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " n"]]:
+    """The first row of each distinct key, ascending, and which of these keys every row has."""
+    first, which = distinct_keys(keys)
+    order = np.argsort(first)
+    place = np.empty(len(order), dtype=np.int64)
+    place[order] = np.arange(len(order))
+    return first[order], place[which]
+
+
 def rows_in_words(rows: Int[np.ndarray, " n"], most: int = 3) -> str:
     """Rows (0-based) as a reader counts them: `row 7`, `rows 3, 7`, `rows 3, 7, 9, ...`."""
     first = ", ".join(str(row + 1) for row in rows[:most].tolist())

@@ -7,6 +7,7 @@ pixels of the image do, and so does a name of another image of the same particle
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
 
@@ -21,7 +22,9 @@ from cryospin.io.losses import left_behind
 from cryospin.io.relion import ORIGINAL_NAME, RelionTable, columns_of_rows, new_particles
 from cryospin.io.relion_columns import RelionColumns
 from cryospin.io.relion_optics import ASSUMED
-from cryospin.io.star import StarFile, quoted
+from cryospin.io.rows import in_order_of_appearance
+from cryospin.io.star import Columns, StarFile, quoted
+from cryospin.io.tokens import Tokens
 from cryospin.types import Optics, ParticleStack
 
 _SIZES = ("rlnImageSize", "rlnImageSizeX", "rlnImageSizeY")
@@ -46,11 +49,7 @@ _CRYOSPARC_UNTRUE = ("blob/import_sig",)
 
 def distinct_images(stack: ParticleStack) -> tuple[np.ndarray, np.ndarray]:
     """A particle (n',) of each image, in order of appearance, and each particle's image (n,)."""
-    _, first, image = np.unique(same_image(stack), return_index=True, return_inverse=True)
-    order = np.argsort(first)
-    place = np.empty(len(order), dtype=np.int64)
-    place[order] = np.arange(len(order))
-    return first[order], place[image.reshape(-1)]
+    return in_order_of_appearance(same_image(stack))
 
 
 def original_names(stack: ParticleStack) -> tuple[str, ...]:
@@ -139,15 +138,14 @@ def _relion(stack: ParticleStack, box: int, names: list[str]) -> StarFile:
     kept = {name: tokens for name, tokens in columns.items() if name not in _UNTRUE}
     whole = RelionColumns(table.path, table.particles, table.optics)
     scaled = _rescaled(whole, scale, box)
-    rows = stack.rows.tolist()
-    changed = {name: [tokens[row] for row in rows] for name, tokens in scaled.items()}
+    changed = {name: Tokens.of(tokens)[stack.rows] for name, tokens in scaled.items()}
     # a name that the table has already stays in its place
     block = table.particles.with_table(kept | changed | particles)
     blocks = dict(table.star.blocks) | {table.name: block}
     if table.optics is not None:
         optics = RelionColumns(table.path, table.optics, None)
-        changed = _rescaled(optics, scale, box)
-        blocks["optics"] = table.optics.with_table(table.optics.table | changed)
+        of_groups = _rescaled(optics, scale, box)
+        blocks["optics"] = table.optics.with_table({**table.optics.table, **of_groups})
     if ASSUMED not in whole.names and any(_assumed(stack, group) for group in stack.optics):
         last = "optics" if table.optics is not None else table.name
         assumed = [f"{stack.pixel_size_angstrom:.6f}"] * len(blocks[last])
@@ -155,13 +153,16 @@ def _relion(stack: ParticleStack, box: int, names: list[str]) -> StarFile:
     return StarFile(blocks)
 
 
-def _rescaled(columns: RelionColumns, scale: float, box: int) -> dict[str, list[str]]:
+def _rescaled(columns: RelionColumns, scale: float, box: int) -> Columns:
     """Those columns of `columns.particles` that change with the box, for all of its rows."""
     there = columns.particles.table
     factors = dict.fromkeys(_PIXEL_SIZES, scale) | dict.fromkeys(_LENGTHS_IN_PIXELS, 1 / scale)
     if _tells_the_pixel_size(columns):
         factors[_MAGNIFICATION] = 1 / scale
-    changed = {name: [str(box)] * len(columns.particles) for name in _SIZES if name in there}
+    count = len(columns.particles)
+    changed: dict[str, Sequence[str]] = {
+        name: Tokens.repeated(str(box), count) for name in _SIZES if name in there
+    }
     for name, factor in factors.items():
         if name in there:
             found = columns.values_of(name)

@@ -15,15 +15,25 @@ with. Blank lines and comments may stand anywhere.
 
 from __future__ import annotations
 
+import codecs
 import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from cryospin.errors import BadDataError
 from cryospin.io.atomic import atomic_path
+from cryospin.io.tokens import Tokens
 
 # a quoted token ends at the first quote followed by a blank; only ASCII's blanks are blanks
-_TOKEN = re.compile(r"""'(?:[^']|'(?=\S))*'(?!\S)|"(?:[^"]|"(?=\S))*"(?!\S)|\#.*|\S+""", re.ASCII)
+_TOKEN = re.compile(rb"""'(?:[^']|'(?=\S))*'(?!\S)|"(?:[^"]|"(?=\S))*"(?!\S)|\#.*|\S+""")
+_SPECIAL = (b"'", b'"', b"#")
+# of lines: what is read in one piece, and rows that are written in one
+_PIECE_BYTES, _PIECE_ROWS = 1 << 20, 1 << 12
+
+Columns = Mapping[str, Sequence[str]]
 
 
 @dataclass(frozen=True)
@@ -31,16 +41,20 @@ class StarBlock:
     """Name-value pairs, or columns of equal length; names are without their underscore."""
 
     pairs: dict[str, str] = field(default_factory=dict)
-    columns: dict[str, list[str]] = field(default_factory=dict)
+    columns: dict[str, Sequence[str]] = field(default_factory=dict)
 
     @property
-    def table(self) -> dict[str, list[str]]:
+    def table(self) -> dict[str, Sequence[str]]:
         """The columns; pairs without a loop are a table of one row, which some write so."""
         return self.columns or {name: [value] for name, value in self.pairs.items()}
 
-    def with_table(self, columns: dict[str, list[str]]) -> StarBlock:
+    def column(self, name: str) -> Tokens:
+        """A column of `table`."""
+        return Tokens.of(self.table[name])
+
+    def with_table(self, columns: Columns) -> StarBlock:
         """The block with these columns in place of its table."""
-        return StarBlock(self.pairs if self.columns else {}, columns)
+        return StarBlock(self.pairs if self.columns else {}, dict(columns))
 
     def __len__(self) -> int:
         return len(next(iter(self.table.values()), []))
@@ -53,13 +67,6 @@ class StarFile:
     blocks: dict[str, StarBlock]
 
 
-def unquoted(token: str) -> str:
-    """The text a token stands for."""
-    if len(token) >= 2 and token[0] == token[-1] and token[0] in "'\"":
-        return token[1:-1]
-    return token
-
-
 def quoted(text: str) -> str:
     """A token that stands for the text; RELION's names seldom need it."""
     if text and not re.search(r"\s", text) and text[0] not in "'\"#":
@@ -68,11 +75,16 @@ def quoted(text: str) -> str:
     return mark + text + mark
 
 
-def tokens_of(line: str) -> list[str]:
+def tokens_of(line: bytes) -> list[bytes]:
     """The blank-separated tokens of a line, up to a comment."""
-    if line.isascii() and "'" not in line and '"' not in line and "#" not in line:
+    if not _is_special(line):
         return line.split()
-    return [token for token in _TOKEN.findall(line) if not token.startswith("#")]
+    return [token for token in _TOKEN.findall(line) if not token.startswith(b"#")]
+
+
+def _is_special(text: bytes) -> bool:
+    """Whether some tokens of it may be more, or less, than what stands between two blanks."""
+    return any(mark in text for mark in _SPECIAL)
 
 
 class _Reader:
@@ -83,9 +95,12 @@ class _Reader:
         self.blocks: dict[str, StarBlock] = {}
         self.block: StarBlock | None = None
         self.names: list[str] | None = None
-        # row after row in one flat list: a list per row costs the garbage collector more
-        # than reading the file
-        self.values: list[str] = []
+        self.lines = 0
+        # rows of the table so far: columns of each finished piece, then token after token in one
+        # flat list (a list per row costs the garbage collector more than reading the file)
+        self.pieces: list[list[np.ndarray]] = []
+        self.rows = 0
+        self.values: list[bytes] = []
 
     def refuse(self, line: int, problem: str, fix: str, row: int | None = None) -> BadDataError:
         return BadDataError(f"line {line}: {problem}", file=self.path, row=row, fix=fix)
@@ -107,47 +122,107 @@ class _Reader:
 
     def end_table(self) -> None:
         if self.names is not None and self.block is not None:
-            width = len(self.names)
-            columns = {name: self.values[i::width] for i, name in enumerate(self.names)}
-            self.block.columns.update(columns)
-        self.names, self.values = None, []
+            self.end_piece()
+            # column by column, each given free when it is joined
+            columns = [[*pieces] for pieces in zip(*self.pieces, strict=True)]
+            self.pieces = []
+            for name in self.names:
+                pieces = columns.pop(0) if columns else [np.empty(0, dtype="S1")]
+                self.block.columns[name] = Tokens(np.concatenate(pieces))
+        self.names, self.rows = None, 0
 
-    def is_name(self, tokens: list[str]) -> bool:
+    def end_piece(self) -> None:
+        """Make columns of the values."""
+        if self.values and self.names:
+            self.add_piece(self.values, len(self.names))
+            self.values = []
+
+    def add_piece(self, values: list[bytes], stride: int) -> None:
+        """Rows of tokens, one after the other; of each, what exceeds the table goes."""
+        assert self.names is not None
+        columns = [np.array(values[i::stride]) for i in range(len(self.names))]
+        self.pieces.append(columns)
+        self.rows += len(columns[0])
+
+    def is_name(self, tokens: list[bytes]) -> bool:
         """Whether a line that begins with `_` names a column or a pair, and is no row."""
         width, count = len(self.names or ()), len(tokens)
         if not width:
             return True
-        if self.values:
+        if self.rows or self.values:
             return count <= 2 and count != width
         # the number of a column may lack its `#`
-        numbered = count == 2 and tokens[1].isdecimal() and (width != 2 or tokens[1] == "3")
+        numbered = count == 2 and tokens[1].isdigit() and (width != 2 or tokens[1] == b"3")
         return count == 1 or numbered
 
-    def read_name(self, tokens: list[str], line: int) -> None:
+    def read_name(self, tokens: list[bytes], line: int) -> None:
+        name = tokens[0][1:].decode()
         if self.block is None:
-            raise self.refuse(line, f"{tokens[0]} before any data_ line", "add a data_ line")
-        if self.names is not None and self.values:
+            raise self.refuse(line, f"_{name} before any data_ line", "add a data_ line")
+        if self.names is not None and (self.rows or self.values):
             self.end_table()
-        name = tokens[0][1:]
         if name in self.block.pairs or name in (self.names or ()):
             raise self.refuse(line, f"_{name} is given twice", "remove one of the two")
         if self.names is not None:
             self.names.append(name)
         elif len(tokens) == 2:
-            self.block.pairs[name] = tokens[1]
+            self.block.pairs[name] = tokens[1].decode()
         else:
             problem = f"_{name} has {len(tokens) - 1} values where one is expected"
             raise self.refuse(line, problem, "write one value, quoted if it holds blanks")
 
-    def read_row(self, tokens: list[str], line: int) -> None:
+    def read_row(self, tokens: list[bytes], line: int) -> None:
         if not self.names:
-            problem = f"{tokens[0][:40]!r} belongs to no table"
+            problem = f"{tokens[0].decode()[:40]!r} belongs to no table"
             raise self.refuse(line, problem, "is this a STAR file? it begins with a data_ line")
         if len(tokens) != len(self.names):
             problem = f"{len(tokens)} values for {len(self.names)} columns"
-            row = len(self.values) // len(self.names) + 1
+            row = self.rows + len(self.values) // len(self.names) + 1
             raise self.refuse(line, problem, "is the file cut off, or a name with blanks?", row)
         self.values += tokens
+
+    def read(self, text: bytes) -> None:
+        """Whole lines."""
+        if not self.read_plain_rows(text):
+            for line in text.removesuffix(b"\n").split(b"\n"):
+                self.lines += 1
+                self.read_line(line, self.lines)
+        self.end_piece()
+
+    def read_plain_rows(self, text: bytes) -> bool:
+        """Lines that can only be rows of the table, all at once; False, and nothing is read, where
+        one of them may be something else."""
+        width, count = len(self.names or ()), text.count(b"\n")
+        if width < 2 or not self.rows or not text.endswith(b"\n") or _is_special(text):
+            return False
+        if text.startswith(b";") or b"\n;" in text:
+            return False
+        # no text holds zero bytes (`_pieces`): one of them stands for each end of a line
+        values = text.replace(b"\n", b" \0 ").split()
+        ends = values[width :: width + 1]
+        if len(values) != count * (width + 1) or ends.count(b"\0") != count:
+            return False
+        self.add_piece(values, width + 1)
+        self.lines += count
+        return True
+
+    def read_line(self, line: bytes, number: int) -> None:
+        if line.startswith(b";"):
+            raise self.refuse(number, "a text of several lines", "RELION's tables have none")
+        tokens = tokens_of(line)
+        if not tokens:
+            return
+        first = tokens[0]
+        # keywords stand alone, in any case: in a wider table `data_1/movie.mrc` is a value
+        keyword = first[:5].lower() if len(tokens) == 1 else b""
+        if keyword == b"data_":
+            self.begin_block(first[5:].decode(), number)
+        elif keyword == first.lower() == b"loop_":
+            self.begin_table(number)
+        elif first.startswith(b"_") and self.is_name(tokens):
+            self.read_name(tokens, number)
+        else:
+            self.read_row(tokens, number)
 
 
 def read_star(path: Path | str) -> StarFile:
@@ -159,70 +234,82 @@ def read_star(path: Path | str) -> StarFile:
     """
     path = Path(path)
     reader = _Reader(path)
-    for number, line in enumerate(_text(path).split("\n"), start=1):
-        if line.startswith(";"):
-            raise reader.refuse(number, "a text of several lines", "RELION's tables have none")
-        tokens = tokens_of(line)
-        if not tokens:
-            continue
-        first = tokens[0]
-        # keywords stand alone, in any case: in a wider table `data_1/movie.mrc` is a value
-        keyword = first[:5].lower() if len(tokens) == 1 else ""
-        if keyword == "data_":
-            reader.begin_block(first[5:], number)
-        elif keyword == first.lower() == "loop_":
-            reader.begin_table(number)
-        elif first.startswith("_") and reader.is_name(tokens):
-            reader.read_name(tokens, number)
-        else:
-            reader.read_row(tokens, number)
+    for text in _pieces(path):
+        reader.read(text)
     reader.end_table()
     if not reader.blocks:
         raise BadDataError("no data_ block", file=path, fix="give a RELION STAR file")
     return StarFile(reader.blocks)
 
 
-def _text(path: Path) -> str:
+def _pieces(path: Path) -> Iterator[bytes]:
+    """The file's lines, some at a time: UTF-8 without zero bytes, lines ending as ours do."""
+    offset = lines = 0
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        with open(path, "rb") as file:
+            while text := file.read(_PIECE_BYTES) + file.readline():
+                _refuse_what_is_no_text(text, path, offset, lines)
+                offset += len(text)
+                text = text.removeprefix(codecs.BOM_UTF8 if not lines else b"")
+                # of Windows, and of the Macintosh of old
+                text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+                lines += text.count(b"\n")
+                yield text
     except FileNotFoundError:
         raise BadDataError("no such file", file=path, fix="check the path") from None
     except OSError as error:
         problem = f"cannot be read: {error.strerror}"
         raise BadDataError(problem, file=path, fix="check the path and permissions") from None
+
+
+def _refuse_what_is_no_text(text: bytes, path: Path, offset: int, lines: int) -> None:
+    """`offset` bytes and `lines` lines are before it in the file."""
+    try:
+        text.decode("ascii" if text.isascii() else "utf-8")
     except UnicodeDecodeError as error:
-        problem = f"byte {error.start} is not UTF-8 text"
+        problem = f"byte {offset + error.start} is not UTF-8 text"
         fix = "give a STAR file, not a stack; if it is one, save it as UTF-8"
         raise BadDataError(problem, file=path, fix=fix) from None
-    # of Windows, and of the Macintosh of old
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    if "\0" in text:
-        row = text[: text.index("\0")].count("\n") + 1
+    if b"\0" in text:
+        row = lines + len((text[: text.index(b"\0")] + b"?").splitlines())
         problem = f"line {row} holds a zero byte, which no text does"
         raise BadDataError(problem, file=path, fix="copy or write the file again")
-    return text
 
 
 def write_star(path: Path | str, star: StarFile) -> None:
     """Write whole or not at all. RELION 3.1+ is recognised by its optics block."""
-    with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as output:
+    with atomic_path(path) as temporary, open(temporary, "wb") as output:
         for name, block in star.blocks.items():
             # without this line relion 3.1 takes the file for 3.0 and converts origins
-            output.write("\n# version 30001\n" if "optics" in star.blocks else "")
-            output.write(f"\ndata_{name}\n\n")
-            output.writelines(f"_{key} {value}\n" for key, value in block.pairs.items())
+            head = ["\n# version 30001\n" if "optics" in star.blocks else "", f"\ndata_{name}\n\n"]
+            head += [f"_{key} {value}\n" for key, value in block.pairs.items()]
             if block.columns:
-                output.write("loop_\n")
-                names = enumerate(block.columns, start=1)
-                output.writelines(f"_{key} #{number}\n" for number, key in names)
-                rows = zip(*_unmistakable(block.columns), strict=True)
-                output.writelines(" ".join(row) + "\n" for row in rows)
-            output.write("\n")
+                head += ["loop_\n", *(f"_{key} #{i}\n" for i, key in enumerate(block.columns, 1))]
+            output.write("".join(head).encode())
+            output.writelines(_rows(block.columns))
+            output.write(b"\n")
 
 
-def _unmistakable(columns: dict[str, list[str]]) -> list[list[str]]:
-    """The tokens of a table by column; RELION takes a first row that begins with `_` for a name."""
-    first, *others = columns.values()
-    if first and first[0].startswith("_"):
-        first = [f'"{first[0]}"', *first[1:]]
-    return [first, *others]
+def _rows(columns: Columns) -> Iterator[bytes]:
+    """The lines of a table, some at a time."""
+    arrays = [Tokens.of(texts).array for texts in columns.values()]
+    count = len(arrays[0]) if arrays else 0
+    if any(len(array) != count for array in arrays):
+        raise ValueError(f"columns of different lengths: {[len(array) for array in arrays]}")
+    if count and arrays[0][0].startswith(b"_"):
+        # RELION takes a first row that begins with `_` for a name
+        arrays[0] = arrays[0].astype(f"S{arrays[0].itemsize + 2}")
+        arrays[0][0] = b'"' + arrays[0][0] + b'"'
+    for start in range(0, count, _PIECE_ROWS):
+        pieces = []
+        for array in arrays:
+            piece = np.ascontiguousarray(array[start : start + _PIECE_ROWS])
+            pieces += [piece.view(np.uint8).reshape(len(piece), -1), _column_of(b" ", len(piece))]
+        pieces[-1] = _column_of(b"\n", len(pieces[-1]))
+        text = np.concatenate(pieces, axis=1)
+        # texts are filled up with zero bytes, and hold none
+        yield text[text != 0].tobytes()
+
+
+def _column_of(byte: bytes, count: int) -> np.ndarray:
+    return np.full((count, 1), ord(byte), dtype=np.uint8)

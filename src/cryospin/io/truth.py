@@ -39,16 +39,18 @@ def conformations_of(stack: ParticleStack) -> Int[np.ndarray, " n"] | None:
     """
     if not isinstance(stack.table, RelionTable):
         return None
-    tokens = stack.table.particles.table.get(CONFORMATION)
-    if tokens is None:
+    particles = stack.table.particles
+    if CONFORMATION not in particles.table:
         return None
-    for row in stack.rows.tolist():
-        if not tokens[row].isdecimal():
-            raise BadDataError(
-                f"{tokens[row]!r} is no conformation",
-                file=stack.source,
-                row=row + 1,
-                column=CONFORMATION,
-                fix="conformations count from 1; 0 is junk",
-            )
-    return np.array([int(tokens[row]) for row in stack.rows.tolist()])
+    tokens = particles.column(CONFORMATION)[stack.rows]
+    texts, which = tokens.distinct()
+    broken = np.flatnonzero(np.array([not text.isdecimal() for text in texts])[which])
+    if len(broken):
+        raise BadDataError(
+            f"{tokens[int(broken[0])]!r} is no conformation",
+            file=stack.source,
+            row=int(stack.rows[broken[0]]) + 1,
+            column=CONFORMATION,
+            fix="conformations count from 1; 0 is junk",
+        )
+    return np.array([int(text) for text in texts])[which]

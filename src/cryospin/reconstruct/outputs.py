@@ -164,5 +164,5 @@ def write_fsc(path: Path, resolution: HalfMapResolution) -> None:
     general = {"rlnFinalResolution": "nan" if final is None else f"{final:.4f}"}
     write_star(
         path,
-        StarFile({"general": StarBlock(pairs=general), "fsc": StarBlock(columns=columns)}),
+        StarFile({"general": StarBlock(pairs=general), "fsc": StarBlock(columns={**columns})}),
     )
