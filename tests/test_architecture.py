@@ -39,6 +39,7 @@ LAYERS = (
     ("simulate", "evaluate", "report"),
     ("variability",),
     ("run",),
+    ("campaign",),
     ("api", "bench"),
     ("cli",),
     ("__main__",),

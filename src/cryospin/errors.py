@@ -60,6 +60,10 @@ class UsageError(CryospinError):
     exit_code = 2
 
 
+class InUseError(UsageError):
+    """Another process works there."""
+
+
 class ResourceError(CryospinError):
     """Disk full, output not writable, memory exhausted."""
 

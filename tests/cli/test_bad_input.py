@@ -41,6 +41,7 @@ from cryospin.cli.main import build_app, main
 SIMULATE = "simulate map.mrc --out out --particles 5 --box 16 --pixel-size 6 --snr 1"
 RECONSTRUCT = "reconstruct particles.star --out out"
 EVALUATE = "evaluate run --truth truth.star --map truth.mrc"
+LAUNCH = "launch particles.star --out out"
 PAPER = "bench paper --models . --out out"
 SWITCH = "bench switch --models . --out out"
 
@@ -202,6 +203,37 @@ TABLE: list[tuple[str, Spoil, int, tuple[str, ...]]] = [
     ),
     ("reconstruct none.mrcs --out out", nothing, 3, ("none.mrcs", "no such file")),
     ("reconstruct particles.mrcs --out out", gone("particles.ctf.pkl"), 3, ("no CTF", "ctf.pkl")),
+    # launch: what reconstruct says, before anything is computed, and its own options
+    (LAUNCH.replace("particles.star", "none.star"), nothing, 3, ("none.star",)),
+    (LAUNCH, cut("particles.mrcs"), 3, ("particles.mrcs", "bytes")),
+    (LAUNCH, value("rlnDefocusU", 7, "nan"), 3, ("row 7", "rlnDefocusU")),
+    ("launch particles.star", nothing, 2, ("--out",)),
+    (LAUNCH + " --seeds 0", nothing, 2, ("--seeds", "equal to 1")),
+    (LAUNCH + " --seeds 1001", nothing, 2, ("seeds", "1 to 1000", "1001")),
+    (LAUNCH + " --recipe exhaustiv", nothing, 2, ("exhaustiv", "fix: did you mean exhaustive")),
+    (LAUNCH + " --symmetry Q3", nothing, 2, ("Q3", "fix:")),
+    (LAUNCH + " --classes 1,several", nothing, 2, ("classes must be 1 to 50", "several")),
+    (LAUNCH + " --classes 1,2", nothing, 3, ("120 particles are too few for 2", "fix:")),
+    (LAUNCH + " --initial-map nan.mrc", nothing, 3, ("nan.mrc", "NaN")),
+    (LAUNCH + " --cpus 4", nothing, 2, ("--cpus", "fix: add --slurm")),
+    (LAUNCH + " --slurm --time 'an hour'", nothing, 2, ("--time", "an hour", "one word")),
+    (LAUNCH.replace("--out out", "--out ."), nothing, 2, ("is an input or holds one", "fix:")),
+    (LAUNCH.replace("--out out", "--out text.txt"), nothing, 5, ("text.txt", "is a file")),
+    (LAUNCH, full_disk, 5, ("GB are free", "fix:")),
+    # work and join
+    ("work nowhere", nothing, 3, ("nowhere/jobs.json", "No such file", "fix:")),
+    ("work run", nothing, 3, ("run/jobs.json", "cryospin launch")),
+    ("work run", holds("run/jobs.json", "{"), 3, ("run/jobs.json", "jobs of a campaign", "fix:")),
+    (
+        "work run",
+        holds("run/jobs.json", '{"program": "cryospin", "version": "9.0", "format": 9}'),
+        3,
+        ("run/jobs.json", "9.0", "format 9", "fix:"),
+    ),
+    ("work run --job 0", nothing, 2, ("--job", "equal to 1")),
+    ("work run --lost-after 0", nothing, 2, ("--lost-after", "equal to 2")),
+    ("join nowhere", nothing, 3, ("nowhere/jobs.json", "fix:")),
+    ("join run", holds("run/jobs.json", "[]"), 3, ("run/jobs.json", "cryospin launch")),
     # evaluate
     ("evaluate nowhere --truth truth.star", nothing, 2, ("no such file", "fix:")),
     ("evaluate run --truth none.star", nothing, 2, ("no such file", "none.star")),
@@ -427,7 +459,7 @@ def test_bad_input_is_one_message_and_an_exit_code(
 def options_of(command: str, fix: str) -> set[str]:
     """What the command at hand understands, or else another that the fix tells of by name."""
     found: set[str] = set()
-    for words in (command.split(), fix.split()):
+    for words in (command.split(), re.findall(r"cryospin ([a-z-]+)", fix)):
         group: Any = typer.main.get_command(build_app())
         for word in words:
             if word in getattr(group, "commands", {}):

@@ -118,6 +118,9 @@ class Stages:
     def hear(self, line: dict[str, Any]) -> str | None:
         """The line to say where a stage has ended."""
         self._resolution_angstrom = line.get("resolution_angstrom", self._resolution_angstrom)
+        if line.get("event") == "run":  # another one, perhaps, of the same process
+            self._resolution_angstrom = None
+            self.open.clear()
         if line.get("event") == "begin":
             self.open.append(line["stage"])
         if line.get("event") == "particle size":

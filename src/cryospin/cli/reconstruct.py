@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,16 +10,30 @@ import typer
 from typer import Argument, Option
 
 from cryospin.cli.progress import progress_display
+from cryospin.cli.run_options import (
+    AllowBad,
+    BatchSize,
+    CheckpointSeconds,
+    Deterministic,
+    Device,
+    InitialLowpass,
+    InitialMap,
+    Invert,
+    InvertContrast,
+    Junk,
+    MaxResolution,
+    MaxShift,
+    ParticleDiameter,
+    Recipe,
+    SelectClass,
+    Symmetry,
+    Threads,
+    classes_in,
+)
 from cryospin.errors import NOT_CONVERGED_CODE
 
 if TYPE_CHECKING:
     from cryospin.run.finished import Run
-
-
-class Invert(StrEnum):
-    auto = "auto"
-    yes = "yes"
-    no = "no"
 
 
 def reconstruct(
@@ -29,61 +42,29 @@ def reconstruct(
         Argument(help="RELION .star (3.0, 3.1 or later) or cryoSPARC .cs; or a run with classes."),
     ],
     out: Annotated[Path, Option(help="Folder to write into.")],
-    recipe: Annotated[
-        str, Option(help="Method: exhaustive, cryospin, ...; docs/recipes.md.")
-    ] = "exhaustive",
+    recipe: Recipe = "exhaustive",
     classes: Annotated[
         str, Option(help="Number of structures, each with its own folder; auto: find it.")
     ] = "1",
-    junk: Annotated[
-        bool, Option("--junk/--no-junk", help="With classes: images may belong to none of them.")
-    ] = True,
-    select_class: Annotated[
-        int | None, Option(min=1, help="Continue with one class of a run with classes.")
-    ] = None,
+    junk: Junk = True,
+    select_class: SelectClass = None,
     seed: Annotated[int, Option(help="Same seed, same result.")] = 0,
-    symmetry: Annotated[
-        str, Option(help="Point group to impose: C1, C3, D7, T, O, I ...; auto: find it.")
-    ] = "C1",
-    particle_diameter: Annotated[
-        float | None, Option(min=1.0, help="Angstrom; default: find it from the images.")
-    ] = None,
-    max_resolution: Annotated[
-        float | None, Option(min=0.5, help="Angstrom; do not use finer detail.")
-    ] = None,
-    max_shift: Annotated[
-        float | None, Option(min=0.0, help="Largest offset in x, y, Angstrom; default 5 % of box.")
-    ] = None,
-    initial_map: Annotated[
-        Path | None, Option(help="Start from this map instead of random poses.")
-    ] = None,
-    initial_lowpass: Annotated[
-        float, Option(min=1.0, help="Angstrom; low-pass the initial map to it.")
-    ] = 30.0,
-    device: Annotated[
-        str, Option(help="auto, cpu, cuda or cuda:N; auto: a card if one can be used.")
-    ] = "auto",
-    deterministic: Annotated[
-        bool,
-        Option("--deterministic", help="Give the same bits every time on a card, too; slower."),
-    ] = False,
-    threads: Annotated[int | None, Option(help="Default: all cores available.")] = None,
+    symmetry: Symmetry = "C1",
+    particle_diameter: ParticleDiameter = None,
+    max_resolution: MaxResolution = None,
+    max_shift: MaxShift = None,
+    initial_map: InitialMap = None,
+    initial_lowpass: InitialLowpass = 30.0,
+    device: Device = "auto",
+    deterministic: Deterministic = False,
+    threads: Threads = None,
     resume: Annotated[
         bool, Option("--resume", help="Continue a run that was stopped; the result is the same.")
     ] = False,
-    invert_contrast: Annotated[
-        Invert, Option(help="Invert the images; auto: if they or the map show protein dark.")
-    ] = Invert.auto,
-    allow_bad: Annotated[
-        bool,
-        Option("--allow-bad", help="Continue although more than a tenth of the images is bad."),
-    ] = False,
-    batch_size: Annotated[
-        int, Option(min=1, help="Images processed at once; changes memory, not the result.")
-    ] = 500,
-    checkpoint_seconds: Annotated[
-        float, Option(min=0.0, help="The most work that is lost when a run is killed.")
-    ] = 30.0,
+    invert_contrast: InvertContrast = Invert.auto,
+    allow_bad: AllowBad = False,
+    batch_size: BatchSize = 500,
+    checkpoint_seconds: CheckpointSeconds = 30.0,
     tensorboard: Annotated[
         bool, Option("--tensorboard", help="Also write scalars to OUT/tensorboard.")
     ] = False,
@@ -101,7 +82,7 @@ def reconstruct(
             particles,
             out,
             recipe=recipe,
-            classes=int(classes) if classes.isdecimal() else classes,
+            classes=classes_in(classes),
             junk=junk,
             select_class=select_class,
             seed=seed,

@@ -12,12 +12,12 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from cryospin.errors import UsageError
+from cryospin.errors import InUseError
 from cryospin.io.atomic import resource_error
 
 LOCK = ".cryospin.lock"
@@ -34,7 +34,7 @@ def sole_use(what: Path, lock: Path) -> Iterator[None]:
 
     Raises
     ------
-    UsageError: another process holds it; names the process, its machine, and since when.
+    InUseError: another process holds it; names the process, its machine, and since when.
     ResourceError: the lock file cannot be written.
     """
     try:
@@ -50,7 +50,7 @@ def sole_use(what: Path, lock: Path) -> Iterator[None]:
 
 
 def refuse_in_use(what: Path, lock: Path) -> None:
-    """Raise UsageError where a process holds the file `lock`; for a look, nothing is written."""
+    """Raise InUseError where a process holds the file `lock`; for a look, nothing is written."""
     try:
         descriptor = os.open(lock, os.O_RDWR | os.O_NOFOLLOW)
     except OSError:
@@ -59,6 +59,24 @@ def refuse_in_use(what: Path, lock: Path) -> None:
         _lock(descriptor, False, what, lock)
     finally:
         os.close(descriptor)
+
+
+def remove_left_by(holder: dict[str, Any], lock: Path) -> None:
+    """Remove the file of a `process` on a `host` that is known to be gone, if it is still its.
+
+    Only a disk without locks needs it, and on others nothing is done: the kernel has opened the
+    lock, or somebody holds it.
+    """
+    with suppress(OSError):
+        descriptor = os.open(lock, os.O_RDWR | os.O_NOFOLLOW)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            left = _holder(descriptor) if error.errno in _NO_LOCKS else {}
+            if left and all(left.get(name) == holder.get(name) for name in ("process", "host")):
+                lock.unlink()
+        finally:
+            os.close(descriptor)
 
 
 def _taken(what: Path, lock: Path) -> int:
@@ -139,7 +157,7 @@ def _has_ended(holder: dict[str, Any]) -> bool:
     return False
 
 
-def _in_use(what: Path, holder: dict[str, Any], lock: Path | None = None) -> UsageError:
+def _in_use(what: Path, holder: dict[str, Any], lock: Path | None = None) -> InUseError:
     who = "by another cryospin"
     if holder:
         who += ": process {process} on {host}, since {since}".format_map(
@@ -148,4 +166,4 @@ def _in_use(what: Path, holder: dict[str, Any], lock: Path | None = None) -> Usa
     fix = "wait until it has ended, or give another output"
     if lock is not None:
         fix += f"; if it was killed, remove {lock}"
-    return UsageError(f"{what} is in use {who}\n  fix: {fix}")
+    return InUseError(f"{what} is in use {who}\n  fix: {fix}")
