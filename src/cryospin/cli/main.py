@@ -33,6 +33,7 @@ COMMANDS = (
     "check",
     "convert",
     "report",
+    "watch",
     "flip_hand",
     "mask",
     "postprocess",

@@ -65,6 +65,17 @@ function ask() {
   document.body.append(frame);
 }
 
+// `cryospin watch` says at once when there is news (report.serve).
+function listenTo(source) {
+  source.addEventListener("page", ask);
+  source.addEventListener("line", (event) => {
+    const line = JSON.parse(event.data), table = document.querySelector("#events table");
+    if (!table) return;
+    const row = table.insertRow(0);
+    for (const text of [line.time.slice(11, 19), `${line.stage}: ${line.event}`]) row.insertCell().textContent = text;
+  });
+}
+
 function inWords(seconds) {
   if (seconds < 120) return `${Math.round(seconds)} s`;
   return seconds < 7200 ? `${Math.round(seconds / 60)} min` : `${Math.round(seconds / 3600)} h`;
@@ -96,5 +107,6 @@ if (location.search.startsWith(HANDED_OVER)) {
   setInterval(ask, 1000 * EVERY_SECONDS);
   setInterval(tellAge, 1000);
   document.addEventListener("visibilitychange", ask);
+  if (document.documentElement.dataset.events) listenTo(new EventSource(document.documentElement.dataset.events));
   tellAge();
 }

@@ -47,16 +47,25 @@ def write_report(run_directory: Path) -> Path:
     ResourceError: the page cannot be written there.
     """
     directory = Path(run_directory)
-    result = read_result(directory)
+    read_result(directory)  # complain before anything is touched
     begin_outputs(directory, Outputs((PAGE,)))
-    if result.get("classes"):
-        page = rendered("mixture.html.j2", mixture_content(directory, result))
-    else:
-        page = rendered("map.html.j2", content_of(read_run(directory)))
     path = directory / PAGE
     with atomic_path(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+        temporary.write_text(page_text(directory), encoding="utf-8")
     return path
+
+
+def page_text(directory: Path) -> str:
+    """The page of a run directory.
+
+    Raises
+    ------
+    BadDataError: the folder holds neither a readable result.json nor a log.
+    """
+    result = read_result(directory)
+    if result.get("classes"):
+        return rendered("mixture.html.j2", mixture_content(directory, result))
+    return rendered("map.html.j2", content_of(read_run(directory)))
 
 
 def content_of(run: RunFiles) -> dict[str, Any]:
