@@ -310,6 +310,10 @@ TABLE: list[tuple[str, Spoil, int, tuple[str, ...]]] = [
     ("report run", holds("run/result.json", "{"), 3, ("run/result.json", "run's result", "fix:")),
     ("report run", holds("run/result.json", "[]"), 3, ("run/result.json",)),
     ("report run", full_disk, 5, ("report.html", "disk is full")),
+    # watch
+    ("watch nowhere", nothing, 2, ("nowhere: no such folder", "fix:")),
+    ("watch .", nothing, 2, ("not the folder of a run", "fix:")),
+    ("watch run --port 99999", nothing, 2, ("--port",)),
     # flip-hand
     ("flip-hand nowhere", nothing, 2, ("nowhere", "fix:")),
     ("flip-hand run --out run", nothing, 2, ("run is an input or holds one", "fix:")),

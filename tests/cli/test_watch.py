@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from cryospin.cli.main import main
 from cryospin.cli.watch import watch
 from cryospin.errors import UsageError
 
@@ -47,10 +46,3 @@ def test_a_port_in_use_is_told(tmp_path: Path) -> None:
         taken.listen()
         with pytest.raises(UsageError, match="--port"):
             watch(tmp_path, taken.getsockname()[1])
-
-
-def test_a_folder_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as stop:
-        main(["watch", "nowhere"])
-    assert stop.value.code == 2
-    assert "nowhere: no such folder\n  fix:" in capsys.readouterr().err

@@ -78,8 +78,9 @@ class Browser:
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
 
-    def open(self, path: Path, width: int, height: int = 900, scheme: str = "light") -> float:
-        """Load a page as a screen of this width shows it; seconds until it is complete."""
+    def open(self, page: Path | str, width: int, height: int = 900, scheme: str = "light") -> float:
+        """Load a page, a file or an address, as a screen of this width shows it; seconds until it
+        is complete."""
         self.call(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -91,7 +92,7 @@ class Browser:
         self.call("Emulation.setEmulatedMedia", features=features)
         self.events.clear()
         began = time.monotonic()
-        self.call("Page.navigate", url=path.resolve().as_uri())
+        self.call("Page.navigate", url=page if isinstance(page, str) else page.resolve().as_uri())
         while self.ask("document.readyState") != "complete":
             time.sleep(0.01)
         return time.monotonic() - began

@@ -7,14 +7,13 @@ import base64
 import io
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from report.browser import BINARY, PATIENCE_SECONDS, Browser, browser
+from report.browser import BINARY, PATIENCE_SECONDS, Browser
 from report.test_mixture import PANELS as MIXTURE_PANELS
 from report.test_page import PANELS
 
@@ -24,12 +23,6 @@ pytestmark = pytest.mark.skipif(
 
 MOST_SECONDS, MOST_BYTES = 2.0, 15_000_000
 READY = "document.documentElement.dataset.ready"
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    with browser(tmp_path_factory.mktemp("profile")) as driver:
-        yield driver
 
 
 def opened(chromium: Browser, page: Path, width: int, scheme: str = "light") -> None:
