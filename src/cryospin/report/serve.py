@@ -37,9 +37,11 @@ _CLASSES = [class_folder(number) for number in range(1, 100)]
 def check_is_run(folder: Path) -> None:
     """Raises UsageError unless a run has begun in the folder."""
     if not folder.is_dir():
-        raise UsageError(f"{folder}: no such folder\n  fix: give the folder of a run (--out)")
+        raise UsageError(
+            f"{folder}: no such folder\n  fix: give the folder that `cryospin reconstruct` writes into"
+        )
     if not any((folder / name).is_file() for name in (PAGE, LOG, "result.json")):
-        fix = "give the folder of a run (--out), once it has begun"
+        fix = "give the folder that `cryospin reconstruct` writes into, once it has begun"
         raise UsageError(f"{folder} is not the folder of a run\n  fix: {fix}")
 
 
