@@ -64,7 +64,7 @@ def test_one_molecule_in_two_frames(tmp_path: Path, flipped: bool) -> None:
     assert found.names == ("seed-1", "seed-2") and found.agree
     assert (found.particles, found.within, found.rand_index) == (COUNT, 1.0, None)
     (only,) = found.maps
-    assert (only.classes, only.flipped, only.by_poses) == ((1, 1), flipped, True)
+    assert (only.classes, only.alignment.flipped, only.by_poses) == ((1, 1), flipped, True)
     assert only.limit_angstrom == SAME_WITHIN * 18.0
     told = found.summary()
     assert told["agree"] and told["maps"][0]["placed_by"] == "poses"
@@ -80,10 +80,12 @@ def test_where_poses_have_nothing_in_common_maps_are_searched(
     density, _ = seen_otherwise(5, True)
     write_run(campaign.folder / "seed-1", density, poses(8), resolution=resolution)
     write_run(campaign.folder / "seed-2", molecule(), poses(), resolution=resolution)
-    monkeypatch.setattr(module, "align_maps", lambda moving, reference: placement(5, True))
+    monkeypatch.setattr(
+        module, "align_maps", lambda moving, reference, resolution: placement(5, True)
+    )
     found = compare(*(read_ended(campaign, run) for run in campaign.runs))
     assert found.within < 0.3 and not found.maps[0].by_poses
-    assert found.maps[0].flipped and found.agree == agrees
+    assert found.maps[0].alignment.flipped and found.agree == agrees
 
 
 def test_two_molecules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,7 +95,7 @@ def test_two_molecules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_run(campaign.folder / "seed-2", molecule(7), poses(8), verdict="failed")
     write_run(campaign.folder / "seed-3", molecule(), poses(), verdict="failed")
     still = MapAlignment(torch.eye(3).double(), torch.zeros(3).double(), False, 0.0)
-    monkeypatch.setattr(module, "align_maps", lambda moving, reference: still)
+    monkeypatch.setattr(module, "align_maps", lambda moving, reference, resolution: still)
     first, second, third = (read_ended(campaign, run) for run in campaign.runs)
     assert not compare(first, second).agree
     assert compare(first, third).agree  # it did not converge, but bears the first one out
@@ -115,7 +117,7 @@ def test_classes_are_matched(tmp_path: Path) -> None:
     found = compare(first, second)
     assert found.agree and found.rand_index == 1.0
     assert [each.classes for each in found.maps] == [(1, 2), (2, 1)]
-    assert [each.flipped for each in found.maps] == [True, False]
+    assert [each.alignment.flipped for each in found.maps] == [True, False]
     # images of no class have no pose
     assert found.within == (COUNT - 4) / COUNT
     # a class that the other lacks

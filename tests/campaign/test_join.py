@@ -24,7 +24,7 @@ from cryospin.volumes.alignment import MapAlignment
 def no_search(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of maps that have nothing in common, which takes seconds."""
     still = MapAlignment(torch.eye(3).double(), torch.zeros(3).double(), False, 0.0)
-    monkeypatch.setattr(compare_module, "align_maps", lambda moving, reference: still)
+    monkeypatch.setattr(compare_module, "align_maps", lambda moving, reference, resolution: still)
 
 
 @pytest.fixture

@@ -19,8 +19,15 @@ GONE = {"process": 2**22 + 1}
     ("file", "claim", "state", "told", "to_be_done", "suspect"),
     [
         (None, None, WAITING, "waiting", True, False),
-        (None, {}, WORKING, "working: process ", False, False),
-        ("log.jsonl", {}, WORKING, "working: process ", False, False),
+        (None, {}, WORKING, "working (start): process ", False, False),
+        (
+            "log.jsonl",
+            {},
+            WORKING,
+            "working (refine, 12.0 Angstrom so far): process ",
+            False,
+            False,
+        ),
         ("log.jsonl", None, STOPPED, "stopped", True, False),
         ("log.jsonl", {"outcome": "interrupted"}, STOPPED, "stopped", True, False),
         ("log.jsonl", GONE, STOPPED, "its worker is gone: process ", True, True),
@@ -46,7 +53,8 @@ def test_states(
     for folder in (tmp_path / CLAIMS, campaign.folder_of(run)):
         folder.mkdir()
     if file is not None:
-        (campaign.folder_of(run) / file).touch()
+        told_so_far = {"stage": "refine", "event": "joined", "resolution_angstrom": 12.0}
+        (campaign.folder_of(run) / file).write_text(json.dumps(told_so_far))
     if claim is not None:
         (tmp_path / CLAIMS / "seed-1.0001").write_text(json.dumps(_this_process() | claim))
     found = state_of(campaign, run)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
 import signal
@@ -12,6 +14,7 @@ from typing import Any
 import pytest
 
 from campaign_toys import contents, ended, launched, simulated, toys, worker
+from cryospin.campaign import claims
 from cryospin.campaign import work as work_module
 from cryospin.campaign.claims import newest_claim
 from cryospin.campaign.plan import CLAIMS, JOBS, Campaign
@@ -26,6 +29,7 @@ from cryospin.errors import (
 )
 from cryospin.explore import amortised
 from cryospin.io.lock import LOCK, sole_use
+from cryospin.journal.settings import START_OVER
 from cryospin.run.finished import Run
 
 
@@ -45,8 +49,8 @@ def states(campaign: Campaign) -> list[str]:
 
 def takings(campaign: Campaign) -> list[int]:
     """How often each job was taken."""
-    claims = [newest_claim(campaign.folder / CLAIMS, run.name) for run in campaign.runs]
-    return [0 if claim is None else claim.number for claim in claims]
+    newest = [newest_claim(campaign.folder / CLAIMS, run.name) for run in campaign.runs]
+    return [0 if claim is None else claim.number for claim in newest]
 
 
 # --- killed and stopped for real, with a recipe of a second ---------------------------------
@@ -102,6 +106,44 @@ def test_stopped_by_a_signal_it_gives_its_job_back(
     assert states(campaign) == [WAITING, STOPPED]
     claim = newest_claim(campaign.folder / CLAIMS, "seed-2")
     assert claim is not None and claim.outcome == "interrupted"
+
+
+def test_one_that_slept_leaves_its_job_to_who_has_it_now(
+    particles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a disk without locks, where claims are all there is, and of another machine."""
+    plain, slept = (launched(particles, tmp_path / name, 1) for name in ("plain", "slept"))
+    toys(monkeypatch)
+    assert finish(plain) == 0
+    real, awake, steps, told = amortised.report_of, claims._clock, list[int](), list[str]()
+    claim, asleep = slept.folder / CLAIMS / "seed-1.0001", 0.0
+
+    def refuse(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    def sleeping(*arguments: Any) -> Any:
+        nonlocal asleep
+        steps.append(1)
+        if len(steps) == 6:
+            lid_closed = json.loads(claim.read_text()) | {"machine": "another"}
+            claim.write_text(json.dumps(lid_closed))
+            os.utime(claim, (0, 0))
+            asleep = 1e6
+            found = work(slept.folder, Worker(checkpoint_seconds=0, tell=told.append))
+            assert [done.name for done in found] == ["seed-1"]
+            left.update(contents(slept.folder / "seed-1"))
+        return real(*arguments)
+
+    left: dict[str, Any] = {}
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    monkeypatch.setattr(claims, "_clock", lambda: awake() + asleep)
+    monkeypatch.setattr(amortised, "report_of", sleeping)
+    assert work(slept.folder, Worker(checkpoint_seconds=0, tell=told.append)) == []
+    assert any("goes on for a worker that is gone" in line for line in told)
+    assert "left to another worker" in told[-1]
+    assert left == contents(plain.folder / "seed-1")
+    # and it has changed nothing since
+    assert contents(slept.folder / "seed-1") == left and takings(slept) == [2]
 
 
 def test_two_side_by_side_take_different_jobs(campaign: Campaign) -> None:
@@ -204,8 +246,7 @@ def test_what_is_not_the_jobs_fault_ends_the_worker(
 
 def test_one_that_waits_takes_what_others_leave(campaign: Campaign, runs: Any) -> None:
     """The other one holds the first job, and dies while the second is done."""
-    claims = campaign.folder / CLAIMS
-    other = work_module.take(claims, "seed-1")
+    other = work_module.take(campaign.folder / CLAIMS, "seed-1")
     assert other is not None
     other.__enter__()
 
@@ -225,6 +266,18 @@ def test_sigterm_while_it_waits(
     monkeypatch.setattr(work_module.time, "sleep", lambda s: os.kill(os.getpid(), signal.SIGTERM))
     with work_module.take(campaign.folder / CLAIMS, "seed-1"), pytest.raises(InterruptedRunError):
         work(campaign.folder, Worker(wait=True), 1)
+
+
+def test_code_that_was_changed_since(campaign: Campaign, runs: Any) -> None:
+    """The way out is one that a worker has."""
+
+    def fails(out: Path) -> None:
+        raise UsageError(f"another version\n  fix: go back to that version, or {START_OVER}")
+
+    runs(fails)
+    work(campaign.folder, Worker(), 1)
+    told = state_of(campaign, campaign.run(1)).told
+    assert "--resume" not in told and f"remove {campaign.folder / 'seed-1'}, and" in told
 
 
 def test_a_folder_that_another_command_uses_is_left_alone(campaign: Campaign, runs: Any) -> None:

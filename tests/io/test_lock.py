@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from cryospin.errors import ResourceError, UsageError
-from cryospin.io.lock import LOCK, sole_use
+from cryospin.io.lock import LOCK, remove_left_by, sole_use
 
 SOURCE = Path(__file__).parents[2] / "src"
 PROGRAM = """
@@ -149,6 +149,37 @@ def test_on_a_disk_without_locks_the_file_is_one(
         with pytest.raises(UsageError, match=rf"in use .*\n  fix: .* remove {lock}"):
             take(tmp_path)
         assert json.loads(lock.read_text()) == holder
+
+
+@pytest.mark.usefixtures("without_locks")
+@pytest.mark.parametrize(
+    ("left_by", "gone"),
+    [
+        ({"process": 7, "host": "another", "since": "long ago"}, True),
+        ({"process": 8, "host": "another"}, False),
+        ({"process": 7, "host": "a third"}, False),
+        ({}, False),
+    ],
+)
+def test_what_a_process_left_that_is_known_to_be_gone(
+    tmp_path: Path, left_by: dict[str, object], gone: bool
+) -> None:
+    lock = tmp_path / LOCK
+    lock.write_text(json.dumps(left_by))
+    remove_left_by({"process": 7, "host": "another"}, lock)
+    assert lock.exists() != gone
+    remove_left_by({"process": 7, "host": "another"}, tmp_path / "none")
+
+
+def test_where_there_are_locks_nothing_is_removed(tmp_path: Path) -> None:
+    lock = tmp_path / LOCK
+    mine = {"process": os.getpid(), "host": socket.gethostname()}
+    with sole_use(tmp_path, lock):
+        remove_left_by(mine, lock)
+        assert lock.exists()
+    lock.write_text(json.dumps(mine))
+    remove_left_by(mine, lock)
+    assert lock.exists()
 
 
 def test_no_folder_to_lock(tmp_path: Path) -> None:

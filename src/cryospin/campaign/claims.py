@@ -46,15 +46,13 @@ class Claim:
 
     holder: `host`, `process`, `since` and what tells whether it lives. outcome: one of ENDED,
     INTERRUPTED, FAILED where the holder gave it back, else None. problem: in words, of FAILED.
-    seconds: since it was last touched. is_held: whether a worker is on the job, as far as can be
-    told.
+    is_held: whether a worker is on the job, as far as can be told.
     """
 
     number: int
     holder: dict[str, Any]
     outcome: str | None
     problem: str | None
-    seconds: float
     is_held: bool
 
     def __str__(self) -> str:
@@ -69,20 +67,19 @@ def newest_claim(
 
     Raises
     ------
-    ResourceError: nothing can be written to the folder.
+    ResourceError: nothing can be written to the folder, which asking for the time there needs.
     """
     number = _newest_number(folder, name)
     if not number:
         return None
     with open(_path(folder, name, number), "rb") as file:  # opening asks the server, also on NFS
         touched, text = os.fstat(file.fileno()).st_mtime, file.read()
-    seconds = max(0.0, _now_there(folder) - touched)
     told = _told(text)
-    outcome = told.get("outcome")
-    life = _is_alive(told)
-    silent = life is None and seconds > lost_after_seconds
-    held = outcome is None and life is not False and not silent
-    return Claim(number, told, outcome, told.get("problem"), seconds, held)
+    outcome, held = told.get("outcome"), False
+    if outcome is None:
+        life = _is_alive(told)
+        held = _now_there(folder) - touched < lost_after_seconds if life is None else life
+    return Claim(number, told, outcome, told.get("problem"), held)
 
 
 class Hold:
@@ -94,7 +91,7 @@ class Hold:
     def __init__(self, path: Path, following: Path, told: dict[str, Any], doubt_seconds: float):
         self._path, self._following, self._told = path, following, told
         self._doubt_seconds = doubt_seconds
-        self._touched = _clock()
+        self._touched, self._lost = _clock(), False
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="claim", daemon=True)
 
@@ -127,12 +124,16 @@ class Hold:
         ------
         LostClaimError: the job is another worker's now.
         """
-        if _clock() - self._touched > self._doubt_seconds:
-            self._touch()
-        if self._is_lost():
+        if self.is_lost():
             raise LostClaimError(
                 f"another worker has taken the job: {self._path} was not touched for too long"
             )
+
+    def is_lost(self) -> bool:
+        """Whether the job is another worker's now."""
+        if _clock() - self._touched > self._doubt_seconds:
+            self._touch()
+        return self._lost
 
     def checked(self, progress: Callable[[str, int, int], None]) -> Callable[[str, int, int], None]:
         """`progress`, with a `check` before."""
@@ -143,14 +144,11 @@ class Hold:
 
         return told
 
-    def _is_lost(self) -> bool:
-        return self._touched == float("-inf")
-
     def _touch(self) -> None:
         try:
             if self._following.exists() or not self._path.exists():
-                self._touched = float("-inf")
-            elif not self._is_lost():
+                self._lost = True
+            else:
                 os.utime(self._path)
                 self._touched = _clock()
         except OSError:

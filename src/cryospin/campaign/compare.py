@@ -1,7 +1,8 @@
 """Two runs of the same particles laid upon one another: do they show the same thing?
 
 The poses of the particles that both have tell rotation, hand and shift between the maps. Where
-the poses have too little in common for that, the maps are searched for the best placement.
+the poses have too little in common for that, the maps are searched for the best placement, if one
+of them is claimed.
 """
 
 from __future__ import annotations
@@ -37,15 +38,15 @@ class MapComparison:
     """Two maps superimposed.
 
     classes: of both runs, from 1. within: of the particles in both, which have poses within 10
-    degrees. by_poses: whether these placed the maps. fsc_05_angstrom: where their FSC, in the mask
-    of the first and corrected for it, crosses 0.5. limit_angstrom: what it has to reach; None where
-    neither is claimed.
+    degrees. alignment: of the second onto the first. by_poses: whether the poses tell it.
+    fsc_05_angstrom: where their FSC, in the mask of the first and corrected for it, crosses 0.5.
+    limit_angstrom: what it has to reach; None where neither is claimed.
     """
 
     classes: tuple[int, int]
     particles: int
     within: int
-    flipped: bool
+    alignment: MapAlignment
     by_poses: bool
     fsc_05_angstrom: float | None
     fsc_0143_angstrom: float | None
@@ -93,8 +94,12 @@ class Comparison:
                     "fsc_0.5_angstrom": each.fsc_05_angstrom,
                     "fsc_0.143_angstrom": each.fsc_0143_angstrom,
                     "limit_angstrom": each.limit_angstrom,
-                    "hand_flipped": each.flipped,
                     "placed_by": "poses" if each.by_poses else "maps",
+                    "alignment": {
+                        "rotation": each.alignment.rotation.tolist(),
+                        "shift_angstrom": each.alignment.shift_angstrom.tolist(),
+                        "flipped": each.alignment.flipped,
+                    },
                 }
                 for each in self.maps
             ],
@@ -134,22 +139,24 @@ def _compare_maps(
     first, second = (read_map(each.place / "map.mrc") for each in maps)
     alignment, errors = placed_by_poses(moving, reference, symmetry)
     within = int((errors <= LOST_DEGREES).sum())
-    by_poses = within > _TELLING * len(errors)
+    claimed = [each.resolution_angstrom for each in maps if each.resolution_angstrom is not None]
+    limit = SAME_WITHIN * max(claimed) if claimed else None
+    # where nothing is claimed there is nothing to bear out, and a search takes seconds
+    by_poses = limit is None or within > _TELLING * len(errors)
     if not by_poses:
-        alignment = align_maps(second, first)
+        alignment = align_maps(second, first, limit)
     mask = read_map(maps[0].place / "mask.mrc")
     moved = apply_alignment(second, alignment)
     reached = fsc(moved, first, mask)["resolution_angstrom"]["corrected"]
-    claimed = [each.resolution_angstrom for each in maps if each.resolution_angstrom is not None]
     return MapComparison(
         classes,
         len(errors),
         within,
-        alignment.flipped,
+        alignment,
         by_poses,
         reached["fsc_0.5"],
         reached["fsc_0.143"],
-        SAME_WITHIN * max(claimed) if claimed else None,
+        limit,
     )
 
 

@@ -13,7 +13,6 @@ from cryospin.campaign.claims import (
     FAILED,
     LOST_AFTER_SECONDS,
     Hold,
-    LostClaimError,
     take,
 )
 from cryospin.campaign.plan import CLAIMS, Campaign, PlannedRun, read_campaign
@@ -21,6 +20,7 @@ from cryospin.campaign.states import State, state_of
 from cryospin.devices import find_device
 from cryospin.errors import CryospinError, InterruptedRunError, InUseError, ResourceError
 from cryospin.io.lock import LOCK, refuse_in_use, remove_left_by
+from cryospin.journal.settings import START_OVER
 from cryospin.journal.signals import Signals
 from cryospin.run.finished import Run
 from cryospin.run.reconstruct import reconstruct
@@ -141,14 +141,20 @@ def _worked(campaign: Campaign, run: PlannedRun, hold: Hold, worker: Worker) -> 
                 listeners=worker.listeners,
                 tell=worker.tell,
             )
-        except (InterruptedRunError, ResourceError):
+        except InterruptedRunError:
             raise
-        except (LostClaimError, InUseError) as error:
-            worker.tell(f"{run.name}: {error}")
-            return []
         except CryospinError as error:
-            hold.give_back(FAILED, str(error))
-            worker.tell(f"{run.name}: failed: {error}")
+            # the folder is another's then, and whatever failed in it says no more than that
+            if hold.is_lost() or isinstance(error, InUseError):
+                worker.tell(f"{run.name}: left to another worker: {error}")
+                return []
+            if isinstance(error, ResourceError):
+                raise
+            problem = str(error).replace(
+                START_OVER, f"remove {campaign.folder_of(run)}, and the job starts over"
+            )
+            hold.give_back(FAILED, problem)
+            worker.tell(f"{run.name}: failed: {problem}")
             return [Done(run.name, None, error)]
         hold.give_back(ENDED)
     worker.tell(f"{run.name}: {found.verdict}")

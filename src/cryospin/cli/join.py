@@ -76,7 +76,7 @@ def _with_best(group: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _hand(pair: dict[str, Any]) -> str:
-    flipped = {each["hand_flipped"] for each in pair["maps"]}
+    flipped = {each["alignment"]["flipped"] for each in pair["maps"]}
     return " and ".join("other" if each else "same" for each in sorted(flipped))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -50,7 +51,7 @@ def work(
             lost_after_seconds=60.0 * lost_after,
             progress=progress,
             listeners=(progress.hear,),
-            tell=print,
+            tell=partial(print, flush=True),  # a log shows it at once, whatever comes
         )
         try:
             done = take_jobs(campaign, worker, job)
