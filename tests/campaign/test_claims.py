@@ -39,6 +39,9 @@ sys.stdin.readline()
 """
 
 
+ELSEWHERE = {"boot": "another", "installation": "another"}
+
+
 def taken(folder: Path) -> Hold:
     hold = take(folder, "job")
     assert hold is not None
@@ -131,19 +134,38 @@ def test_free_at_once_after_a_kill_on_this_machine(tmp_path: Path) -> None:
         # a number that is another process's now
         (0.0, {"started": "1"}, False),
         (0.0, {"process": 2**22 + 1}, False),
+        # this machine, before it was started again
+        (0.0, {"boot": "before"}, False),
         # of another machine, also one that calls itself the same, only its touch is seen
-        (0.0, {"machine": "another"}, True),
-        (LOST_AFTER_SECONDS - 30, {"machine": "another"}, True),
-        (LOST_AFTER_SECONDS + 30, {"machine": "another"}, False),
+        (0.0, ELSEWHERE, True),
+        (0.0, {"boot": "another", "host": "another"}, True),
+        (LOST_AFTER_SECONDS - 30, ELSEWHERE, True),
+        (LOST_AFTER_SECONDS + 30, ELSEWHERE, False),
+        # likewise of a container, which counts processes for itself
+        (LOST_AFTER_SECONDS - 30, {"process_numbers": "pid:[1]", "process": 1}, True),
+        (LOST_AFTER_SECONDS + 30, {"process_numbers": "pid:[1]", "process": 1}, False),
     ],
 )
 def test_whether_a_holder_counts(
-    tmp_path: Path, age_seconds: float, other: dict[str, Any], held: bool
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    age_seconds: float,
+    other: dict[str, Any],
+    held: bool,
 ) -> None:
+    monkeypatch.setattr(claims, "_installation", lambda: "this one")
     left_by(tmp_path, age_seconds, **other)
     claim = newest_claim(tmp_path, "job")
     assert claim is not None and claim.is_held == held
     assert (take(tmp_path, "job") is None) == held
+
+
+def test_where_the_system_has_no_name_a_start_before_is_not_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claims, "_installation", lambda: "")
+    left_by(tmp_path, boot="before")
+    assert take(tmp_path, "job") is None
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"process": "x"}'])
@@ -179,7 +201,7 @@ def test_one_that_slept_stops_where_another_has_the_job(
         progress("a step", 1, 3)
         asleep += LOST_AFTER_SECONDS
         progress("a step", 2, 3)  # nobody took it meanwhile
-        (tmp_path / "job.0002").write_text(json.dumps({"process": 1, "machine": "another"}))
+        (tmp_path / "job.0002").write_text(json.dumps({"process": 1} | ELSEWHERE))
         asleep += LOST_AFTER_SECONDS
         for _ in range(2):
             with pytest.raises(LostClaimError, match="another worker has taken the job"):

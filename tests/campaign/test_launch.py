@@ -42,7 +42,12 @@ def test_again_with_more_seeds_it_adds_jobs(particles: Path, tmp_path: Path) -> 
     after = launched(link, tmp_path / "all", seeds=3, classes=["auto"], slurm=Slurm())
     assert after.runs[:2] == before.runs and len(after.runs) == 3
     assert "--array=1-3" in (tmp_path / "all" / ARRAY).read_text()
+    # a script that was edited is nobody's hindrance, unless it is to be written anew
+    (tmp_path / "all" / ARRAY).write_text("mine")
     assert launched(particles, tmp_path / "all", seeds=1, classes=["auto"]).runs == after.runs
+    with pytest.raises(UsageError, match=r"array\.sh is in the way"):
+        launched(particles, tmp_path / "all", classes=["auto"], slurm=Slurm())
+    assert (tmp_path / "all" / ARRAY).read_text() == "mine"
 
 
 @pytest.mark.parametrize(

@@ -125,7 +125,7 @@ def test_one_that_slept_leaves_its_job_to_who_has_it_now(
         nonlocal asleep
         steps.append(1)
         if len(steps) == 6:
-            lid_closed = json.loads(claim.read_text()) | {"machine": "another"}
+            lid_closed = json.loads(claim.read_text()) | {"boot": "another", "installation": "x"}
             claim.write_text(json.dumps(lid_closed))
             os.utime(claim, (0, 0))
             asleep = 1e6

@@ -5,8 +5,8 @@ next number, which the file system lets one of all succeed in (O_EXCL, also on N
 ever removed or renamed, so nobody can take away a claim that another has made meanwhile.
 
 A holder touches its claim all the time. Of a process of the same machine it is known whether it
-lives; of another machine a claim that was not touched for long is given up, by the clock of the
-shared disk. A holder that slept through that finds a newer claim, and stops.
+lives; of another machine a claim that was not touched for long is given up, by the clock that
+stamps the disk's files. A holder that slept through that finds a newer claim, and stops.
 """
 
 from __future__ import annotations
@@ -226,18 +226,23 @@ def _this_process() -> dict[str, Any]:
         "process": os.getpid(),
         "host": socket.gethostname(),
         "since": datetime.now().astimezone().isoformat(timespec="seconds"),
-        "machine": _machine(),
+        "installation": _installation(),
+        "boot": _boot(),
+        "process_numbers": os.readlink("/proc/self/ns/pid"),
         "started": _started(os.getpid()),
     }
 
 
-def _machine() -> str:
-    """One start of one machine, and the container in it: in there, a process has one number.
+def _boot() -> str:
+    """One start of one machine. Host names will not do: machines of a cloud may share one."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
-    Host names will not do: machines of a cloud, and containers, may share one.
-    """
-    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    return f"{boot} {os.readlink('/proc/self/ns/pid')}"
+
+def _installation() -> str:
+    """Of the operating system, through all its starts; empty where it has no name."""
+    with suppress(OSError):
+        return Path("/etc/machine-id").read_text().strip()
+    return ""
 
 
 def _started(process: int) -> str | None:
@@ -253,6 +258,12 @@ def _started(process: int) -> str | None:
 
 def _is_alive(holder: dict[str, Any]) -> bool | None:
     """None where that cannot be told from here."""
-    if holder.get("machine") != _machine() or not isinstance(holder.get("process"), int):
+    ours = _this_process()
+    if holder.get("boot") != ours["boot"]:
+        # this machine before it was started again, or another one: copies share a name, too
+        again = all(holder.get(name) == ours[name] for name in ("host", "installation"))
+        return False if again and ours["installation"] else None
+    # a container counts processes for itself
+    if holder.get("process_numbers") != ours["process_numbers"]:
         return None
-    return _started(holder["process"]) == holder.get("started")
+    return _started(holder.get("process", 0)) == holder.get("started")

@@ -125,7 +125,7 @@ def compare(first: EndedRun, second: EndedRun) -> Comparison:
         len(moving),
         agreement.adjusted_rand_index if several else None,
         tuple(maps),
-        len(maps) == len(first.maps) == len(second.maps),
+        0 < len(maps) == len(first.maps) == len(second.maps),
     )
 
 

@@ -14,8 +14,8 @@ from cryospin.campaign.plan import (
     JOBS,
     JOIN,
     LOGS,
-    PLAN,
     Campaign,
+    plan_outputs,
     planned,
     read_campaign,
     write_campaign,
@@ -67,7 +67,7 @@ def launch(
     wanted = Campaign(out, table, {name: options[name] for name in COMMON}, planned(seeds, classes))
     stack = _checked(wanted, tell)
     inputs = [*stack.inputs, *filter(None, [wanted.options["initial_map"]])]
-    with claimed(out, PLAN, inputs, _needed_bytes(wanted, stack)):
+    with claimed(out, plan_outputs(slurm is not None), inputs, _needed_bytes(wanted, stack)):
         campaign = _with_those_before(wanted, seeds, classes)
         for name in (CLAIMS, LOGS):
             (out / name).mkdir(exist_ok=True)

@@ -23,8 +23,12 @@ BEST, CLAIMS, LOGS = "best", "claims", "logs"
 FORMAT = 1
 """Of jobs.json. A campaign of another one is refused."""
 
-PLAN = Outputs(files=(JOBS, ARRAY, JOIN), folders=(CLAIMS, LOGS))
-"""What `launch` writes into the folder, beside the folders of runs."""
+
+def plan_outputs(with_scripts: bool) -> Outputs:
+    """What `launch` writes into the folder; scripts that it does not write anew may be edited."""
+    scripts = (ARRAY, JOIN) if with_scripts else ()
+    return Outputs(files=(JOBS, *scripts), folders=(CLAIMS, LOGS))
+
 
 COMMON = (
     "recipe",

@@ -89,6 +89,8 @@ def work(folder: Path | str, worker: Worker, job: int | None = None) -> list[Don
             elif left and worker.wait:
                 time.sleep(LOOK_AGAIN_SECONDS)
             else:
+                for state in left:
+                    worker.tell(f"{state.run.name}: {state.told}")
                 return done
 
 
