@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -224,6 +225,27 @@ def test_a_disk_that_is_away_for_a_moment_is_no_loss(
             patch.setattr(os, "utime", away)
             hold.check()
         hold.check()
+
+
+def test_a_claim_that_is_replaced_while_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As NFS tells it; and one that cannot be read at all."""
+    real, failures = os.fstat, [errno.ESTALE]
+
+    def fstat(descriptor: int) -> os.stat_result:
+        if failures:
+            number = failures.pop()
+            raise OSError(number, os.strerror(number))
+        return real(descriptor)
+
+    with taken(tmp_path):
+        monkeypatch.setattr(os, "fstat", fstat)
+        claim = newest_claim(tmp_path, "job")
+        assert claim is not None and claim.is_held and not failures
+        failures.append(errno.EACCES)
+        with pytest.raises(ResourceError, match=r"job\.0001"):
+            newest_claim(tmp_path, "job")
 
 
 def test_no_folder(tmp_path: Path) -> None:

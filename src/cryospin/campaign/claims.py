@@ -11,6 +11,7 @@ stamps the disk's files. A holder that slept through that finds a newer claim, a
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -72,8 +73,7 @@ def newest_claim(
     number = _newest_number(folder, name)
     if not number:
         return None
-    with open(_path(folder, name, number), "rb") as file:  # opening asks the server, also on NFS
-        touched, text = os.fstat(file.fileno()).st_mtime, file.read()
+    touched, text = _read(_path(folder, name, number))
     told = _told(text)
     outcome, held = told.get("outcome"), False
     if outcome is None:
@@ -186,6 +186,17 @@ def take(folder: Path, name: str, lost_after_seconds: float = LOST_AFTER_SECONDS
 
 def _path(folder: Path, name: str, number: int) -> Path:
     return folder / f"{name}.{number:04d}"
+
+
+def _read(path: Path) -> tuple[float, bytes]:
+    """When it was touched, and what it says. Opening asks the server, also on NFS."""
+    while True:
+        try:
+            with open(path, "rb") as file:
+                return os.fstat(file.fileno()).st_mtime, file.read()
+        except OSError as error:
+            if error.errno != errno.ESTALE:  # given back, and so replaced, in between
+                raise resource_error(error, path) from error
 
 
 def _newest_number(folder: Path, name: str) -> int:
