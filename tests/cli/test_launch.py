@@ -1,4 +1,4 @@
-"""A campaign from the command line: launched, worked on, joined."""
+"""A campaign from the command line: from the particles on."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from campaign_results import made_up, molecule, poses, seen_otherwise, write_run
 from campaign_toys import simulated, toys
-from cryospin.campaign.plan import JOBS, read_campaign
+from cryospin.campaign.plan import read_campaign
 from cryospin.cli.main import main
 
 
@@ -59,34 +58,3 @@ def test_for_slurm_it_tells_what_to_submit(
     assert "jobs=$(sbatch --parsable all/array.sh)" in told
     assert 'sbatch --dependency=afterany:"$jobs" all/join.sh' in told
     assert len(read_campaign(Path("all")).runs) == 8
-
-
-def test_a_job_that_fails_is_the_exit_code(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    campaign = made_up(tmp_path / "all", 2)  # whose particles are gone
-    assert run(f"work '{campaign.folder}'") == 3
-    told = capsys.readouterr().out
-    assert "seed-1: failed: " in told and "seed-2: failed: " in told and "gone.star" in told
-    assert run(f"join '{campaign.folder}' --json") == 4
-    runs = json.loads(capsys.readouterr().out)["groups"][0]["runs"]
-    assert [each["state"] for each in runs] == ["failed", "failed"]
-    assert (campaign.folder / JOBS).exists()
-
-
-def test_the_runs_are_compared_in_a_table(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    campaign = made_up(tmp_path / "all", 3)
-    write_run(campaign.folder / "seed-1", molecule(), poses())
-    write_run(campaign.folder / "seed-2", *seen_otherwise(5, True), resolution=15.0)
-    assert run(f"join '{campaign.folder}'") == 0
-    told = capsys.readouterr().out
-    rows = [line.split("│")[1:-1] for line in told.splitlines() if line.startswith("│")]
-    cells = [[cell.strip() for cell in row] for row in rows]
-    assert cells[0] == ["seed-2", "converged", "15.00 A", "seed-1", "", ""]
-    assert cells[1] == ["seed-1", "converged", "16.00 A", "seed-2", "100 %", "other"]
-    assert cells[2][:2] == ["seed-3", "waiting"]
-    assert "agree: 2 of 2 runs that converged show the same" in told
-    assert "1 of 3 jobs have not ended" in told
-    assert f"best: {campaign.folder / 'seed-2'}" in told

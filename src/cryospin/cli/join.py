@@ -51,7 +51,7 @@ def print_joined(campaign: Path, joined: dict[str, Any]) -> None:
             pair = with_best.get(run["name"])
             table.add_row(
                 run["name"],
-                run["verdict"] or run["told"],
+                run["verdict"] or run["state"],
                 _angstrom(run["resolution_angstrom"]),
                 ", ".join(run["agrees_with"]),
                 "" if pair is None else f"{100 * pair['poses_within_10_degrees']:.0f} %",
@@ -59,9 +59,14 @@ def print_joined(campaign: Path, joined: dict[str, Any]) -> None:
             )
         console.print(table)
         console.print(f"{group['verdict']}: " + "; ".join(group["reasons"]), highlight=False)
-        left = sum(run["state"] != "ended" for run in group["runs"])
+        left = [run for run in group["runs"] if run["state"] != "ended"]
         if left:
-            console.print(f"{left} of {len(group['runs'])} jobs have not ended", highlight=False)
+            console.print(
+                f"{len(left)} of {len(group['runs'])} jobs have not ended", highlight=False
+            )
+        for run in left:
+            if run["told"] != run["state"]:
+                console.print(f"{run['name']}: {run['told']}", highlight=False, soft_wrap=True)
         told = "no run is to be trusted"
         if group["best"] is not None:
             told = f"best: {campaign / group['best']}"
