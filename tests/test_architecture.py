@@ -19,6 +19,7 @@ PACKAGE = ROOT / "src" / "cryospin"
 LAYERS = (
     ("errors", "parallel", "version", "caches", "control_groups"),
     ("threads", "devices"),
+    ("names",),
     ("types",),
     ("fourier",),
     ("rotations",),

@@ -6,6 +6,7 @@ k Fourier coefficients, d box, s shells. Conventions are told in docs/convention
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from cryospin.errors import BadDataError
+from cryospin.names import chosen
 
 Unread = dict[str, BadDataError]
 """What of a table is no number where no number is needed (poses, confidences, half-sets, classes,
@@ -262,7 +264,7 @@ class ParticleStack:
         The original table, untouched, so that no column is lost when it is written again.
     rows : array
         (n,), the row (0-based) of each particle in `table`.
-    uids : tuple of str
+    uids : sequence of str
         The image of each particle, "index@stack". It does not depend on the order of rows, but
         is not unique if a table has several rows of one image (symmetry expansion).
     files : tuple of Path
@@ -296,7 +298,7 @@ class ParticleStack:
         particle of none; None if the table has no tubes.
     not_modelled : tuple of NotModelled
         What the table says about the images that is not used here.
-    original_names : tuple of str or None
+    original_names : sequence of str or None
         The image that each was made from, named like `uids`, if the table says so.
     unread : dict
         Columns with values that are not numbers, and the error for a caller who needs them.
@@ -309,7 +311,7 @@ class ParticleStack:
     source: Path
     table: Any
     rows: Int[np.ndarray, " n"]
-    uids: tuple[str, ...]
+    uids: Sequence[str]
     files: tuple[Path, ...]
     file_index: np.ndarray
     slice_index: np.ndarray
@@ -325,7 +327,7 @@ class ParticleStack:
     image_sign: np.ndarray | None = None
     tubes: np.ndarray | None = None
     not_modelled: tuple[NotModelled, ...] = ()
-    original_names: tuple[str, ...] | None = None
+    original_names: Sequence[str] | None = None
     unread: Unread = field(default_factory=dict)
     companions: tuple[Path, ...] = ()
     classes: Classes | None = None
@@ -368,7 +370,7 @@ class ParticleStack:
         return replace(
             self,
             rows=self.rows[index],
-            uids=tuple(self.uids[i] for i in index),
+            uids=chosen(self.uids, index),
             file_index=self.file_index[index],
             slice_index=self.slice_index[index],
             optics_group=self.optics_group[index],
@@ -383,8 +385,6 @@ class ParticleStack:
             image_sign=None if self.image_sign is None else self.image_sign[index],
             tubes=None if self.tubes is None else self.tubes[index],
             original_names=(
-                None
-                if self.original_names is None
-                else tuple(self.original_names[i] for i in index)
+                None if self.original_names is None else chosen(self.original_names, index)
             ),
         )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
 
 import numpy as np
 
+from cryospin.names import ImageNames
 from cryospin.particles.draws import generator_for, held_out_split, particle_keys
 
 UIDS = tuple(f"{i:06d}@stack.mrcs" for i in range(2000))
@@ -63,3 +65,16 @@ def test_held_out_particles_are_the_same_in_any_order_of_rows() -> None:
     assert sorted([*held_out, *others]) == list(range(50))
     again, _ = held_out_split(3, uids[::-1], 20)
     assert [uids[i] for i in held_out] == [uids[::-1][i] for i in again]
+
+
+def test_draws_are_those_of_every_earlier_version() -> None:
+    """Runs are repeated by their seed, so the bits are pinned: written before names were arrays."""
+    names = ImageNames.of(
+        ("stack.mrcs", "é.mrcs"), np.zeros(2000, dtype=np.int64), np.arange(1, 2001)
+    )
+    for uids in (tuple(f"{i:06d}@stack.mrcs" for i in range(1, 2001)), names):
+        keys = particle_keys(3, uids, "some purpose")
+        assert [hex(key) for key in keys[:2]] == ["0x4f2a4672172cab07", "0x787d57187bc5f61b"]
+    assert held_out_split(5, UIDS, 4)[0].tolist() == [1436, 1454, 1690, 1181]
+    digest = hashlib.sha256(particle_keys(3, UIDS, "some purpose").tobytes()).hexdigest()
+    assert digest.startswith("7caf41bdd4a78333")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,7 +61,7 @@ class Truth:
     particles: PreparedParticles
 
     @classmethod
-    def of(cls, dataset: Dataset, uids: tuple[str, ...]) -> Truth:
+    def of(cls, dataset: Dataset, uids: Sequence[str]) -> Truth:
         stack, truth = read_particles(dataset.particles), read_particles(dataset.truth)
         stack, truth = match_particles(stack, truth)
         rows = {uid: row for row, uid in enumerate(stack.uids)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -36,7 +37,7 @@ GOOD_DEGREES = 3.0
 class KnownPoses:
     """An explorer that has nothing to find: poses by the particles' names, `uids`."""
 
-    uids: tuple[str, ...]
+    uids: Sequence[str]
     rotations: Float[Tensor, "n 3 3"]
     shifts_pixel: Float[Tensor, "n 2"]
     last_radius: float = 12.0

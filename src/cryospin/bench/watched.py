@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ class Watched:
     parameters: learned numbers by part, as far as the explorer tells.
     """
 
-    uids: tuple[str, ...]
+    uids: Sequence[str]
     epochs: np.ndarray
     seconds: np.ndarray
     stages: tuple[str, ...]

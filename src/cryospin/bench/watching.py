@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ class Recorder:
 
     def __init__(
         self,
-        uids: tuple[str, ...],
+        uids: Sequence[str],
         most_epochs: int | None = None,
         limit_seconds: float | None = None,
         keep: Callable[[Watched], None] = lambda watched: None,

@@ -18,9 +18,10 @@ import torch
 from cryospin.errors import BadDataError
 from cryospin.io.conventions import shifts_from_cryodrgn
 from cryospin.io.cryodrgn_pickle import read_arrays
-from cryospin.io.image_files import image_uid, numbered_stacks
+from cryospin.io.image_files import numbered_stacks, plain_name
 from cryospin.io.mrc_header import check_complete, read_header
 from cryospin.io.rows import doubled, rows_in_words
+from cryospin.names import ImageNames
 from cryospin.types import CtfParameters, Optics, ParticleStack, Poses, Unread
 
 # columns of ctf.pkl: box, pixel size, defocus U, V, angle, kV, Cs, amplitude contrast, phase
@@ -80,7 +81,8 @@ def read_cryodrgn(
     table = _ctf_table(Path(ctf))
     images = _listed_images(path, len(table), Path(ctf))
     rows = np.arange(len(table)) if ind is None else _index(Path(ind), len(table))
-    uids = tuple(images.uid(row) for row in rows.tolist())
+    names = [*map(plain_name, images.names)]
+    uids = ImageNames.of(names, images.listed[rows], images.slice_index[rows] + 1)
     pixel_size = _pixel_size(table, images.box, Path(ctf))
     optics, group = _optics(table[rows], pixel_size)
     values = table[rows][:, _CTF].astype(np.float32).T.copy()
@@ -114,9 +116,6 @@ class _Images:
     file_index: np.ndarray
     slice_index: np.ndarray
     box: int
-
-    def uid(self, row: int) -> str:
-        return image_uid(int(self.slice_index[row]), self.names[self.listed[row]])
 
 
 def _listed_images(path: Path, rows: int, ctf: Path) -> _Images:

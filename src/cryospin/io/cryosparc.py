@@ -25,7 +25,9 @@ from cryospin.io.cryosparc_table import (
     uids_of,
 )
 from cryospin.io.distortion import poses_from_images
-from cryospin.io.image_files import image_uid, numbered_stacks, one_pixel_size
+from cryospin.io.image_files import numbered_stacks, one_pixel_size, plain_name
+from cryospin.io.relion_images import image_uids
+from cryospin.names import ImageNames
 from cryospin.types import Optics, ParticleStack, Unread
 
 
@@ -56,9 +58,10 @@ def read_cryosparc(path: Path | str, passthroughs: Sequence[Path | str] = ()) ->
     if not len(rows):
         raise BadDataError("the table has no rows", file=path, fix="select some particles")
     columns = CryosparcColumns(path, rows)
-    names, slices = columns.stack_names(), columns.slices()
-    files, file_index, _ = numbered_stacks(names, path)
-    uids = tuple(map(image_uid, slices.tolist(), names))
+    (names, stack), slices = columns.stack_names(), columns.slices()
+    files, file_of_stack, _ = numbered_stacks(names, path)
+    file_index = file_of_stack[stack]
+    uids = ImageNames.of([*map(plain_name, names)], stack, slices + 1)
     optics, optics_group = optics_groups(columns)
     pixel_size = one_pixel_size(optics, optics_group, path, "blob/psize_A")
     box = columns.box()
@@ -90,7 +93,9 @@ def read_cryosparc(path: Path | str, passthroughs: Sequence[Path | str] = ()) ->
         not_modelled=not_modelled(columns, pixel_size),
         unread=unread,
         companions=tuple(companions),
-        original_names=tuple(columns.text(ORIGINAL_NAME)) if ORIGINAL_NAME in columns else None,
+        original_names=(
+            image_uids(columns.text(ORIGINAL_NAME)) if ORIGINAL_NAME in columns else None
+        ),
     )
 
 
@@ -135,7 +140,7 @@ def _places(
     if "location/micrograph_path" not in columns:
         return None, None
     try:
-        micrographs = np.array(columns.text("location/micrograph_path"))
+        micrographs = columns.text("location/micrograph_path").strings()
     except BadDataError as error:
         unread["micrographs"] = error
         return None, None

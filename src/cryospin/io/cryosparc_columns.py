@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Int
 
 from cryospin.errors import BadDataError
 from cryospin.io.conventions import (
@@ -19,6 +20,8 @@ from cryospin.io.conventions import (
     rotation_from_cryosparc,
     shifts_from_cryosparc,
 )
+from cryospin.io.rows import in_order_of_appearance
+from cryospin.io.tokens import Tokens
 from cryospin.types import CtfParameters, Poses, Unread
 
 # columns of ours, which cryoSPARC keeps and makes nothing of
@@ -94,27 +97,33 @@ class CryosparcColumns:
     def optional(self, name: str, default: float) -> np.ndarray:
         return self.numbers(name) if name in self else np.full(len(self.rows), default)
 
-    def text(self, name: str) -> list[str]:
-        """A column of names, (n) strings."""
+    def text(self, name: str) -> Tokens:
+        """A column of names."""
         values = self.rows[name]
         if values.ndim != 1 or values.dtype.kind not in "SU":
             raise self.refuse(f"has the type {self.rows.dtype[name]}, not text", name, _AGAIN)
         if values.dtype.kind == "U":
-            return [str(value) for value in values]
+            return Tokens(np.strings.encode(values, "utf-8"))
+        names = Tokens(np.ascontiguousarray(values))
         try:
-            return [value.decode("utf-8") for value in values.tolist()]
+            [*names.distinct()[0]]
         except UnicodeDecodeError as error:
             raise self.refuse("names that are not text", name, _AGAIN) from error
-
-    def stack_names(self) -> list[str]:
-        """Paths of the image files, without the mark `>` of a path relative to an export."""
-        names = [name.removeprefix(">") for name in self.text("blob/path")]
-        # a thousand particles may share a path
-        if strange := {name for name in {*names} if not name or not name.isprintable()}:
-            row = next(row for row, name in enumerate(names) if name in strange)
-            fix = "give the passthrough file of the job that extracted the particles"
-            raise self.refuse(f"{names[row][:40]!r} is no path", "blob/path", fix, row)
         return names
+
+    def stack_names(self) -> tuple[list[str], Int[np.ndarray, " n"]]:
+        """Paths of the image files in order of appearance, without the mark `>` of a path relative
+        to an export, and which of them each image is in."""
+        paths = self.text("blob/path")
+        first, which = in_order_of_appearance(paths.array)
+        names = [path.removeprefix(">") for path in paths[first]]
+        strange = [not name or not name.isprintable() for name in names]
+        if any(strange):
+            number = strange.index(True)
+            fix = "give the passthrough file of the job that extracted the particles"
+            problem = f"{names[number][:40]!r} is no path"
+            raise self.refuse(problem, "blob/path", fix, int(first[number]))
+        return names, which
 
     def slices(self) -> np.ndarray:
         """Of each image in its file, counted from 0, (n,) int64."""

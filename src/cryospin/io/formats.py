@@ -19,7 +19,7 @@ from cryospin.io.cryodrgn_writer import arrays_beside, write_cryodrgn
 from cryospin.io.cryosparc import CryosparcTable, read_cryosparc
 from cryospin.io.cryosparc_writer import write_cryosparc, write_new_cryosparc
 from cryospin.io.distortion import poses_from_images, poses_in_images
-from cryospin.io.image_files import names_for, stack_of
+from cryospin.io.image_files import changed_names, names_for
 from cryospin.io.pairing import pair_particles
 from cryospin.io.relion import (
     RelionTable,
@@ -236,13 +236,13 @@ def write_table(
             known_poses = poses_in_images(known_poses, stack.optics, stack.optics_group)
         write_cryodrgn(out, stack, known_poses)
     elif kind == CRYOSPARC and isinstance(stack.table, CryosparcTable):
-        write_cryosparc(out, stack, poses, half_set, _moved_names(out, stack), classes)
+        write_cryosparc(out, stack, poses, half_set, changed_names(stack, out), classes)
     elif kind == CRYOSPARC:
         names = names_for(stack, out)
         write_new_cryosparc(out, stack, names, known_poses, known_half_set, known_classes)
     elif isinstance(stack.table, RelionTable):
         star = particles_with(stack, poses, half_set, classes)
-        moved = _moved_names(out, stack)
+        moved = changed_names(stack, out)
         if moved:
             columns = star.blocks[stack.table.name].columns
             images = [*columns["rlnImageName"]]
@@ -253,12 +253,6 @@ def write_table(
     else:
         star = _new_star(out, stack, known_poses, known_half_set, known_classes)
         write_star(out, _in_dialect(star, "particles", kind, out, stack.box))
-
-
-def _moved_names(out: Path, stack: ParticleStack) -> dict[int, str]:
-    """Of the program's own table, the particles whose stack `out` must name otherwise."""
-    names = zip(names_for(stack, out, keep_lost=True), stack.uids, strict=True)
-    return {row: name for row, (name, uid) in enumerate(names) if name != stack_of(uid)}
 
 
 def _in_dialect(star: StarFile, name: str, kind: str, path: Path, box: int) -> StarFile:

@@ -116,13 +116,29 @@ def names_for(stack: ParticleStack, table: Path, *, keep_lost: bool = False) -> 
     its absolute path. `keep_lost` keeps names, too, that lead nowhere from there: a program
     may count them from another folder. One that leads to another file is never kept.
     """
-    names = {}
+    changed = _changed_names(stack, table, keep_lost)
+    names = _name_of_file(stack) | changed
+    return [names[number] for number in stack.file_index.tolist()]
+
+
+def changed_names(stack: ParticleStack, table: Path) -> dict[int, str]:
+    """The particles whose stacks a table at `table` cannot name as the old one did, with the names
+    it shall use; names that lead nowhere from there are kept, as `names_for` can."""
+    changed = _changed_names(stack, table, keep_lost=True)
+    rows = np.flatnonzero(np.isin(stack.file_index, [*changed]))
+    return {row: changed[stack.file_index[row]] for row in rows.tolist()}
+
+
+def _changed_names(stack: ParticleStack, table: Path, keep_lost: bool) -> dict[int, str]:
+    """Of the files that need another name, that name."""
+    changed = {}
     for number, name in _name_of_file(stack).items():
         file, found = stack.files[number], _found_from(name, table)
         lost = found is None and os.path.exists(file)
         misleading = found is not None and _another_file(file, found)
-        names[number] = str(file.resolve()) if misleading or (lost and not keep_lost) else name
-    return [names[number] for number in stack.file_index.tolist()]
+        if misleading or (lost and not keep_lost):
+            changed[number] = str(file.resolve())
+    return changed
 
 
 def out_of_reach(stack: ParticleStack, table: Path) -> str | None:

@@ -19,6 +19,7 @@ from jaxtyping import Bool, Int, Shaped
 from cryospin.errors import BadDataError
 from cryospin.io.cryosparc import CryosparcTable
 from cryospin.io.rows import doubled, rows_in_words, rows_of_keys
+from cryospin.names import ImageNames, chosen
 from cryospin.types import ParticleStack
 
 _IMPORT_DIGITS = re.compile(r"^\d{21}_")
@@ -51,6 +52,8 @@ class _Names:
 
     @classmethod
     def of(cls, names: Sequence[str]) -> _Names:
+        if isinstance(names, ImageNames):
+            return cls(names.stacks, names.stack, names.number)
         places: dict[str, int] = {}
         stack, number = np.zeros((2, len(names)), dtype=np.int64)
         for row, name in enumerate(names):
@@ -224,7 +227,7 @@ def _contradiction(
     if ours.original_names is None or theirs.original_names is None:
         return None
     names = [
-        _Names.of([stack.original_names[i] for i in rows.tolist()])  # type: ignore[index]
+        _Names.of(chosen(stack.original_names, rows))  # type: ignore[arg-type]
         for stack, rows in ((ours, left), (theirs, right))
     ]
     key = _named(names[0], names[1], _end_of(1), False)

@@ -108,18 +108,13 @@ def read_particles(path: Path | str) -> ParticleStack:
         poses=poses,
         half_set=half_sets_of_rows(columns, unread),
         classes=classes_of_rows(columns, unread),
-        micrographs=None if micrographs is None else _as_array(micrographs),
+        micrographs=None if micrographs is None else micrographs.strings(),
         coordinates_angstrom=coordinates_angstrom(columns, optics, optics_group, unread),
         tubes=tubes_of(columns),
         not_modelled=not_modelled(columns, pixel_size),
         original_names=None if originals is None else image_uids(originals),
         unread=unread,
     )
-
-
-def _as_array(names: Tokens) -> np.ndarray:
-    texts, which = names.distinct()
-    return np.array([*texts])[which]
 
 
 def _particle_block(star: StarFile, path: Path) -> str:
@@ -179,7 +174,7 @@ def particles_with(
         written = _pose_columns(poses, stack.pixel_size_angstrom)
         columns |= {k: v for k, v in written.items() if k in names or "Origin" not in k}
     if half_set is not None:
-        columns[HALF_SET] = [str(int(number)) for number in half_set]
+        columns[HALF_SET] = _integers(half_set)
     if classes is not None:
         # those of an earlier run may have been more
         columns = {k: v for k, v in columns.items() if not is_posterior(k)}
@@ -190,6 +185,8 @@ def particles_with(
 def columns_of_rows(stack: ParticleStack) -> dict[str, Sequence[str]]:
     """The tokens of the stack's rows in its original table."""
     block: StarBlock = stack.table.particles
+    if np.array_equal(stack.rows, np.arange(len(block))):
+        return dict(block.table)
     return {name: block.column(name)[stack.rows] for name in block.table}
 
 
@@ -258,27 +255,27 @@ def new_particles(
     if coordinates is not None:
         columns |= zip(COORDINATES, (_decimals(xy) for xy in coordinates.T), strict=True)
     if tubes is not None:
-        columns[TUBE] = [str(number) for number in tube_numbers(tubes).tolist()]
+        columns[TUBE] = _integers(tube_numbers(tubes))
     columns |= {
         "rlnDefocusU": _decimals(ctf.defocus_u_angstrom),
         "rlnDefocusV": _decimals(ctf.defocus_v_angstrom),
         "rlnDefocusAngle": _decimals(ctf.defocus_angle_degrees),
         "rlnPhaseShift": _decimals(ctf.phase_shift_degrees),
-        "rlnOpticsGroup": [str(int(group) + 1) for group in optics_group],
+        "rlnOpticsGroup": _integers(optics_group + 1),
     }
     if poses is not None:
         poses = poses_in_images(poses, optics, optics_group)
         written = _pose_columns(poses, optics[0].pixel_size_angstrom)
         columns |= {k: v for k, v in written.items() if k not in ORIGINS_PIXEL}
     if half_set is not None:
-        columns[HALF_SET] = [str(int(number)) for number in half_set]
+        columns[HALF_SET] = _integers(half_set)
     if classes is not None:
         columns |= class_columns(classes)
     blocks = {"optics": optics_block(optics, box), "particles": StarBlock({}, columns)}
     return StarFile(blocks)
 
 
-def _pose_columns(poses: Poses, pixel_size_angstrom: float) -> dict[str, list[str]]:
+def _pose_columns(poses: Poses, pixel_size_angstrom: float) -> dict[str, Tokens]:
     """Angles, origins in both units, and confidence, as RELION names and counts them."""
     angles = rotation_to_euler(poses.rotations)
     origins = shifts_from_relion_origins(poses.shifts_angstrom)
@@ -289,5 +286,9 @@ def _pose_columns(poses: Poses, pixel_size_angstrom: float) -> dict[str, list[st
     return columns | {CONFIDENCE: _decimals(poses.confidence)}
 
 
-def _decimals(values: Tensor | np.ndarray) -> list[str]:
-    return [f"{value:.6f}" for value in values.tolist()]
+def _decimals(values: Tensor | np.ndarray) -> Tokens:
+    return Tokens(np.array([b"%.6f" % value for value in values.tolist()], dtype=np.bytes_))
+
+
+def _integers(values: np.ndarray) -> Tokens:
+    return Tokens(values.astype(np.int64).astype(np.bytes_))

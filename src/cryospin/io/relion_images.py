@@ -10,9 +10,10 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from cryospin.errors import BadDataError
-from cryospin.io.image_files import image_uid, numbered_stacks
+from cryospin.io.image_files import numbered_stacks, plain_name
 from cryospin.io.rows import in_order_of_appearance
 from cryospin.io.tokens import Tokens
+from cryospin.names import ImageNames
 
 # RELION's way to say what a file is whose ending does not: stack.mrc:mrcs
 _FILE_FORMAT = re.compile(r":mrcs?$", re.IGNORECASE)
@@ -65,11 +66,11 @@ def image_locations(
     return files, file_index[images.stack], images.slice_index
 
 
-def image_uids(names: Tokens) -> tuple[str, ...]:
+def image_uids(names: Tokens) -> ImageNames:
     """The uids of the images; what is no name of an image stays as it is."""
     images = _Images.of(names)
-    places = zip(images.slice_index.tolist(), images.stack.tolist(), strict=True)
-    uids = [image_uid(slice_index, images.stacks[stack]) for slice_index, stack in places]
-    for row in np.flatnonzero(~images.sound).tolist():
-        uids[row] = names[row]
-    return tuple(uids)
+    broken = np.flatnonzero(~images.sound)
+    stacks = [*map(plain_name, images.stacks), *names[broken]]
+    stack, number = images.stack.copy(), images.slice_index + 1
+    stack[broken], number[broken] = len(images.stacks) + np.arange(len(broken)), 0
+    return ImageNames.of(stacks, stack, number)

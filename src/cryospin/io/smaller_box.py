@@ -52,7 +52,7 @@ def distinct_images(stack: ParticleStack) -> tuple[np.ndarray, np.ndarray]:
     return in_order_of_appearance(same_image(stack))
 
 
-def original_names(stack: ParticleStack) -> tuple[str, ...]:
+def original_names(stack: ParticleStack) -> Sequence[str]:
     """What the particles' images were made from in the first place, if the table tells it of
     each image; else the images themselves."""
     named = stack.original_names

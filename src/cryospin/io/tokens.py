@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, overload
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 
 from cryospin.io.rows import distinct_keys
 
@@ -64,6 +64,11 @@ class Tokens(Sequence[str]):
         """Each text once, sorted, and which of them every row has."""
         first, which = distinct_keys(self.array)
         return Tokens(self.array[first]), which
+
+    def strings(self) -> Shaped[np.ndarray, " n"]:
+        """An array of numpy's strings."""
+        texts, which = self.distinct()
+        return np.array([*texts], dtype=np.str_)[which]
 
     def are(self, *texts: str) -> np.ndarray:
         """Where a token is one of the texts, (n,) bool."""

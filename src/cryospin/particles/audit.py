@@ -15,7 +15,7 @@ import numpy as np
 from cryospin.errors import BadDataError
 from cryospin.io.image_files import LOOKED_FOR, same_image
 from cryospin.io.mrc_header import MrcHeader, check_complete, read_header
-from cryospin.io.rows import doubled
+from cryospin.io.rows import distinct_keys, doubled
 from cryospin.particles.picks import close_pairs
 from cryospin.types import ParticleStack
 
@@ -81,8 +81,10 @@ def audit_stacks(stack: ParticleStack) -> None:
     ------
     BadDataError: a stack that is missing, truncated or of another box, an index beyond it.
     """
-    headers = [_audited_header(stack, number) for number in range(len(stack.files))]
-    _audit_indices(stack, headers)
+    lengths = np.zeros(len(stack.files), dtype=np.int64)
+    for user in distinct_keys(stack.file_index)[0].tolist():
+        lengths[stack.file_index[user]] = _audited_header(stack, user).shape[0]
+    _audit_indices(stack, lengths)
 
 
 @dataclass(frozen=True)
@@ -202,15 +204,12 @@ def _audit_range(stack: ParticleStack, values: np.ndarray, allowed: _Range) -> N
         )
 
 
-def _audited_header(stack: ParticleStack, number: int) -> MrcHeader | None:
-    """The header of a file, present, complete and of the table's box; None if it is not used."""
-    users = np.flatnonzero(stack.file_index == number)
-    if not len(users):
-        return None
-    path = stack.files[number]
+def _audited_header(stack: ParticleStack, user: int) -> MrcHeader:
+    """The header of the file of a particle, present, complete and of the table's box."""
+    path = stack.files[stack.file_index[user]]
 
     def refusal(problem: str, fix: str) -> BadDataError:
-        row, column = row_of(stack, int(users[0])), "rlnImageName"
+        row, column = row_of(stack, user), "rlnImageName"
         return BadDataError(problem, file=stack.source, row=row, column=column, fix=fix)
 
     if not os.path.exists(path):
@@ -224,8 +223,7 @@ def _audited_header(stack: ParticleStack, number: int) -> MrcHeader | None:
     return header
 
 
-def _audit_indices(stack: ParticleStack, headers: list[MrcHeader | None]) -> None:
-    lengths = np.array([0 if header is None else header.shape[0] for header in headers])
+def _audit_indices(stack: ParticleStack, lengths: np.ndarray) -> None:
     beyond = np.flatnonzero(stack.slice_index >= lengths[stack.file_index])
     if len(beyond):
         first = int(beyond[0])

@@ -5,20 +5,20 @@ or thread count.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 import numpy as np
 
 
-def particle_keys(seed: int, uids: tuple[str, ...], purpose: str) -> np.ndarray:
+def particle_keys(seed: int, uids: Sequence[str], purpose: str) -> np.ndarray:
     """A uniform 64-bit number per particle, a function of (seed, purpose, uid) alone."""
     prefix = f"{seed}/{purpose}/".encode()
-    digests = b"".join(
-        hashlib.blake2b(prefix + uid.encode(), digest_size=8).digest() for uid in uids
-    )
+    blake2b = hashlib.blake2b
+    digests = b"".join([blake2b(prefix + uid.encode(), digest_size=8).digest() for uid in uids])
     return np.frombuffer(digests, dtype="<u8")
 
 
-def held_out_split(seed: int, uids: tuple[str, ...], most: int) -> tuple[np.ndarray, np.ndarray]:
+def held_out_split(seed: int, uids: Sequence[str], most: int) -> tuple[np.ndarray, np.ndarray]:
     """Rows of at most `most` particles (a tenth at most) to judge by, and of all others.
 
     In an order of their own, the same for whoever asks with this seed.

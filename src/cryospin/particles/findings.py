@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from cryospin.devices import AUTO, find_device, free_bytes
+from cryospin.io.rows import distinct_keys
 from cryospin.particles.audit import particles_too_close, row_of, stack_files, unread_in_words
 from cryospin.particles.contrast import DARK, DISCS, UNCERTAIN, contrast_sign
 from cryospin.particles.diameter import particle_size
@@ -34,7 +35,7 @@ _BACKGROUND_SPREAD = 0.5
 
 def table_findings(stack: ParticleStack, cores: int) -> dict[str, Any]:
     """What table and headers say; the table has passed `audit_table`."""
-    ctf = stack.ctf
+    ctf, micrographs = stack.ctf, stack.micrographs
     defocus = 0.5 * (ctf.defocus_u_angstrom + ctf.defocus_v_angstrom)
     found = {
         "particles": len(stack),
@@ -43,7 +44,7 @@ def table_findings(stack: ParticleStack, cores: int) -> dict[str, Any]:
         "box_angstrom": stack.box * stack.pixel_size_angstrom,
         "image_stacks": len(stack.files),
         "files": [asdict(file) | {"path": str(file.path)} for file in stack_files(stack)],
-        "micrographs": None if stack.micrographs is None else len(set(stack.micrographs)),
+        "micrographs": None if micrographs is None else len(distinct_keys(micrographs)[0]),
         "optics_groups": [
             {
                 "name": optics.name,

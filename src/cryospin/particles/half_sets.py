@@ -27,16 +27,21 @@ def split_half_sets(
     key_of_group = np.full(groups.max() + 1, np.iinfo(np.uint64).max, dtype=np.uint64)
     np.minimum.at(key_of_group, groups, keys)
     sizes = np.bincount(groups)
+    order = np.argsort(key_of_group, kind="stable")
     half_of_group = np.empty(len(sizes), dtype=np.int64)
-    filled = [0, 0]
-    for group in np.argsort(key_of_group, kind="stable"):
-        # equal halves: the key's last bit decides, else every second key would
-        half = int(key_of_group[group] & np.uint64(1))
-        if filled[0] != filled[1]:
-            half = 0 if filled[0] < filled[1] else 1
-        half_of_group[group] = half + 1
-        filled[half] += int(sizes[group])
+    half_of_group[order] = _dealt(sizes[order], key_of_group[order] & np.uint64(1)) + 1
     return half_of_group[groups]
+
+
+def _dealt(sizes: np.ndarray, bits: np.ndarray) -> np.ndarray:
+    """0 or 1 for each group, one after another: to the smaller half, of equal ones to `bits`."""
+    halves, ahead = [], 0  # how much larger half 0 is
+    # of Python's numbers: numpy's, one by one, would take seconds for 10^6
+    for size, bit in zip(sizes.tolist(), bits.tolist(), strict=True):
+        half = bit if ahead == 0 else int(ahead > 0)
+        halves.append(half)
+        ahead += -size if half else size
+    return np.array(halves)
 
 
 def _neighbour_groups(stack: ParticleStack, distance_angstrom: float) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial import cKDTree
 
+from cryospin.io.rows import distinct_keys
 from cryospin.types import ParticleStack
 
 
@@ -19,7 +20,7 @@ def close_pairs(stack: ParticleStack, distance_angstrom: float) -> np.ndarray | 
     known = np.flatnonzero(np.isfinite(stack.coordinates_angstrom).all(axis=1))
     if not len(known):
         return None
-    _, micrograph = np.unique(stack.micrographs[known], return_inverse=True)
+    _, micrograph = distinct_keys(stack.micrographs[known])
     # micrographs are laid far apart along a third axis, so one tree serves them all
     apart = micrograph * 10.0 * distance_angstrom
     separated = np.column_stack([stack.coordinates_angstrom[known], apart])

@@ -8,7 +8,7 @@ likelihood is a plain sum of squares.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,6 +19,7 @@ from torch import Tensor
 from cryospin.fourier.disk import FourierDisk, images_to_coefficients
 from cryospin.fourier.image_batch import ImageBatch
 from cryospin.io.mrc import read_images
+from cryospin.names import chosen
 from cryospin.parallel import CPU, in_blocks_on, in_image_blocks
 from cryospin.particles.draws import particle_keys
 from cryospin.particles.lens import Lenses
@@ -45,7 +46,7 @@ class PreparedParticles:
 
     disk: FourierDisk
     pixel_size_angstrom: float
-    uids: tuple[str, ...]
+    uids: Sequence[str]
     coefficients: Complex[Tensor, "n k"]
     ctf: Float[Tensor, "n k"]
     optics_group: Int[Tensor, " n"]
@@ -106,7 +107,7 @@ class PreparedParticles:
         rows = self.rows(index)
         return replace(
             self,
-            uids=tuple(self.uids[i] for i in index),
+            uids=chosen(self.uids, index),
             coefficients=self.coefficients[rows],
             ctf=self.ctf[rows],
             optics_group=self.optics_group[rows],
