@@ -310,6 +310,10 @@ TABLE: list[tuple[str, Spoil, int, tuple[str, ...]]] = [
     ("report run", holds("run/result.json", "{"), 3, ("run/result.json", "run's result", "fix:")),
     ("report run", holds("run/result.json", "[]"), 3, ("run/result.json",)),
     ("report run", full_disk, 5, ("report.html", "disk is full")),
+    ("report run nowhere", nothing, 3, ("nowhere", "cryospin reconstruct")),
+    ("report run --out x.html", nothing, 2, ("--out is for two runs", "fix:")),
+    ("report run run --out run/result.json", nothing, 2, ("result.json is the input", "fix:")),
+    ("report run run --out gone/x.html", nothing, 5, ("gone/x.html", "folder")),
     # watch
     ("watch nowhere", nothing, 2, ("nowhere: no such folder", "fix:")),
     ("watch .", nothing, 2, ("not the folder of a run", "fix:")),

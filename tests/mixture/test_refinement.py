@@ -30,7 +30,9 @@ def with_junk(half: ClassedHalf) -> ClassedHalf:
 
 def refined(halves: tuple[ClassedHalf, ClassedHalf], method: ClassedRefinement = METHOD):
     told: list[tuple[int, int]] = []
-    found = method.run(halves, IDENTITY, SUPPORT, 1.0, lambda *event: told.append(event))
+    found = method.run(
+        halves, IDENTITY, SUPPORT, 1.0, lambda done, total, _: told.append((done, total))
+    )
     assert told == [(done, method.rounds) for done in range(1, method.rounds + 1)]
     return found
 

@@ -65,3 +65,13 @@ def test_agreement_is_told_in_angstrom(tmp_path: Path) -> None:
     told = [line.get("resolution_angstrom") for line in heard]
     assert told == [None, None, 16.0, 8.0, None]
     assert heard == [json.loads(line) for line in (tmp_path / "log.jsonl").open()]
+
+
+def test_what_there_is_to_see_costs_nothing_unless_somebody_looks() -> None:
+    def look() -> None:
+        raise AssertionError("nobody asked")
+
+    Monitor().show("map", 1, look)
+    seen: list[tuple[str, int]] = []
+    Monitor(onlookers=(lambda kind, half, look: seen.append((kind, half)),)).show("map", 2, look)
+    assert seen == [("map", 2)]

@@ -26,7 +26,8 @@ from cryospin.journal.signals import Signals
 from cryospin.journal.tree import packed
 from cryospin.particles.prepare import PreparedParticles
 from cryospin.reconstruct import semi_amortised
-from cryospin.reconstruct.monitor import Monitor
+from cryospin.reconstruct.abinitio import monitor_rounds
+from cryospin.reconstruct.monitor import Look, Monitor
 from cryospin.reconstruct.request import Request
 from cryospin.types import DensityMap
 from phantoms import Blobs, PlantedParticles
@@ -62,19 +63,26 @@ def prepared() -> tuple[PreparedParticles, PreparedParticles]:
     return first, second
 
 
-def outcome(recipe: str, journal: Journal = UNRECORDED, given: DensityMap | None = None) -> bytes:
+def outcome(
+    recipe: str,
+    journal: Journal = UNRECORDED,
+    given: DensityMap | None = None,
+    monitor: Monitor | None = None,
+) -> bytes:
     """All that a run of both stages finds, to the last bit."""
+    monitor = monitor or Monitor()
     method, request = toy(recipe), Request(seed=3, initial_map=given)
     with journal.patience():
         halves, exploration = method.starts.run(
-            prepared(), IDENTITY, 1.0, request, Monitor(), journal.part("start")
+            prepared(), IDENTITY, 1.0, request, monitor, journal.part("start")
         )
         halves, reports = method.refinement.run(
             halves,
             IDENTITY,
             method.starts.assignment,
             1.0,
-            journal=journal.part("refine"),
+            monitor_rounds(monitor),
+            journal.part("refine"),
         )
     found = [
         (half.rotations, half.shifts_pixel, half.confidence, half.particles.noise_power)
@@ -86,6 +94,20 @@ def outcome(recipe: str, journal: Journal = UNRECORDED, given: DensityMap | None
 @cache
 def uninterrupted(recipe: str) -> bytes:
     return outcome(recipe)
+
+
+def test_who_looks_at_a_run_changes_nothing() -> None:
+    """Maps while they form, in the search and in the refinement, and views: all are looked at."""
+    seen: list[tuple[str, int, tuple[int, ...]]] = []
+
+    def look(kind: str, half: int, look: Look) -> None:
+        seen.append((kind, half, tuple(look().shape)))
+
+    assert outcome("exhaustive", monitor=Monitor(onlookers=(look,))) == uninterrupted("exhaustive")
+    maps = [(half, shape) for kind, half, shape in seen if kind == "map"]
+    assert {half for half, _ in maps} == {1, 2} and all(len({*shape}) == 1 for _, shape in maps)
+    views = [shape for kind, _, shape in seen if kind == "views"]
+    assert len(maps) > len(views) > 4 and all(shape[1:] == (3, 3) for shape in views)
 
 
 @contextmanager

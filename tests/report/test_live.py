@@ -9,12 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from cryospin.errors import BadDataError, InterruptedRunError
 from cryospin.io.outputs import Outputs, begin_outputs
 from cryospin.io.record import is_ours
 from cryospin.report.live import LivePage, why_in_words
-from report.live_runs import BEGUN, REFINING
+from report.live_runs import BEGUN, REFINING, line
 
 
 @pytest.fixture(autouse=True)
@@ -33,8 +34,8 @@ def test_the_page_is_there_at_once_and_follows(tmp_path: Path) -> None:
     page = tmp_path / "report.html"
     with LivePage(tmp_path) as live:
         assert "Starting" in page.read_text()
-        for line in REFINING:
-            live.hear(line)
+        for event in REFINING:
+            live.hear(event)
         live.progress("refine", 3, 12)
         until(lambda: "3 of 12" in page.read_text())
         assert "agree to 12.4 Å so far" in page.read_text()
@@ -57,8 +58,8 @@ def test_each_page_is_one_that_cryospin_made(tmp_path: Path) -> None:
     """Whenever a run is killed, the next one may write over its page."""
     begin_outputs(tmp_path, Outputs(("report.html",)))
     with LivePage(tmp_path) as live:
-        for line in BEGUN:
-            live.hear(line)
+        for event in BEGUN:
+            live.hear(event)
             time.sleep(0.05)
             live._write()
             assert is_ours(tmp_path / "report.html")
@@ -106,7 +107,7 @@ def test_a_continued_run_shows_what_it_knew(tmp_path: Path) -> None:
 
 
 def test_it_takes_little_of_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A hundredth of a run's at most: what a page costs sets the wait before the next."""
+    """What a page costs sets the wait before the next."""
     live = LivePage(tmp_path)
     waits: list[float] = []
 
@@ -114,10 +115,51 @@ def test_it_takes_little_of_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyP
         waits.append(seconds)
         return len(waits) > 3
 
-    monkeypatch.setattr(live, "_write", lambda: time.sleep(0.03))
+    def busy() -> None:
+        until = time.thread_time() + 0.03
+        while time.thread_time() < until:
+            pass
+
     monkeypatch.setattr(live._ended, "wait", wait)
+    monkeypatch.setattr(live, "_write", busy)
     live._keep()
-    assert waits[0] < 1 and all(each >= 3 for each in waits[1:])
+    assert waits[0] < 1 and all(each >= 6 for each in waits[1:])
+    # a slow disk holds nobody up, but is not kept busy
+    waits.clear()
+    monkeypatch.setattr(live, "_write", lambda: time.sleep(0.1))
+    live._keep()
+    assert all(each >= 0.4 for each in waits[1:])
+
+
+def test_it_looks_at_what_there_is_to_see_now_and_then(tmp_path: Path) -> None:
+    looks: list[int] = []
+
+    def look() -> torch.Tensor:
+        looks.append(1)
+        time.sleep(0.01)
+        density = torch.zeros(32, 32, 32)
+        density[12:20, 12:20, 12:20] = 1.0
+        return density
+
+    live = LivePage(tmp_path, dict, REFINING)
+    for _ in range(50):
+        live.see("map", 1, look)
+    assert len(looks) == 1, "two hundred times as long as it took is waited"
+    live.see("map", 2, look)
+    live.see("views", 1, lambda: torch.eye(3).expand(100, 3, 3))
+    live._write()
+    text = (tmp_path / "report.html").read_text()
+    assert text.count("central slices") == 2 and "half-set 1: 1 % of the sphere seen" in text
+    assert len(text) < 400_000
+
+
+def test_classes_are_shown_as_they_form(tmp_path: Path) -> None:
+    live = LivePage(tmp_path)
+    for half, fractions in ((1, [0.5, 0.5]), (2, [0.9, 0.1]), (1, [0.25, 0.75])):
+        live.hear(line("fractions", 50.0, "refine classes", half=half, fractions=fractions))
+    live._write()
+    text = (tmp_path / "report.html").read_text()
+    assert "25 %" in text and "90 %" in text and "50 %" not in text
 
 
 def test_memory_is_asked_for_each_time(tmp_path: Path) -> None:

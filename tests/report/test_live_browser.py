@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 import uvicorn
 
 from cryospin.report.live import LivePage
@@ -86,6 +87,34 @@ def test_a_page_opened_as_a_file_follows_the_run_to_its_report(
     assert asked == {page.resolve().as_uri()}
     # asking left no steps behind for the browser's "back" to go through
     assert chromium.ask("history.length") <= 3
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_maps_are_drawn_as_they_form(chromium: Browser, tmp_path: Path, width: int) -> None:
+    def ball(radius: float) -> torch.Tensor:
+        x = torch.linspace(-1, 1, 32)
+        return torch.exp(-(x[:, None, None] ** 2 + x[:, None] ** 2 + x**2) / radius**2)
+
+    canvas = "document.querySelector('canvas[data-half=\"half-set 1\"]')"
+    with LivePage(tmp_path, dict, REFINING) as live:
+        chromium.open(tmp_path / "report.html", width)
+        live.see("map", 1, lambda: ball(0.2))
+        live.see("views", 1, lambda: torch.eye(3).expand(100, 3, 3))
+        until(chromium, f"{canvas} !== null && drawn.has('half-set 1')")
+        assert chromium.ask(f"{canvas}.clientWidth") > 200
+        chromium.ask("taken = true; camera.turn(0.5, 0)")
+        turned = chromium.ask("[...camera.rotation]")
+        first = chromium.ask("drawn.get('half-set 1').bytes")
+        live._next_look.clear()
+        live.see("map", 1, lambda: ball(0.4))
+        until(chromium, f"drawn.get('half-set 1').bytes !== {first!r}")
+        # on the same canvas, seen from where the reader has turned it to
+        assert chromium.ask("[...camera.rotation]") == turned
+        assert chromium.ask(f"drawn.get('half-set 1').canvas === {canvas}")
+        assert chromium.ask("document.documentElement.scrollWidth") <= width
+        broken = "[...document.images].filter(i => !i.naturalWidth).length"
+        assert chromium.ask(broken) == 0
+    assert chromium.complaints() == []
 
 
 def test_a_run_that_was_killed_is_seen_to_be_silent(chromium: Browser, tmp_path: Path) -> None:

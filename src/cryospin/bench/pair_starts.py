@@ -13,7 +13,7 @@ from torch import Tensor
 
 from cryospin.bench.ledger import Row
 from cryospin.bench.pair_cases import PairCase, aligned, made
-from cryospin.explore.exploration import Exploration, ExplorerProgress
+from cryospin.explore.exploration import Exploration, ExplorerProgress, unheard
 from cryospin.explore.pairwise_start import PairwiseStart
 from cryospin.explore.running_map import RunningMap
 from cryospin.io.relion import read_particles
@@ -51,7 +51,7 @@ class KnownPoses:
         shift_range_pixel: float,
         seed: int,
         held_out_seed: int,
-        progress: ExplorerProgress = lambda label, done, total: None,
+        progress: ExplorerProgress = unheard,
         journal: Journal = UNRECORDED,
     ) -> Exploration:
         """The map of all images at their poses."""

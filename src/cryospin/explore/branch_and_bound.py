@@ -19,7 +19,7 @@ from torch import Tensor
 
 from cryospin.explore.bounded_search import BoundedSearch
 from cryospin.explore.candidates import Candidates
-from cryospin.explore.exploration import Exploration, ExplorerProgress
+from cryospin.explore.exploration import Exploration, ExplorerProgress, unheard
 from cryospin.fourier.disk import FourierDisk, moved
 from cryospin.fourier.image_batch import ImageBatch
 from cryospin.journal.journal import UNRECORDED, Journal
@@ -80,7 +80,7 @@ class BranchAndBound:
         shift_range_pixel: float,
         seed: int,
         held_out_seed: int,
-        progress: ExplorerProgress = lambda label, done, total: None,
+        progress: ExplorerProgress = unheard,
         journal: Journal = UNRECORDED,
     ) -> Exploration:
         """Explore one half-set from random starts."""

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cryospin.explore.exploration import Exploration, ExplorerProgress
+from cryospin.explore.exploration import Exploration, ExplorerProgress, Look, unheard
 from cryospin.explore.grid_step import GridStep
 from cryospin.explore.patience import Patience, PatientSearch
 from cryospin.explore.running_map import RunningMap
@@ -66,7 +66,7 @@ class ExhaustiveSearch:
         shift_range_pixel: float,
         seed: int,
         held_out_seed: int,
-        progress: ExplorerProgress = lambda label, done, total: None,
+        progress: ExplorerProgress = unheard,
         journal: Journal = UNRECORDED,
     ) -> Exploration:
         """Explore one half-set from random starts.
@@ -93,7 +93,8 @@ class ExhaustiveSearch:
         """From one random start: another would end at the same map."""
         total = search.most_iterations
         found = search.run(
-            lambda done: progress("patient start", done, total), journal.part("patient")
+            lambda done, look: progress("patient start", done, total, look),
+            journal.part("patient"),
         )
         score, uncertainty = found.score()
         return Exploration(
@@ -106,8 +107,8 @@ class ExhaustiveSearch:
         race = setting.race_iterations
         total = self.starts * race + self.final_iterations
 
-        def tell(label: str, first: int, done: int) -> None:
-            progress(label, first + done, total)
+        def tell(label: str, first: int, done: int, look: Look) -> None:
+            progress(label, first + done, total, look)
 
         finishes: list[SliceSums] = []
         scores: list[tuple[float, float]] = []
@@ -186,25 +187,25 @@ class _Setting:
         return self.step.random_start(rows, self.search.first_radius, rng)
 
     def raced(
-        self, start: int, step: Callable[[int], None], journal: Journal
+        self, start: int, step: Callable[[int, Look], None], journal: Journal
     ) -> tuple[SliceSums, tuple[float, float]]:
         """Where a random start ends, and its score."""
         done, sums = journal.recalled() or (0, self.random_start(start))
         for iteration in range(done, self.race_iterations):
             sums = self.iterate(sums, start, iteration, self.racing)
-            step(iteration + 1)
+            step(iteration + 1, partial(self.density, sums, iteration))
             journal.keep(iteration + 1, sums)
         return sums, self.score(sums)
 
     def sharpened(
-        self, sums: SliceSums, start: int, step: Callable[[int], None], journal: Journal
+        self, sums: SliceSums, start: int, step: Callable[[int, Look], None], journal: Journal
     ) -> SliceSums:
         """The final iterations, over all particles."""
         everyone = np.arange(len(self.step.particles))
         done, sums = journal.recalled() or (0, sums)
         for number in range(done, self.search.final_iterations):
             sums = self.iterate(sums, start, self.race_iterations + number, everyone)
-            step(number + 1)
+            step(number + 1, partial(self.density, sums, self.race_iterations + number))
             journal.keep(number + 1, sums)
         return sums
 
@@ -223,6 +224,10 @@ class _Setting:
         posterior = self.step.posterior((volume,), grid, rows, radius, temperature, offset)
         newer = self.step.sums(posterior, grid, radius)
         return sums.blended(newer, forgetting, len(self.step.particles) / len(rows))
+
+    def density(self, sums: SliceSums, iteration: int) -> Float[Tensor, "g g g"]:
+        """The map after an iteration."""
+        return self.step.map.density(sums, self.schedule(iteration)[0])
 
     def score(self, sums: SliceSums) -> tuple[float, float]:
         """Mean log evidence per held-out image at the race's last radius, and its error."""

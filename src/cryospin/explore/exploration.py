@@ -14,7 +14,18 @@ from cryospin.particles.prepare import PreparedParticles
 from cryospin.types import PoseHypotheses
 from cryospin.volumes.gridded import SliceSums
 
-ExplorerProgress = Callable[[str, int, int], None]
+Look = Callable[[], Float[Tensor, "g g g"]]
+
+
+class ExplorerProgress(Protocol):
+    """Told of what is counted, how much of it is done and how much there is in all; `look` gives
+    the map as it is now, for who wants to see it."""
+
+    def __call__(self, label: str, done: int, total: int, look: Look | None = None) -> None: ...
+
+
+def unheard(label: str, done: int, total: int, look: Look | None = None) -> None:
+    """Progress that nobody is told of."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from cryospin.explore.bounded_search import BoundedSearch
 from cryospin.explore.candidates import Candidates
-from cryospin.explore.exploration import Exploration, ExplorerProgress
+from cryospin.explore.exploration import Exploration, ExplorerProgress, unheard
 from cryospin.explore.running_map import RunningMap
 from cryospin.journal.journal import UNRECORDED, Journal
 from cryospin.pairs.common_lines import PairPoses, PairProgress
@@ -70,7 +70,7 @@ class PairwiseStart:
         shift_range_pixel: float,
         seed: int,
         held_out_seed: int,
-        progress: ExplorerProgress = lambda label, done, total: None,
+        progress: ExplorerProgress = unheard,
         journal: Journal = UNRECORDED,
     ) -> Exploration:
         """Explore one half-set; the seed draws the images.

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from cryospin.explore.exploration import Look
 from cryospin.explore.grid_step import GridStep
 from cryospin.explore.posterior import GridPosterior
 from cryospin.journal.journal import UNRECORDED, Journal
@@ -137,7 +139,7 @@ class PatientSearch:
 
     def run(
         self,
-        told: Callable[[int], None] = lambda done: None,
+        told: Callable[[int, Look], None] = lambda done, look: None,
         journal: Journal = UNRECORDED,
         start: Climb | None = None,
     ) -> Climb:
@@ -149,7 +151,7 @@ class PatientSearch:
         climb: Climb = recalled[0] if recalled else start or self._begun(order)
         while climb.plain < self.method.cycle:
             climb = self._next(climb, order)
-            told(climb.done)
+            told(climb.done, partial(_first, climb.mapped))
             journal.keep(climb)
         return climb
 
@@ -242,3 +244,7 @@ def rises(before: Float[Tensor, " b"], after: Float[Tensor, " b"]) -> bool:
     """Whether the mean evidence of the same images rose by more than twice its error."""
     rise = after - before
     return bool(rise.mean() > _SIGMAS * rise.std() / len(rise) ** 0.5)
+
+
+def _first(maps: tuple[Tensor, ...]) -> Tensor:
+    return maps[0]

@@ -133,7 +133,7 @@ class _Problem:
         even = torch.full((self.classes,), 1 / self.classes, device=particles.device)
         total = search.most_iterations
         climb = search.run(
-            lambda done: self.progress("joint search", done, total),
+            lambda done, look: self.progress("joint search", done, total),
             start=Climb(densities, densities, sums, even),
         )
         return self._placed(classed, [step.map.volume(each, radius) for each in climb.sums], radius)

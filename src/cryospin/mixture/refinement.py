@@ -53,7 +53,7 @@ class ClassedRefinement:
         operators: Float[Tensor, "s 3 3"],
         support_radius: float,
         shift_range_pixel: float,
-        report: Callable[[int, int], None] = lambda done, total: None,
+        report: Callable[[int, int, ClassedHalves], None] = lambda done, total, halves: None,
     ) -> ClassedHalves:
         largest = halves[0].particles.disk.radius
         radius = min(self.first_radius, largest)
@@ -66,7 +66,7 @@ class ClassedRefinement:
                 self._refined(halves[1], maps[1], radius, shift_range_pixel),
             )
             radius = min(radius * self.growth, largest)
-            report(number + 1, self.rounds)
+            report(number + 1, self.rounds, halves)
         return halves
 
     def _refined(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 import torch
@@ -217,12 +216,18 @@ class _Run:
                 self.ready.operators,
                 self.support,
                 self.ready.shift_range_pixel,
-                partial(self.monitor.progress, "refine classes"),
+                self._told,
             )
             return _trees(found)
 
         with self.monitor.stage("refine classes"):
             return self._recalled(self.journal.once(name, refine))
+
+    def _told(self, done: int, total: int, halves: ClassedHalves) -> None:
+        """A round of classes and poses is done."""
+        self.monitor.progress("refine classes", done, total)
+        for number, half in enumerate(halves, 1):
+            self.monitor.log(event="fractions", half=number, fractions=half.fractions.tolist())
 
     def _finished(
         self,

@@ -303,9 +303,19 @@ def monitor_rounds(monitor: Monitor) -> Report:
     def report(done: int, total: int, told: RoundReport, sight: RoundSight) -> None:
         monitor.progress("refine", done, total)
         fsc = [round(value, 3) for value in sight.curve.values.tolist()]
-        monitor.log(event="round", **vars(told), fsc=fsc)
+        confidence = torch.cat([half.confidence for half in sight.halves]).mean()
+        monitor.log(
+            event="round", **vars(told), mean_confidence=round(float(confidence), 4), fsc=fsc
+        )
+        for half, density, after in zip((1, 2), sight.densities, sight.halves, strict=True):
+            monitor.show("map", half, partial(_same, density))
+            monitor.show("views", half, partial(_same, after.rotations))
 
     return report
+
+
+def _same(tensor: Tensor) -> Tensor:
+    return tensor
 
 
 def gathered_poses(halves: Halves, half_set: np.ndarray, pixel_size_angstrom: float) -> Poses:

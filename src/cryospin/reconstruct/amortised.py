@@ -19,7 +19,7 @@ from torch import Tensor
 from cryospin.explore.amortised import AmortisedModel, EncoderTraining, EpochReport
 from cryospin.explore.decoders import Decoder, ExplicitDecoder, ImplicitDecoder
 from cryospin.explore.encoder import PoseEncoder
-from cryospin.explore.exploration import Exploration, ExplorerProgress
+from cryospin.explore.exploration import Exploration, ExplorerProgress, unheard
 from cryospin.explore.heads import head_usage
 from cryospin.explore.snapshot import Snapshot, Watch
 from cryospin.journal.journal import UNRECORDED, Journal
@@ -71,7 +71,7 @@ class AmortisedTraining:
         shift_range_pixel: float,
         seed: int,
         held_out_seed: int,
-        progress: ExplorerProgress = lambda label, done, total: None,
+        progress: ExplorerProgress = unheard,
         journal: Journal = UNRECORDED,
     ) -> Exploration:
         """Train on one half-set from random weights. Raises NonFiniteLossError."""

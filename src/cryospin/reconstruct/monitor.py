@@ -17,23 +17,29 @@ Progress = Callable[[str, int, int], None]
 Listener = Callable[[dict[str, Any]], None]
 """Called with each line of the log as it is made."""
 
+Look = Callable[[], Any]
+Onlooker = Callable[[str, int, Look], None]
+"""Called with what there is to see ("map", (g, g, g); "views", rotations (n, 3, 3)), of which
+half-set, and a function that gives the tensor; whether to look, and when, is up to it."""
+
 # in Fourier pixels: to where two half-maps agree, as events name it
 _AGREEMENTS = ("agreement_radius", "limit")
 
 
 class Monitor:
     """Seconds per stage and one JSON line per event; printing is the caller's `progress` and
-    `listeners`."""
+    `listeners`, and pictures are `onlookers`'."""
 
     def __init__(
         self,
         progress: Progress | None = None,
         log: Path | None = None,
         listeners: tuple[Listener, ...] = (),
+        onlookers: tuple[Onlooker, ...] = (),
     ):
         self._progress = progress or (lambda label, done, total: None)
         self._log = log
-        self._listeners = listeners
+        self._listeners, self._onlookers = listeners, onlookers
         self._began = time.perf_counter()
         self._stage = "start"
         self._field_angstrom: float | None = None
@@ -59,6 +65,11 @@ class Monitor:
 
     def progress(self, label: str, done: int, total: int) -> None:
         self._progress(label, done, total)
+
+    def show(self, kind: str, half: int, look: Look) -> None:
+        """Something to be seen, which costs nothing unless somebody looks."""
+        for onlooker in self._onlookers:
+            onlooker(kind, half, look)
 
     def log(self, **fields: Any) -> None:
         """One event; where it tells how far half-maps agree, so it does in Angstrom."""

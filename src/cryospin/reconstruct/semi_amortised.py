@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Complex, Float, Int
 from torch import Tensor
 
-from cryospin.explore.exploration import Exploration, ExplorerProgress
+from cryospin.explore.exploration import Exploration, ExplorerProgress, unheard
 from cryospin.explore.running_map import RunningMap
 from cryospin.explore.snapshot import Snapshot, Watch
 from cryospin.explore.winner_search import EncoderState, WinnerSearch
@@ -156,7 +156,7 @@ class SemiAmortised:
         shift_range_pixel: float,
         seed: int,
         held_out_seed: int,
-        progress: ExplorerProgress = lambda label, done, total: None,
+        progress: ExplorerProgress = unheard,
         journal: Journal = UNRECORDED,
     ) -> Exploration:
         """Explore one half-set from random weights and a random map."""

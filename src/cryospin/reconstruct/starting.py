@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cryospin.explore.exploration import Exploration, Explorer, same_end
+from cryospin.explore.exploration import Exploration, Explorer, Look, same_end
 from cryospin.journal.journal import UNRECORDED, Journal
 from cryospin.kernels import OVERSAMPLING
 from cryospin.parallel import together
@@ -261,14 +261,25 @@ class _Run:
             self.shift_range_pixel,
             seed,
             self.request.seed,
-            lambda label, done, total: self.monitor.progress(
-                f"explore half-set {half}" + (f", attempt {attempt + 1}" if attempt else ""),
-                done,
-                total,
-            ),
+            partial(self._exploring, half, attempt),
             journal.part("explore"),
         )
         return journal.once("explored", explore)
+
+    def _exploring(
+        self,
+        half: int,
+        attempt: int,
+        label: str,
+        done: int,
+        total: int,
+        look: Look | None = None,
+    ) -> None:
+        """Progress of a half's exploration."""
+        again = f", attempt {attempt + 1}" if attempt else ""
+        self.monitor.progress(f"explore half-set {half}{again}", done, total)
+        if look is not None:
+            self.monitor.show("map", half, look)
 
     def _searched_radius(self, halves: Halves) -> float:
         return min(self.method.search.last_radius, halves[0].particles.disk.radius)
@@ -305,7 +316,9 @@ class _Run:
                 poses, weight = method.choice.run(*given, hypotheses, *watched)
             return poses.rotations, poses.shifts_pixel, weight
 
-        return HalfSet(particles, *journal.once("assigned", assign))
+        found = HalfSet(particles, *journal.once("assigned", assign))
+        self.monitor.show("views", half, lambda: found.rotations)
+        return found
 
     def _joined(self, halves: Halves, attempt: int) -> tuple[Halves, float]:
         """Half 2 moved into the frame of half 1, and the radius to which the maps agree."""

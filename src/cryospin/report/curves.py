@@ -67,17 +67,18 @@ def chart(title: str, curves: list[Curve], x: Axis, y: Axis, lines: tuple[float,
                 f'cy="{point.split(",")[1]}"/>'
                 for point in points.split()
             ]
-    parts.append(_legend([curve for curve in curves if curve.name], right))
+    parts.append(_legend([curve for curve in curves if curve.name], bottom))
     return "".join([*parts, "</svg>"])
 
 
-def _legend(curves: list[Curve], right: int) -> str:
+def _legend(curves: list[Curve], bottom: int) -> str:
+    """At the lower left, which curves that fall leave empty."""
     parts = []
     for row, curve in enumerate(curves):
-        height = _TOP + 14 + 19 * row
+        height = bottom - 16 - 19 * (len(curves) - 1 - row)
         parts.append(
-            f'<path class="{curve.look}" d="M{right - 24} {height - 4}h24"/>'
-            f'<text x="{right - 32}" y="{height}" class="end">{escape(curve.name)}</text>'
+            f'<path class="{curve.look}" d="M{_LEFT + 10} {height - 4}h24"/>'
+            f'<text x="{_LEFT + 42}" y="{height}">{escape(curve.name)}</text>'
         )
     return "".join(parts)
 

@@ -5,6 +5,8 @@
 // report at the end, and is loaded in this one's place.
 "use strict";
 
+// report.surface.view_rotation(20, 12)
+const FROM_THE_SIDE = [-0.342, 0.9397, 0, 0.1954, 0.0711, -0.9781, -0.9192, -0.3345, -0.2079];
 const EVERY_SECONDS = 3, SILENT_SECONDS = 60, HANDED_OVER = "?told";
 const element = (id) => document.getElementById(id);
 const freshness = () => element("freshness").dataset;
@@ -14,7 +16,7 @@ function told() {
     title: document.title,
     freshness: { ...freshness() },
     scene: element("scene").textContent,
-    sections: [...document.querySelectorAll("main > section")].map((s) => [s.id, s.className, s.innerHTML]),
+    sections: [...document.querySelectorAll("main > section")].map((s) => [s.id, s.className, s.innerHTML, "keep" in s.dataset]),
   };
 }
 
@@ -29,7 +31,7 @@ function takeOver(newer) {
   const names = new Set(newer.sections.map(([id]) => id));
   document.querySelectorAll("main > section").forEach((s) => { if (!names.has(s.id)) s.remove(); });
   let before = document.querySelector("main > header");
-  for (const [id, className, html] of newer.sections) {
+  for (const [id, className, html, keep] of newer.sections) {
     let section = element(id);
     if (!section) {
       section = document.createElement("section");
@@ -37,12 +39,14 @@ function takeOver(newer) {
     }
     if (before.nextElementSibling !== section) before.after(section);
     if (section.className !== className) section.className = className;
-    if (shown.get(id) !== html) {
+    // what is drawn there stays
+    if (shown.get(id) !== html && !(keep && shown.has(id))) {
       shown.set(id, html);
       section.innerHTML = html;
     }
     before = section;
   }
+  draw(JSON.parse(newer.scene));
   tellAge();
 }
 
@@ -81,6 +85,31 @@ function inWords(seconds) {
   return seconds < 7200 ? `${Math.round(seconds / 60)} min` : `${Math.round(seconds / 3600)} h`;
 }
 
+// The half-sets' maps under one camera, which turns slowly until the reader takes over.
+const camera = new Camera(FROM_THE_SIDE), drawn = new Map();
+let taken = matchMedia("(prefers-reduced-motion: reduce)").matches;
+
+function draw(scene) {
+  for (const [half, volume] of Object.entries(scene)) {
+    const canvas = document.querySelector(`canvas[data-half="${half}"]`);
+    if (!canvas || volume.level === null) continue;
+    const before = drawn.get(half);
+    if (before && before.bytes === volume.bytes && before.canvas === canvas) continue;
+    try {
+      const viewer = before && before.canvas === canvas ? before.viewer : viewerOn(canvas);
+      viewer.radius = volume.radius;
+      viewer.show(mapMesh(withEmptyBorder({ ...volume, data: bytes(volume.bytes) }), volume.level));
+      drawn.set(half, { canvas, viewer, bytes: volume.bytes });
+    } catch (error) { console.info(`${half}: ${error.message}`); }
+  }
+}
+
+function viewerOn(canvas) {
+  canvas.closest(".card").classList.add("live");
+  for (const name of ["pointerdown", "keydown"]) canvas.addEventListener(name, () => { taken = true; });
+  return new Viewer(canvas, camera, 1);
+}
+
 // Two clocks may differ, so the run's alone is not believed: news counts from when it came.
 function tellAge() {
   const data = freshness(), written = Date.parse(data.written), clock = new Date(written).toLocaleTimeString();
@@ -108,5 +137,7 @@ if (location.search.startsWith(HANDED_OVER)) {
   setInterval(tellAge, 1000);
   document.addEventListener("visibilitychange", ask);
   if (document.documentElement.dataset.events) listenTo(new EventSource(document.documentElement.dataset.events));
+  setInterval(() => { if (!taken && !document.hidden && drawn.size) camera.turn(0.012, 0); }, 60);
+  draw(JSON.parse(element("scene").textContent));
   tellAge();
 }

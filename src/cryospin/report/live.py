@@ -19,12 +19,16 @@ from typing import Any
 from cryospin.errors import CryospinError, InterruptedRunError
 from cryospin.io.atomic import atomic_path
 from cryospin.io.run_folder import PAGE
+from cryospin.report.globe import direction_counts
+from cryospin.report.live_scene import small_volume
 from cryospin.report.told import Told
 
 _LEAST_SECONDS, _MOST_SECONDS = 2.0, 15.0
-# of the time, that writing may take at most; and of the run's length, between two pages: a long
-# run does not fill its record with them
-_SHARE, _PACE = 0.01, 0.002
+# of the time, that writing may take at most, and each kind of looking; of a processor's, and
+# of the disk's, that is waited for
+_SHARE, _DISK_SHARE = 0.005, 0.25
+# of the run's length, between two pages: a long run does not fill its record with them
+_PACE = 0.002
 
 
 class LivePage:
@@ -44,6 +48,7 @@ class LivePage:
         self._told, self._lock = Told(earlier), threading.Lock()
         self._ended = threading.Event()
         self._wait = _LEAST_SECONDS
+        self._next_look: dict[tuple[str, int], float] = {}
         self._thread = threading.Thread(target=self._keep, name="live page", daemon=True)
 
     def hear(self, line: dict[str, Any]) -> None:
@@ -55,6 +60,23 @@ class LivePage:
         """How far a step is."""
         with self._lock:
             self._told.progress(label, done, total)
+
+    def see(self, kind: str, half: int, look: Callable[[], Any]) -> None:
+        """A map of a half-set, or the rotations of its particles: looked at now and then."""
+        if time.monotonic() < self._next_look.get((kind, half), 0.0):
+            return
+        began = time.monotonic()
+        seen = look().detach().cpu().numpy()
+        with self._lock:
+            field = self._told.field_angstrom()
+        if kind == "map":
+            sight: Any = small_volume(seen, field)
+        else:
+            sight = direction_counts(seen[:, 2])
+        with self._lock:
+            self._told.see(kind, half, sight)
+        now = time.monotonic()
+        self._next_look[kind, half] = now + max(_LEAST_SECONDS, (now - began) / _SHARE)
 
     def __enter__(self) -> LivePage:
         self._write()
@@ -80,12 +102,11 @@ class LivePage:
 
     def _keep(self) -> None:
         while not self._ended.wait(self._wait):
-            began = time.perf_counter()
+            cost, began = time.thread_time(), time.perf_counter()
             self._write()
-            cost = time.perf_counter() - began
-            pace = _PACE * self._told.seconds_in_all()
-            self._wait = min(max(_LEAST_SECONDS, pace), _MOST_SECONDS)
-            self._wait = max(self._wait, cost / _SHARE)
+            cost, waited = time.thread_time() - cost, time.perf_counter() - began
+            pace = min(_PACE * self._told.seconds_in_all(), _MOST_SECONDS)
+            self._wait = max(_LEAST_SECONDS, pace, cost / _SHARE, waited / _DISK_SHARE)
 
     def _write(self, ended: str | None = None) -> None:
         """A page that cannot be written is no reason to end a run."""

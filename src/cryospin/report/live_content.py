@@ -5,8 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from cryospin.report.curves import Axis, Curve, chart, resolution_labels
-from cryospin.report.layout import layout_content, texts
+from cryospin.report.globe import filled, globe_picture
+from cryospin.report.layout import STAGE_COLOURS, layout_content, texts
+from cryospin.report.live_scene import scene_of, slices_of
 from cryospin.report.live_words import events_in_words, live_tiles, phase_in_words, phases, steps
 from cryospin.report.told import Told
 from cryospin.report.words import screening_in_words
@@ -30,7 +34,13 @@ def live_content(
         "screening": screening_in_words(screening, result.get("particles")) if screening else None,
         "events": events_in_words(told),
         "command": begun.get("command"),
-        "scene": {},
+        "scene": {f"half-set {half}": scene_of(each) for half, each in told.seen("map").items()},
+        "slices": [
+            {"label": f"half-set {half}", "pictures": slices_of(each)}
+            for half, each in told.seen("map").items()
+        ],
+        "views": views_of(told.seen("views")),
+        "fractions": class_fractions(told),
         "ended": ended,
         "problems": (),
         "scripts": texts(*SCRIPTS),
@@ -62,6 +72,39 @@ def live_charts(told: Told) -> list[dict[str, Any]]:
             }
         )
     return charts
+
+
+def views_of(counts: dict[int, np.ndarray]) -> list[dict[str, str]]:
+    """The globe of each half-set whose particles have poses."""
+    return [
+        {
+            "label": f"half-set {half}: {100 * filled(each):.0f} % of the sphere seen",
+            "uri": globe_picture(each),
+        }
+        for half, each in counts.items()
+    ]
+
+
+def class_fractions(told: Told) -> list[dict[str, Any]]:
+    """What share of each half-set's images is in which class, as it was told last."""
+    newest: dict[int, list[float]] = {}
+    for line in told.lines:
+        if line.get("event") in ("classified", "fractions"):
+            newest[int(line["half"])] = [float(share) for share in line["fractions"]]
+    return [
+        {
+            "label": f"half-set {half}",
+            "shares": [
+                {
+                    "share": round(share, 4),
+                    "percent": f"{100 * share:.0f} %",
+                    "colour": STAGE_COLOURS[1:][number % (len(STAGE_COLOURS) - 1)],
+                }
+                for number, share in enumerate(shares)
+            ],
+        }
+        for half, shares in sorted(newest.items())
+    ]
 
 
 def fsc_chart(rounds: list[dict[str, Any]], result: dict[str, Any]) -> str:

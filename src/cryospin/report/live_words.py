@@ -12,7 +12,7 @@ PHASES = {
     "start": "Starting",
     "audit": "Looking at every image",
     "read": "Reading the particles",
-    "explore": "Exploring: from random starts to a first map of each half-set",
+    "explore": "Exploring: from random starts to first maps",
     "assign": "Finding the pose of every particle",
     "classify": "Telling the structures apart",
     "join": "Laying the half-sets' maps upon one another",
@@ -26,6 +26,7 @@ PHASES = {
 _OF_ONE_MAP = ("audit", "read", "explore", "assign", "join", "refine", "symmetry", "postprocess")
 _OF_CLASSES = ("audit", "read", "explore", "assign", "classify", "join", "refine classes")
 _EVENTS = 12
+_UNTOLD = ("begin", "run", "fractions")
 
 
 def phase_in_words(told: Told, ended: str | None) -> dict[str, str]:
@@ -73,6 +74,12 @@ def live_tiles(told: Told, memory: dict[str, int]) -> list[dict[str, str]]:
             "half-maps agree to",
             angstrom(result["agreement_angstrom"]) if "agreement_angstrom" in result else None,
         ),
+        (
+            "mean confidence in poses",
+            f"{result['refine'][-1]['mean_confidence']:.2f}"
+            if result["refine"] and "mean_confidence" in result["refine"][-1]
+            else None,
+        ),
         *((f"memory {name}", f"{used / 1e9:.1f} GB") for name, used in memory.items()),
     ]
     screening = result["settings"].get("screening")
@@ -110,7 +117,7 @@ def steps(told: Told) -> list[dict[str, Any]]:
 
 def events_in_words(told: Told) -> list[dict[str, str]]:
     """The last events, the newest first."""
-    shown = [line for line in told.lines if line.get("event") not in ("begin", "run")]
+    shown = [line for line in told.lines if line.get("event") not in _UNTOLD]
     return [
         {"time": str(line.get("time", ""))[11:19], "words": event_in_words(line)}
         for line in reversed(shown[-_EVENTS:])

@@ -36,13 +36,11 @@ _CLASSES = [class_folder(number) for number in range(1, 100)]
 
 def check_is_run(folder: Path) -> None:
     """Raises UsageError unless a run has begun in the folder."""
+    fix = "give the folder that `cryospin reconstruct` writes into"
     if not folder.is_dir():
-        raise UsageError(
-            f"{folder}: no such folder\n  fix: give the folder that `cryospin reconstruct` writes into"
-        )
+        raise UsageError(f"{folder}: no such folder\n  fix: {fix}")
     if not any((folder / name).is_file() for name in (PAGE, LOG, "result.json")):
-        fix = "give the folder that `cryospin reconstruct` writes into, once it has begun"
-        raise UsageError(f"{folder} is not the folder of a run\n  fix: {fix}")
+        raise UsageError(f"{folder} is not the folder of a run\n  fix: {fix}, once it has begun")
 
 
 def application(folder: Path, token: str) -> Starlette:

@@ -43,7 +43,7 @@ class Told:
         self.lines: list[dict[str, Any]] = []
         self.steps: dict[str, Step] = {}
         self.open: list[str] = []
-        self.sights: dict[str, Any] = {}
+        self.sights: dict[tuple[str, int], Any] = {}
         self._result: dict[str, Any] = {"settings": {}, "explore": {}, "refine": []}
         self._began = time.monotonic()
         for line in earlier:
@@ -75,9 +75,17 @@ class Told:
         if not step.passed or now - step.passed[-1][0] > 0.5 or done >= total:
             step.passed.append((now, done))
 
-    def see(self, name: str, sight: Any) -> None:
-        """What something looks like now."""
-        self.sights[name] = sight
+    def see(self, kind: str, half: int, sight: Any) -> None:
+        """What something of a half-set looks like now."""
+        self.sights[kind, half] = sight
+
+    def seen(self, kind: str) -> dict[int, Any]:
+        """What it looked like last, by half-set."""
+        return {half: self.sights[kind, half] for half in (1, 2) if (kind, half) in self.sights}
+
+    def field_angstrom(self) -> float:
+        """How wide the box is."""
+        return float(self._result.get("box", 1)) * self._result.get("pixel_size_angstrom", 1.0)
 
     def last(self, event: str) -> dict[str, Any] | None:
         """The newest event of a name."""

@@ -214,7 +214,7 @@ def monitor_of(job: Job, page: LivePage) -> Monitor:
         page.progress(label, done, total)
         job.progress(label, done, total)
 
-    return Monitor(progress, job.out / LOG, listeners)
+    return Monitor(progress, job.out / LOG, listeners, (page.see,))
 
 
 def earlier_events(job: Job) -> list[dict[str, Any]]:
