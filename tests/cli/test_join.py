@@ -19,7 +19,7 @@ def run(*words: object) -> int:
 def test_the_runs_are_compared_in_a_table(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    campaign = made_up(tmp_path / "all", 3)
+    campaign = made_up(tmp_path / "all", 7)
     write_run(campaign.folder / "seed-1", molecule(), poses())
     write_run(campaign.folder / "seed-2", *seen_otherwise(5, True), resolution=15.0)
     assert run("join", campaign.folder) == 0
@@ -29,6 +29,10 @@ def test_the_runs_are_compared_in_a_table(
     assert cells[0] == ["seed-2", "converged", "15.00 A", "seed-1", "", ""]
     assert cells[1] == ["seed-1", "converged", "16.00 A", "seed-2", "100 %", "other"]
     assert cells[2][:2] == ["seed-3", "waiting"]
+    assert "5 of 7 jobs have not ended" in told
     assert "agree: 2 of 2 runs that converged show the same" in told
-    assert "1 of 3 jobs have not ended" in told
     assert f"best: {campaign.folder / 'seed-2'}" in told
+    for seed in (3, 4, 5):
+        write_run(campaign.folder / f"seed-{seed}", *seen_otherwise(seed, True))
+    assert run("join", campaign.folder) == 0
+    assert "4 others" in capsys.readouterr().out

@@ -75,6 +75,9 @@ def judge(candidates: Sequence[Candidate]) -> Judgement:
     best = order[0]
     if len(converged) == 1:
         why = f"{best.name} alone converged: no other run bears it out"
+        if best.supporters:
+            also = ", ".join(sorted(best.supporters))
+            why = f"{best.name} alone converged; its map was found by {also}, too"
         if len(order) == 1:
             why = f"{best.name} is the only run that has ended: run more seeds to see if they agree"
         return Judgement(ALONE, best.name, ranking, (why,))

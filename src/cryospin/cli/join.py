@@ -53,7 +53,7 @@ def print_joined(campaign: Path, joined: dict[str, Any]) -> None:
                 run["name"],
                 run["verdict"] or run["state"],
                 _angstrom(run["resolution_angstrom"]),
-                ", ".join(run["agrees_with"]),
+                _names(run["agrees_with"]),
                 "" if pair is None else f"{100 * pair['poses_within_10_degrees']:.0f} %",
                 "" if pair is None else _hand(pair),
             )
@@ -78,6 +78,11 @@ def _with_best(group: dict[str, Any]) -> dict[str, dict[str, Any]]:
     best = group["best"]
     pairs = [pair for pair in group["compared"] if best in pair["runs"]]
     return {name: pair for pair in pairs for name in pair["runs"] if name != best}
+
+
+def _names(names: list[str]) -> str:
+    """Those of a few, and how many where they are more than a cell holds."""
+    return ", ".join(names) if len(names) <= 3 else f"{len(names)} others"
 
 
 def _hand(pair: dict[str, Any]) -> str:
