@@ -30,8 +30,8 @@ from cryospin.io.tokens import Tokens
 # a quoted token ends at the first quote followed by a blank; only ASCII's blanks are blanks
 _TOKEN = re.compile(rb"""'(?:[^']|'(?=\S))*'(?!\S)|"(?:[^"]|"(?=\S))*"(?!\S)|\#.*|\S+""")
 _SPECIAL = (b"'", b'"', b"#")
-# of lines: what is read in one piece, and rows that are written in one
-_PIECE_BYTES, _PIECE_ROWS = 1 << 20, 1 << 12
+# of lines: what is read in one piece (the first are smaller), and rows that are written in one
+_FIRST_PIECE_BYTES, _PIECE_BYTES, _PIECE_ROWS = 1 << 12, 1 << 20, 1 << 12
 
 Columns = Mapping[str, Sequence[str]]
 
@@ -192,18 +192,18 @@ class _Reader:
     def read_plain_rows(self, text: bytes) -> bool:
         """Lines that can only be rows of the table, all at once; False, and nothing is read, where
         one of them may be something else."""
-        width, count = len(self.names or ()), text.count(b"\n")
-        if width < 2 or not self.rows or not text.endswith(b"\n") or _is_special(text):
+        width, rows = len(self.names or ()), text.rstrip()
+        if width < 2 or not self.rows or not rows or _is_special(rows):
             return False
-        if text.startswith(b";") or b"\n;" in text:
+        if rows.startswith(b";") or b"\n;" in rows:
             return False
         # no text holds zero bytes (`_pieces`): one of them stands for each end of a line
-        values = text.replace(b"\n", b" \0 ").split()
+        values, count = (rows + b"\n").replace(b"\n", b" \0 ").split(), rows.count(b"\n") + 1
         ends = values[width :: width + 1]
         if len(values) != count * (width + 1) or ends.count(b"\0") != count:
             return False
         self.add_piece(values, width + 1)
-        self.lines += count
+        self.lines += text.count(b"\n")
         return True
 
     def read_line(self, line: bytes, number: int) -> None:
@@ -245,11 +245,13 @@ def read_star(path: Path | str) -> StarFile:
 def _pieces(path: Path) -> Iterator[bytes]:
     """The file's lines, some at a time: UTF-8 without zero bytes, lines ending as ours do."""
     offset = lines = 0
+    # the first piece, with the names of columns, is read line by line (`read_plain_rows`)
+    size = min(_FIRST_PIECE_BYTES, _PIECE_BYTES)
     try:
         with open(path, "rb") as file:
-            while text := file.read(_PIECE_BYTES) + file.readline():
+            while text := file.read(size) + file.readline():
                 _refuse_what_is_no_text(text, path, offset, lines)
-                offset += len(text)
+                offset, size = offset + len(text), min(2 * size, _PIECE_BYTES)
                 text = text.removeprefix(codecs.BOM_UTF8 if not lines else b"")
                 # of Windows, and of the Macintosh of old
                 text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
