@@ -45,8 +45,8 @@ def print_joined(campaign: Path, joined: dict[str, Any]) -> None:
     console = Console()
     for group in joined["groups"]:
         with_best = _with_best(group)
-        first = "run" if len(joined["groups"]) == 1 else f"{group['classes']} classes"
-        table = Table(first, "verdict", "resolution", "agrees with", "poses as in the best", "hand")
+        table = Table("", "verdict", "resolution", "agrees with", "poses as in the best", "hand")
+        table.columns[0].no_wrap = True
         for run in group["runs"]:
             pair = with_best.get(run["name"])
             table.add_row(
@@ -81,8 +81,9 @@ def _with_best(group: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _names(names: list[str]) -> str:
-    """Those of a few, and how many where they are more than a cell holds."""
-    return ", ".join(names) if len(names) <= 3 else f"{len(names)} others"
+    """The seeds of a few, and how many where they are more than a cell holds."""
+    seeds = [name[name.index("seed-") :] for name in names]
+    return ", ".join(seeds) if len(seeds) <= 3 else f"{len(seeds)} others"
 
 
 def _hand(pair: dict[str, Any]) -> str:
