@@ -11,8 +11,15 @@ from torch import Tensor
 
 from cryospin.fourier.disk import FourierDisk, shift_phases
 from cryospin.particles.prepare import PreparedParticles
+from cryospin.particles.source import ParticleSource
 from cryospin.refine.halves import HalfSet
 from cryospin.volumes.hartley import HartleyVolume, fourier_to_hartley
+
+
+def in_memory(particles: ParticleSource) -> PreparedParticles:
+    """Images that a test may look at and change."""
+    assert isinstance(particles, PreparedParticles)
+    return particles
 
 
 @dataclass(frozen=True)

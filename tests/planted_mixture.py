@@ -11,7 +11,7 @@ from torch import Tensor
 from cryospin.fourier.disk import FourierDisk
 from cryospin.mixture.classed_half import ClassedHalf
 from cryospin.refine.halves import HalfSet
-from phantoms import Blobs, PlantedParticles
+from phantoms import Blobs, PlantedParticles, in_memory
 
 BOX, SUPPORT = 24, 0.42
 DISK = FourierDisk.of(BOX)
@@ -56,7 +56,7 @@ class PlantedMixture:
         ]
         order = torch.as_tensor(np.random.default_rng(seed).permutation(sum(counts)))
         numbers = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
-        first = parts[0].particles
+        first = in_memory(parts[0].particles)
         particles = replace(
             first,
             uids=tuple(uid for part in parts for uid in part.particles.uids),

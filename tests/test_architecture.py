@@ -18,7 +18,7 @@ PACKAGE = ROOT / "src" / "cryospin"
 # each layer imports only from those above it, and nothing of its own row but itself
 LAYERS = (
     ("errors", "parallel", "version", "caches", "control_groups"),
-    ("threads", "devices"),
+    ("threads", "devices", "memory"),
     ("names",),
     ("types",),
     ("fourier",),
@@ -114,15 +114,6 @@ def test_no_copyleft_dependency() -> None:
 def test_no_pickle() -> None:
     """A pickled file runs code when it is read."""
     assert not {"pickle", "dill", "cloudpickle", "joblib"} & packages_of(SOURCES)
-
-
-def test_one_module_knows_where_images_lie() -> None:
-    """All others ask `PreparedParticles` for an `ImageBatch`: images may come from elsewhere."""
-    reading = re.compile(r"(particles|prepared|data|chosen|half)\.(coefficients|ctf)\b")
-    readers = {
-        name for name, path in zip(names, SOURCES, strict=True) if reading.search(path.read_text())
-    }
-    assert readers - {"io/cryodrgn_writer.py"} == {"particles/prepare.py"}  # "particles.ctf.pkl"
 
 
 def test_no_private_paths() -> None:

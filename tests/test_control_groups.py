@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cryospin import control_groups
-from cryospin.control_groups import cpu_quota
+from cryospin.control_groups import cpu_quota, memory_limit
 from cryospin.threads import available_cores
 
 SECOND = "35 24 0:30 {mounted} /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw"
@@ -97,6 +97,38 @@ CASES = {
 def test_quota(tmp_path: Path, case: tuple[str, str, dict[str, str], str, float | None]) -> None:
     mount, groups, files, mounted, expected = case
     assert cpu_quota(tree(tmp_path, mount, groups, files, mounted)) == expected
+
+
+MEMORY_FIRST = "33 31 0:30 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory"
+MEMORY = {
+    "second version": (SECOND, "0::/a\n", {"a/memory.max": "8000000\n"}, 8_000_000),
+    "a parent is tighter": (
+        SECOND,
+        "0::/a/b\n",
+        {"a/memory.max": "5000000\n", "a/b/memory.max": "max\n"},
+        5_000_000,
+    ),
+    "no limit": (SECOND, "0::/a\n", {"a/memory.max": "max\n"}, None),
+    "first version": (
+        MEMORY_FIRST,
+        "4:memory:/a\n",
+        {"memory/a/memory.limit_in_bytes": "7000000\n"},
+        7_000_000,
+    ),
+    "first version without a limit": (
+        MEMORY_FIRST,
+        "4:memory:/\n",
+        {"memory/memory.limit_in_bytes": "9223372036854771712\n"},
+        None,
+    ),
+    "nonsense": (SECOND, "0::/\n", {"memory.max": "plenty\n"}, None),
+}
+
+
+@pytest.mark.parametrize("case", MEMORY.values(), ids=MEMORY.keys())
+def test_memory(tmp_path: Path, case: tuple[str, str, dict[str, str], int | None]) -> None:
+    mount, groups, files, expected = case
+    assert memory_limit(tree(tmp_path, mount, groups, files)) == expected
 
 
 def test_systems_without_control_groups(tmp_path: Path) -> None:

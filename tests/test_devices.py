@@ -96,7 +96,7 @@ def test_a_torch_without_cuda_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_the_plan_says_would_fit_fits() -> None:
     free = 80 * 2**30
     fitting = card_plan(1, 128, 64, free).fitting
-    assert 100_000 < fitting < 1_000_000
+    assert 100_000 < fitting < 2_000_000
     assert card_plan(fitting, 128, 64, free).bytes <= free
     assert card_plan(fitting + 2, 128, 64, free).bytes > free
     # coefficients that are not kept take no room

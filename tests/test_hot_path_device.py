@@ -20,7 +20,7 @@ from cryospin.explore.patience import Patience, PatientSearch
 from cryospin.explore.running_map import RunningMap
 from cryospin.fourier.disk import FourierDisk
 from cryospin.kernels import margin_for
-from cryospin.particles.prepare import PreparedParticles, rewhiten
+from cryospin.particles.prepare import PreparedParticles
 from cryospin.particles.spectrum import signal_power
 from cryospin.reconstruct.refinement import half_set_fsc, prior_of, unfiltered_map
 from cryospin.refine.assign import GlobalAssignment
@@ -104,7 +104,7 @@ def test_poses_are_refined_where_the_images_are() -> None:
 
 def test_noise_is_measured_where_the_images_are() -> None:
     factor = residual_noise(half(), elsewhere(24, 24, 24), RADIUS - 2)
-    white = rewhiten(particles(), elsewhere(2, int(DISK.shell.max()) + 1))
+    white = particles().rewhitened(elsewhere(2, int(DISK.shell.max()) + 1))
     assert_elsewhere(factor, white.coefficients, white.ctf)
 
 

@@ -34,6 +34,20 @@ def cpu_quota(root: Path = _ROOT) -> float | None:
     return min(quotas, default=None)
 
 
+def memory_limit(root: Path = _ROOT) -> int | None:
+    """Bytes this process is granted; None without a limit.
+
+    root: as in `cpu_quota`.
+    """
+    limits = []
+    for folder in _groups("memory", root):
+        for name in ("memory.max", "memory.limit_in_bytes"):
+            with suppress(OSError, ValueError):  # "max" is no number
+                limits.append(int((folder / name).read_text()))
+    # the first version's way to say that there is none
+    return min((limit for limit in limits if limit < 2**60), default=None)
+
+
 def _groups(controller: str, root: Path) -> Iterator[Path]:
     """Folders of the process's groups that may limit `controller`, and of their parents."""
     own = _own_groups(controller, root)

@@ -16,7 +16,7 @@ from cryospin.mixture.junk import junk_log_likelihoods, log_evidence
 from cryospin.particles.spectrum import signal_power
 from cryospin.refine.halves import HalfSet
 from cryospin.volumes.gridded import map_to_volume
-from phantoms import Blobs, PlantedParticles
+from phantoms import Blobs, PlantedParticles, in_memory
 
 BOX, RADIUS, RANGE = 32, 10.0, 2.0
 BLOBS = Blobs.random(4, spread=3.5, sigma=1.5)
@@ -29,7 +29,7 @@ def planted(count: int, signal: float, seed: int = 3) -> HalfSet:
 
 def test_junk_is_a_gaussian_of_the_particles_spectrum() -> None:
     """One image, one coefficient at a time."""
-    particles = planted(20, 20.0).particles
+    particles = in_memory(planted(20, 20.0).particles)
     found = junk_log_likelihoods(particles, RADIUS, torch.full((20,), 1e6))
     disk = particles.disk.prefix(RADIUS)
     power = signal_power(particles)
@@ -78,12 +78,13 @@ def test_images_of_the_map_are_not_junk_and_noise_is() -> None:
     particles."""
     count = 300
     half = planted(count, 25.0)
-    noise = planted(count, 0.0, seed=5).particles.coefficients
+    noise = in_memory(planted(count, 0.0, seed=5).particles).coefficients
+    own = in_memory(half.particles)
     particles = replace(
-        half.particles,
+        own,
         uids=tuple(map(str, range(2 * count))),
-        coefficients=torch.cat([half.particles.coefficients, noise]),
-        ctf=half.particles.ctf.repeat(2, 1),
+        coefficients=torch.cat([own.coefficients, noise]),
+        ctf=own.ctf.repeat(2, 1),
         optics_group=torch.zeros(2 * count, dtype=torch.long),
     )
     mixed = HalfSet(

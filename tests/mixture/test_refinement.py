@@ -8,7 +8,7 @@ import torch
 
 from cryospin.mixture.classed_half import ClassedHalf
 from cryospin.mixture.refinement import ClassedRefinement, class_maps
-from phantoms import angles_degrees, disk_coefficients
+from phantoms import angles_degrees, disk_coefficients, in_memory
 from planted_mixture import BOX, DISK, IDENTITY, STATES, SUPPORT, PlantedMixture, accuracy
 
 METHOD = ClassedRefinement(rounds=3, first_radius=7.0, smallest_radius=5.0)
@@ -21,7 +21,7 @@ def planted(seed: int, off_degrees: float = 0.0) -> PlantedMixture:
 
 def with_junk(half: ClassedHalf) -> ClassedHalf:
     """The first images replaced by noise."""
-    particles = half.particles
+    particles = in_memory(half.particles)
     images = particles.coefficients.clone()
     images[:JUNK] = disk_coefficients(JUNK, DISK, 9).to(torch.complex64)
     particles = replace(particles, coefficients=images)

@@ -17,7 +17,6 @@ from cryospin.io.relion import read_particles, write_new_particles
 from cryospin.particles.prepare import (
     normalise_background,
     prepare_particles,
-    rewhiten,
     soft_circle,
 )
 from cryospin.types import CtfParameters, Optics, ParticleStack
@@ -210,7 +209,7 @@ def test_rewhitening_divides_by_the_new_spectrum(noisy: ParticleStack) -> None:
     shells = particles.noise_power.shape[1]
     factor = torch.linspace(0.5, 2.0, shells)
     before, ctf = particles.coefficients.clone(), particles.ctf.clone()
-    after = rewhiten(particles, particles.noise_power * factor)
+    after = particles.rewhitened(particles.noise_power * factor)
     scale = factor.rsqrt()[torch.as_tensor(particles.disk.shell).long()]
     torch.testing.assert_close(after.coefficients, before * scale)
     torch.testing.assert_close(after.ctf, ctf * scale)
@@ -222,7 +221,7 @@ def test_rewhitening_each_group_apart(tmp_path: Path) -> None:
     particles = prepare_particles(written(tmp_path, coloured_noise(5, 0.0, 1), groups))
     before = particles.coefficients.clone()
     factor = torch.tensor([[1.0], [4.0]])
-    after = rewhiten(particles, particles.noise_power * factor)
+    after = particles.rewhitened(particles.noise_power * factor)
     torch.testing.assert_close(after.coefficients[groups == 0], before[groups == 0])
     torch.testing.assert_close(after.coefficients[groups == 1], before[groups == 1] / 2)
 

@@ -11,7 +11,7 @@ from cryospin.fourier.disk import FourierDisk
 from cryospin.fourier.fsc import fourier_shell_correlation
 from cryospin.reconstruct.final_maps import FinalMaps, final_maps
 from cryospin.refine.halves import sums_of
-from phantoms import Blobs, PlantedParticles
+from phantoms import Blobs, PlantedParticles, in_memory
 
 BOX = 32
 BLOBS = Blobs.random(1, spread=3.5, sigma=1.0)
@@ -22,7 +22,8 @@ def made(sign: float, either_contrast: bool) -> FinalMaps:
     halves = []
     for seed in (1, 2):
         half = PlantedParticles.of(BLOBS, FourierDisk.of(BOX), 200, seed, signal=60.0).half_set()
-        images = replace(half.particles, coefficients=sign * half.particles.coefficients)
+        own = in_memory(half.particles)
+        images = replace(own, coefficients=sign * own.coefficients)
         halves.append(replace(half, particles=images))
     first, second = (sums_of(half, 15.0, torch.eye(3)[None]) for half in halves)
     return final_maps((first, second), halves[0].particles, 0.42, either_contrast, seed=0)

@@ -88,7 +88,8 @@ def outcome(
         (half.rotations, half.shifts_pixel, half.confidence, half.particles.noise_power)
         for half in halves
     ]
-    return packed((exploration, reports, found, [half.particles.coefficients for half in halves]))
+    images = [half.particles.images().coefficients for half in halves]
+    return packed((exploration, reports, found, images))
 
 
 @cache

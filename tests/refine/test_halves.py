@@ -20,7 +20,7 @@ from cryospin.refine.halves import (
 )
 from cryospin.rotations.symmetry import symmetry_group
 from cryospin.volumes.gridded import spherical_support
-from phantoms import Blobs, PlantedParticles, angles_degrees
+from phantoms import Blobs, PlantedParticles, angles_degrees, in_memory
 
 BOX, RADIUS = 32, 10.0
 DISK = FourierDisk.of(BOX, 12.0)
@@ -128,8 +128,8 @@ def test_noise_taken_too_low_is_told_by_group_and_shell() -> None:
     # the second group's images and CTFs come divided by half the noise they have
     particles = half.particles
     amplitude = factor.sqrt()[particles.optics_group][:, shell]
-    particles.coefficients.mul_(amplitude)
-    particles.ctf.mul_(amplitude)
+    in_memory(particles).coefficients.mul_(amplitude)
+    in_memory(particles).ctf.mul_(amplitude)
     found = residual_noise(half, density, RADIUS)
     torch.testing.assert_close(found[:, 3:], factor[:, 3:].double(), rtol=0.08, atol=0)
     corrected = rewhitened(half, found)

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from cryospin.errors import BadDataError, UsageError
-from cryospin.run.job import Options, classes_to_search, particles_of_class
+from cryospin.run.job import classes_to_search, particles_of_class
 from cryospin.run.reconstruct import reconstruct
+from options import options_with
 
 
 @pytest.mark.parametrize("value", [-1.0, float("nan")])
@@ -54,27 +55,6 @@ def test_options_that_cannot_be(tmp_path: Path, asked: dict[str, Any], words: st
     assert not (tmp_path / "out").exists()
 
 
-def options(classes: int | str) -> Options:
-    return Options(
-        recipe="exhaustive",
-        classes=classes,
-        junk=True,
-        seed=0,
-        symmetry="C1",
-        particle_diameter_angstrom=None,
-        max_resolution_angstrom=None,
-        max_shift_angstrom=None,
-        initial_map=None,
-        initial_lowpass_angstrom=30.0,
-        device="cpu",
-        deterministic=False,
-        threads=None,
-        batch_size=500,
-        invert_contrast="auto",
-        allow_bad=False,
-    )
-
-
 @pytest.mark.parametrize(
     ("classes", "particles", "searched"),
     [
@@ -89,13 +69,13 @@ def options(classes: int | str) -> Options:
 def test_how_many_classes_are_searched_for(
     classes: int | str, particles: int, searched: int
 ) -> None:
-    assert classes_to_search(options(classes), particles) == searched
+    assert classes_to_search(options_with(classes=classes), particles) == searched
 
 
 @pytest.mark.parametrize(("classes", "particles", "most"), [(2, 399, 1), (3, 599, 2), (2, 5, 1)])
 def test_particles_that_are_too_few(classes: int, particles: int, most: int) -> None:
     with pytest.raises(BadDataError, match=f"{particles} particles are too few for {classes}") as e:
-        classes_to_search(options(classes), particles)
+        classes_to_search(options_with(classes=classes), particles)
     assert f"fix: ask for {most} at most (--classes)" in str(e.value)
 
 

@@ -11,6 +11,7 @@ from cryospin.refine.halves import sums_of
 from cryospin.variability.em import SubspaceEM
 from cryospin.variability.subspace import CentredImages, Coordinates, Subspace
 from cryospin.volumes.gridded import shell_means, spherical_support
+from phantoms import in_memory
 from variability_toys import (
     RADIUS,
     LinearPhantom,
@@ -66,9 +67,10 @@ def test_what_is_only_contrast_is_no_component() -> None:
     true = 1.0 + 0.3 * TRUE[:, 0]
     half = LinearPhantom.of(0).half_set(torch.zeros(len(TRUE), 0), seed=6, signal=100.0)
     noiseless = LinearPhantom.of(0).half_set(torch.zeros(len(TRUE), 0), seed=6, signal=0.0)
-    noise = noiseless.particles.coefficients
-    scaled = true[:, None] * (half.particles.coefficients - noise) + noise
-    half = replace(half, particles=replace(half.particles, coefficients=scaled))
+    noise = in_memory(noiseless.particles).coefficients
+    own = in_memory(half.particles)
+    scaled = true[:, None] * (own.coefficients - noise) + noise
+    half = replace(half, particles=replace(own, coefficients=scaled))
     prior = 0.05 * shell_means(sums_of(half, RADIUS, C1).denominator, int(RADIUS) + 1)
     found = SubspaceEM(1, 10).run(CentredImages.of(half, RADIUS), MASK, prior, C1)
     subspace, coordinates = found

@@ -11,6 +11,7 @@ from cryospin.kernels import slice_volume
 from cryospin.variability.expectation import coordinates_of
 from cryospin.variability.subspace import CentredImages
 from cryospin.volumes.gridded import map_to_volume
+from phantoms import in_memory
 from variability_toys import BOX, RADIUS, LinearPhantom, drawn_coordinates
 
 PHANTOM = LinearPhantom.of(2)
@@ -27,7 +28,8 @@ def log_joint(w: torch.Tensor, image: int, scale: float = SCALE, volumes: torch.
     slices = torch.stack([slice_volume(each, rotation, disk)[0] for each in volumes])
     predicted = w.to(torch.complex128) @ slices.to(torch.complex128)
     predicted = moved(predicted[None], HALF.shifts_pixel[image : image + 1].double(), disk)[0]
-    residual = particles.coefficients[image] - particles.ctf[image].double() * predicted
+    held = in_memory(particles)
+    residual = held.coefficients[image] - held.ctf[image].double() * predicted
     prior = ((w[0] - 1) / scale).square() + w[1:].square().sum()
     return -residual.abs().square().sum() - 0.5 * prior
 

@@ -18,7 +18,8 @@ from cryospin.evaluate.symmetry_axis import align_about_any_axis
 from cryospin.fourier.fsc import fourier_shell_correlation, resolution_at
 from cryospin.io.mrc import read_map
 from cryospin.io.relion import read_particles
-from cryospin.particles.prepare import PreparedParticles, prepare_particles
+from cryospin.particles.prepare import prepare_particles
+from cryospin.particles.source import ParticleSource
 from cryospin.reconstruct.refinement import unfiltered_map
 from cryospin.refine.halves import HalfSet, sums_of
 from cryospin.rotations.align import RotationAlignment, mirror_rotations
@@ -58,7 +59,7 @@ class Truth:
 
     dataset: Dataset
     poses: Poses
-    particles: PreparedParticles
+    particles: ParticleSource
 
     @classmethod
     def of(cls, dataset: Dataset, uids: Sequence[str]) -> Truth:

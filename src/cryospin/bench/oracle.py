@@ -27,7 +27,8 @@ from cryospin.io.mrc import read_map, write_map
 from cryospin.io.outputs import Outputs, claimed
 from cryospin.io.relion import read_particles, write_particles
 from cryospin.kernels import slice_volume
-from cryospin.particles.prepare import PreparedParticles, prepare_particles
+from cryospin.particles.prepare import prepare_particles
+from cryospin.particles.source import ParticleSource
 from cryospin.recipes import find_recipe
 from cryospin.reconstruct.refinement import unfiltered_map
 from cryospin.refine.gauss_newton import GaussNewton
@@ -93,7 +94,7 @@ def lost_in_true_map(table: Path, true_map: Path, symmetry: str, max_shift_pixel
     return _lost_in_search(volume, truth, particles, symmetry, max_shift_pixel)
 
 
-def _write_true_pose_map(truth: ParticleStack, particles: PreparedParticles, out: Path) -> None:
+def _write_true_pose_map(truth: ParticleStack, particles: ParticleSource, out: Path) -> None:
     """A run's folder with the map of the true poses."""
     box, pixel = truth.box, truth.pixel_size_angstrom
     assert truth.poses is not None, "simulate writes the truth with poses"
@@ -112,7 +113,7 @@ def scaled_truth(
     true_map: Path,
     rotations: Float[Tensor, "n 3 3"],
     shifts_pixel: Float[Tensor, "n 2"],
-    particles: PreparedParticles,
+    particles: ParticleSource,
 ) -> Complex[Tensor, "z y x"]:
     """The true map's Fourier volume in the units of the whitened images, given their true poses."""
     disk = particles.disk
@@ -125,7 +126,7 @@ def scaled_truth(
 
 
 def _volume_of(
-    true_map: Path, truth: ParticleStack, particles: PreparedParticles
+    true_map: Path, truth: ParticleStack, particles: ParticleSource
 ) -> Complex[Tensor, "z y x"]:
     assert truth.poses is not None
     shifts_pixel = truth.poses.shifts_angstrom / truth.pixel_size_angstrom
@@ -133,7 +134,7 @@ def _volume_of(
 
 
 def _refined_errors(
-    volume: Tensor, truth: ParticleStack, particles: PreparedParticles
+    volume: Tensor, truth: ParticleStack, particles: ParticleSource
 ) -> tuple[Tensor, Tensor]:
     """Degrees, and pixels, by which noise alone moves the true poses."""
     assert truth.poses is not None
@@ -147,7 +148,7 @@ def _refined_errors(
 def _lost_in_search(
     volume: Tensor,
     truth: ParticleStack,
-    particles: PreparedParticles,
+    particles: ParticleSource,
     symmetry: str,
     max_shift_pixel: float,
 ) -> float:

@@ -23,7 +23,8 @@ from cryospin.io.atomic import atomic_path
 from cryospin.io.relion import read_particles
 from cryospin.pairs.common_lines import PairPoses
 from cryospin.particles.draws import generator_for
-from cryospin.particles.prepare import PreparedParticles, prepare_particles
+from cryospin.particles.prepare import prepare_particles
+from cryospin.particles.source import ParticleSource
 from cryospin.particles.spectrum import signal_power
 from cryospin.rotations.align import RotationAlignment
 from cryospin.rotations.sampling import random_rotations
@@ -68,7 +69,7 @@ class PairCase:
 class PairData:
     """Images in memory and their truth."""
 
-    particles: PreparedParticles
+    particles: ParticleSource
     truth: Poses
     snr_in_box: float
     max_shift_pixel: float

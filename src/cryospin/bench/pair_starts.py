@@ -20,7 +20,7 @@ from cryospin.io.relion import read_particles
 from cryospin.journal.journal import UNRECORDED, Journal
 from cryospin.pairs.learned import LearnedSolver
 from cryospin.particles.draws import generator_for
-from cryospin.particles.prepare import PreparedParticles
+from cryospin.particles.source import ParticleSource
 from cryospin.recipes import find_recipe
 from cryospin.reconstruct.abinitio import AbInitio
 from cryospin.reconstruct.monitor import Monitor
@@ -46,7 +46,7 @@ class KnownPoses:
 
     def run(
         self,
-        particles: PreparedParticles,
+        particles: ParticleSource,
         operators: Float[Tensor, "s 3 3"],
         shift_range_pixel: float,
         seed: int,

@@ -9,7 +9,7 @@ from torch import nn
 
 from cryospin.explore.encoder import PoseEncoder
 from cryospin.explore.small_encoder import SmallEncoder
-from cryospin.particles.prepare import PreparedParticles
+from cryospin.particles.source import ParticleSource
 from cryospin.particles.spectrum import signal_power
 from cryospin.reconstruct.amortised import AmortisedTraining
 from cryospin.reconstruct.semi_amortised import SemiAmortised
@@ -17,7 +17,7 @@ from cryospin.volumes.hartley import HartleyVolume
 from cryospin.volumes.implicit import ImplicitVolume
 
 
-def parameter_counts(search: Any, particles: PreparedParticles) -> dict[str, int] | None:
+def parameter_counts(search: Any, particles: ParticleSource) -> dict[str, int] | None:
     """Learned numbers of an explorer's encoder and volume; None for one that learns none."""
     generator = torch.Generator().manual_seed(0)
     if isinstance(search, SemiAmortised):

@@ -18,7 +18,7 @@ from cryospin.explore.decoders import ExplicitDecoder
 from cryospin.explore.encoder import PoseEncoder
 from cryospin.explore.winner_search import EncoderState
 from cryospin.kernels import OVERSAMPLING, margin_for
-from cryospin.particles.prepare import PreparedParticles
+from cryospin.particles.source import ParticleSource
 from cryospin.particles.spectrum import signal_power
 from cryospin.recipes import cryospin, cryospin_paper
 from cryospin.reconstruct.amortised import AmortisedTraining
@@ -60,7 +60,7 @@ def timed(contenders: dict[str, Callable[[], object]], repeats: int) -> dict[str
     return {name: median(values) for name, values in took.items()}
 
 
-def encoder_stage(particles: PreparedParticles, seed: int = 0, repeats: int = 3) -> Speed:
+def encoder_stage(particles: ParticleSource, seed: int = 0, repeats: int = 3) -> Speed:
     """Training on 256 images: the published structure at full box, and that of `cryospin`.
 
     Each sees every image once, in batches of its own size; cost does not depend on the state.
@@ -88,7 +88,7 @@ def encoder_stage(particles: PreparedParticles, seed: int = 0, repeats: int = 3)
 
 
 def published_model(
-    method: AmortisedTraining, particles: PreparedParticles, seed: int
+    method: AmortisedTraining, particles: ParticleSource, seed: int
 ) -> AmortisedModel:
     """VGG at full box, heads, and an explicit volume."""
     generator = torch.Generator().manual_seed(seed)
@@ -99,7 +99,7 @@ def published_model(
 
 
 def direct_stage(
-    particles: PreparedParticles, *, repeats: int = 3, batch: int = 64, seed: int = 0
+    particles: ParticleSource, *, repeats: int = 3, batch: int = 64, seed: int = 0
 ) -> Speed:
     """Five pose updates and one volume update of all particles: the common way in batches of
     `batch` as the paper has it, and ours at once.
@@ -134,7 +134,7 @@ def direct_stage(
     return Speed(what, seconds["plain"] * 1000 / count, seconds["fast"] * 1000 / count)
 
 
-def _closed_form_volume(particles: PreparedParticles, rotations: Tensor, shifts: Tensor) -> Tensor:
+def _closed_form_volume(particles: ParticleSource, rotations: Tensor, shifts: Tensor) -> Tensor:
     """The volume update: sums, a Wiener division, and back to a volume that can be sliced."""
     disk, box = particles.disk, particles.disk.box
     margin = margin_for(disk.radius, OVERSAMPLING)

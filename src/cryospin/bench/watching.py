@@ -25,7 +25,8 @@ from cryospin.explore.snapshot import Snapshot
 from cryospin.io.outputs import check_output_file
 from cryospin.io.relion import read_particles
 from cryospin.particles.diameter import particle_size
-from cryospin.particles.prepare import PreparedParticles, prepare_particles
+from cryospin.particles.prepare import prepare_particles
+from cryospin.particles.source import ParticleSource
 from cryospin.recipes import find_recipe
 from cryospin.types import PoseHypotheses
 
@@ -83,7 +84,7 @@ def can_be_watched(recipe: str) -> bool:
 
 def watch_explorer(
     search: Any,
-    particles: PreparedParticles,
+    particles: ParticleSource,
     *,
     shift_range_pixel: float = 0.0,
     seed: int = 0,

@@ -90,6 +90,8 @@ class Campaign:
         device: str = "auto",
         threads: int | None = None,
         batch_size: int = 500,
+        memory_gb: float | None = None,
+        scratch: Path | None = None,
     ) -> Options:
         """All options of a run. Raises UsageError where they cannot be."""
         return Options(
@@ -99,6 +101,8 @@ class Campaign:
             device=device,
             threads=threads,
             batch_size=batch_size,
+            memory_gb=memory_gb,
+            scratch=scratch,
         )
 
 

@@ -51,6 +51,8 @@ class Worker:
     device: str = "auto"
     threads: int | None = None
     batch_size: int = 500
+    memory_gb: float | None = None
+    scratch: Path | None = None
     checkpoint_seconds: float = 30.0
     wait: bool = False
     lost_after_seconds: float = LOST_AFTER_SECONDS
@@ -74,7 +76,9 @@ def work(folder: Path | str, worker: Worker, job: int | None = None) -> list[Don
     """
     campaign = read_campaign(Path(folder))
     runs = campaign.runs if job is None else (campaign.run(job),)
-    campaign.asked(runs[0], worker.device, worker.threads, worker.batch_size)
+    campaign.asked(
+        runs[0], worker.device, worker.threads, worker.batch_size, worker.memory_gb, worker.scratch
+    )
     (campaign.folder / CLAIMS).mkdir(exist_ok=True)
     done: list[Done] = []
     with Signals():
@@ -137,6 +141,8 @@ def _worked(campaign: Campaign, run: PlannedRun, hold: Hold, worker: Worker) -> 
                 device=worker.device,
                 threads=worker.threads,
                 batch_size=worker.batch_size,
+                memory_gb=worker.memory_gb,
+                scratch=worker.scratch,
                 checkpoint_seconds=worker.checkpoint_seconds,
                 resume=True,
                 progress=hold.checked(worker.progress),

@@ -23,8 +23,10 @@ from cryospin.cli.run_options import (
     Junk,
     MaxResolution,
     MaxShift,
+    Memory,
     ParticleDiameter,
     Recipe,
+    Scratch,
     SelectClass,
     Symmetry,
     Threads,
@@ -64,6 +66,8 @@ def reconstruct(
     invert_contrast: InvertContrast = Invert.auto,
     allow_bad: AllowBad = False,
     batch_size: BatchSize = 500,
+    memory: Memory = None,
+    scratch: Scratch = None,
     checkpoint_seconds: CheckpointSeconds = 30.0,
     tensorboard: Annotated[
         bool, Option("--tensorboard", help="Also write scalars to OUT/tensorboard.")
@@ -96,6 +100,8 @@ def reconstruct(
             deterministic=deterministic,
             threads=threads,
             batch_size=batch_size,
+            memory_gb=memory,
+            scratch=scratch,
             invert_contrast=invert_contrast.value,
             allow_bad=allow_bad,
             resume=resume,

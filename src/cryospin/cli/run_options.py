@@ -49,6 +49,12 @@ AllowBad = Annotated[
 BatchSize = Annotated[
     int, Option(min=1, help="Images processed at once; changes memory, not the result.")
 ]
+Memory = Annotated[
+    float | None, Option(min=0.5, help="GB to stay within; default: 60 % of what there is.")
+]
+Scratch = Annotated[
+    Path | None, Option(help="Folder for images that memory does not hold; default: in OUT.")
+]
 CheckpointSeconds = Annotated[
     float, Option(min=0.0, help="The most work that is lost when a run is killed.")
 ]

@@ -10,7 +10,14 @@ import typer
 from typer import Argument, Option
 
 from cryospin.cli.progress import progress_display
-from cryospin.cli.run_options import BatchSize, CheckpointSeconds, Device, Threads
+from cryospin.cli.run_options import (
+    BatchSize,
+    CheckpointSeconds,
+    Device,
+    Memory,
+    Scratch,
+    Threads,
+)
 from cryospin.errors import InterruptedRunError
 
 
@@ -30,6 +37,8 @@ def work(
     device: Device = "auto",
     threads: Threads = None,
     batch_size: BatchSize = 500,
+    memory: Memory = None,
+    scratch: Scratch = None,
     checkpoint_seconds: CheckpointSeconds = 30.0,
 ) -> None:
     """Take the jobs of a campaign, one after the other, until none is free.
@@ -46,6 +55,8 @@ def work(
             device=device,
             threads=threads,
             batch_size=batch_size,
+            memory_gb=memory,
+            scratch=scratch,
             checkpoint_seconds=checkpoint_seconds,
             wait=wait,
             lost_after_seconds=60.0 * lost_after,

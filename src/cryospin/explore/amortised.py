@@ -21,7 +21,7 @@ from cryospin.explore.snapshot import FiniteLosses, Snapshot
 from cryospin.fourier.disk import FourierDisk
 from cryospin.fourier.image_batch import ImageBatch
 from cryospin.particles.draws import generator_for
-from cryospin.particles.prepare import PreparedParticles
+from cryospin.particles.source import ParticleSource
 from cryospin.types import PoseHypotheses
 
 _PREDICTED_TOGETHER = 64
@@ -78,7 +78,7 @@ class EncoderTraining:
         self,
         model: AmortisedModel,
         optimiser: torch.optim.Optimizer,
-        particles: PreparedParticles,
+        particles: ParticleSource,
         members: np.ndarray,
         seed: int,
         number: int,
@@ -114,7 +114,7 @@ class EncoderTraining:
         return EpochReport.joined(parts)
 
     def predicted(
-        self, model: AmortisedModel, particles: PreparedParticles, members: np.ndarray
+        self, model: AmortisedModel, particles: ParticleSource, members: np.ndarray
     ) -> tuple[PoseHypotheses, EpochReport]:
         """All candidates of `members`, and the best of each (CryoSPIN Eq. 6), in their order."""
         model.encoder.eval()

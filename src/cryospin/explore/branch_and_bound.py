@@ -25,7 +25,7 @@ from cryospin.fourier.image_batch import ImageBatch
 from cryospin.journal.journal import UNRECORDED, Journal
 from cryospin.kernels import margin_for, slice_volume
 from cryospin.particles.draws import generator_for, held_out_split
-from cryospin.particles.prepare import PreparedParticles
+from cryospin.particles.source import ParticleSource
 from cryospin.particles.spectrum import signal_power
 from cryospin.rotations.sampling import random_rotations
 from cryospin.types import PoseHypotheses
@@ -75,7 +75,7 @@ class BranchAndBound:
 
     def run(
         self,
-        particles: PreparedParticles,
+        particles: ParticleSource,
         operators: Float[Tensor, "s 3 3"],
         shift_range_pixel: float,
         seed: int,
@@ -125,7 +125,7 @@ class _Run:
     def __init__(
         self,
         method: BranchAndBound,
-        particles: PreparedParticles,
+        particles: ParticleSource,
         operators: Tensor,
         shift_range_pixel: float,
         seed: int,
@@ -290,7 +290,7 @@ class _Run:
         batches = self.particles.batches(_BATCH, radius, done)
         for batch, (rows, images) in enumerate(batches, done // _BATCH):
             rng = generator_for(self.seed, "everyone", number, batch)
-            left = self.search(volume, images, self.method.search, rng)
+            left = self.search(volume, images.contiguous(), self.method.search, rng)
             found.append(replace(left.best(len(rows)), image=rows))
             step(number * self.batches + batch + 1)
             journal.keep(partial(Candidates.joined, *found))

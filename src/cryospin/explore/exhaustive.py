@@ -22,7 +22,7 @@ from cryospin.explore.patience import Patience, PatientSearch
 from cryospin.explore.running_map import RunningMap
 from cryospin.journal.journal import UNRECORDED, Journal
 from cryospin.particles.draws import generator_for, held_out_split
-from cryospin.particles.prepare import PreparedParticles
+from cryospin.particles.source import ParticleSource
 from cryospin.particles.spectrum import information_per_image
 from cryospin.volumes.gridded import SliceSums
 
@@ -61,7 +61,7 @@ class ExhaustiveSearch:
 
     def run(
         self,
-        particles: PreparedParticles,
+        particles: ParticleSource,
         operators: Float[Tensor, "s 3 3"],
         shift_range_pixel: float,
         seed: int,

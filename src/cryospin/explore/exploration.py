@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cryospin.journal.journal import Journal
-from cryospin.particles.prepare import PreparedParticles
+from cryospin.particles.source import ParticleSource
 from cryospin.types import PoseHypotheses
 from cryospin.volumes.gridded import SliceSums
 
@@ -83,7 +83,7 @@ class Explorer(Protocol):
 
     def run(
         self,
-        particles: PreparedParticles,
+        particles: ParticleSource,
         operators: Float[Tensor, "s 3 3"],
         shift_range_pixel: float,
         seed: int,

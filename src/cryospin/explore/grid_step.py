@@ -14,7 +14,7 @@ from torch import Tensor
 from cryospin.explore.posterior import GridPosterior, grid_posterior
 from cryospin.explore.running_map import RunningMap
 from cryospin.kernels import slice_volume
-from cryospin.particles.prepare import PreparedParticles
+from cryospin.particles.source import ParticleSource
 from cryospin.rotations.grid import OrientationGrid
 from cryospin.rotations.sampling import random_rotations
 from cryospin.volumes.gridded import SliceSums
@@ -27,7 +27,7 @@ class GridStep:
     fine_from: radius, in Fourier pixels, from which the fine grid takes the coarse one's place.
     """
 
-    particles: PreparedParticles
+    particles: ParticleSource
     operators: Float[Tensor, "s 3 3"]
     shift_range_pixel: float
     shifts_per_axis: int
@@ -39,7 +39,7 @@ class GridStep:
     @classmethod
     def of(
         cls,
-        particles: PreparedParticles,
+        particles: ParticleSource,
         operators: Float[Tensor, "s 3 3"],
         shift_range_pixel: float,
         shifts_per_axis: int,

@@ -24,7 +24,7 @@ from cryospin.pairs.common_lines import PairPoses, PairProgress
 from cryospin.pairs.images import check_asymmetric, check_images
 from cryospin.parallel import CPU
 from cryospin.particles.draws import generator_for, held_out_split
-from cryospin.particles.prepare import PreparedParticles
+from cryospin.particles.source import ParticleSource
 from cryospin.particles.spectrum import signal_power
 from cryospin.volumes.gridded import SliceSums
 
@@ -37,7 +37,7 @@ class PairSolver(Protocol):
 
     def run(
         self,
-        particles: PreparedParticles,
+        particles: ParticleSource,
         power: Float[Tensor, " s"],
         shift_range_pixel: float,
         progress: PairProgress = ...,
@@ -65,7 +65,7 @@ class PairwiseStart:
 
     def run(
         self,
-        particles: PreparedParticles,
+        particles: ParticleSource,
         operators: Float[Tensor, "s 3 3"],
         shift_range_pixel: float,
         seed: int,
@@ -104,7 +104,7 @@ class _Run:
     """What belongs to one half-set's images."""
 
     method: PairwiseStart
-    particles: PreparedParticles
+    particles: ParticleSource
     operators: Float[Tensor, "s 3 3"]
     shift_range_pixel: float
     seed: int
@@ -141,7 +141,7 @@ class _Run:
 
     def searched(
         self,
-        particles: PreparedParticles,
+        particles: ParticleSource,
         volume: Complex[Tensor, "z y x"],
         radius: float,
         purpose: str,

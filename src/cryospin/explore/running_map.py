@@ -9,7 +9,7 @@ from jaxtyping import Complex, Float
 from torch import Tensor
 
 from cryospin.kernels import margin_for
-from cryospin.particles.prepare import PreparedParticles
+from cryospin.particles.source import ParticleSource
 from cryospin.particles.spectrum import signal_power
 from cryospin.volumes.gridded import (
     SliceSums,
@@ -33,7 +33,7 @@ class RunningMap:
     support: Float[Tensor, "g g g"]
 
     @classmethod
-    def of(cls, particles: PreparedParticles, radius: float, support_radius: float) -> RunningMap:
+    def of(cls, particles: ParticleSource, radius: float, support_radius: float) -> RunningMap:
         """support_radius: of the sphere the particle lies in, in boxes."""
         # real-space grid: twice what the radius needs, so that the support mask is smooth
         grid = 4 * int(np.ceil(radius / 2 + 2))

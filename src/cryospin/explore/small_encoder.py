@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from cryospin.explore.heads import PoseHeads
 from cryospin.fourier.disk import FourierDisk, coefficients_to_images
 from cryospin.fourier.image_batch import ImageBatch
-from cryospin.particles.prepare import PreparedParticles
+from cryospin.particles.source import ParticleSource
 from cryospin.particles.spectrum import signal_power
 
 _SCALE_SAMPLE = 500
@@ -36,7 +36,7 @@ class BandLimitedImages:
     scale: float = 1.0
 
     @classmethod
-    def of(cls, particles: PreparedParticles, side: int) -> BandLimitedImages:
+    def of(cls, particles: ParticleSource, side: int) -> BandLimitedImages:
         disk = particles.disk.prefix(side // 2 - 1)
         power = signal_power(particles)[disk.shells(particles.device)]
         plain = cls(disk, power, side)

@@ -30,7 +30,7 @@ from cryospin.journal.networks import recall_training, training_state
 from cryospin.journal.tree import Tree
 from cryospin.kernels import pose_normal_equations
 from cryospin.particles.draws import generator_for
-from cryospin.particles.prepare import PreparedParticles
+from cryospin.particles.source import ParticleSource
 from cryospin.rotations.sampling import random_rotations
 from cryospin.types import DensityMap, PoseHypotheses
 from cryospin.volumes.gridded import SliceSums
@@ -76,7 +76,7 @@ class EncoderState:
     def __init__(
         self,
         search: WinnerSearch,
-        particles: PreparedParticles,
+        particles: ParticleSource,
         members: np.ndarray,
         operators: Float[Tensor, "s 3 3"],
         shift_range_pixel: float,

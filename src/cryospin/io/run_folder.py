@@ -15,4 +15,8 @@ def class_folder(number: int) -> str:
     return f"class_{number:02d}"
 
 
+COEFFICIENTS = ".coefficients"
+"""Suffix of a file with the images' coefficients, where memory does not hold them; a note of the
+same name, in JSON, says of which run they are."""
+
 CHECKPOINTS, LOG = "checkpoints", "log.jsonl"

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from cryospin.io.atomic import atomic_path, left_unfinished
+from cryospin.io.run_folder import COEFFICIENTS
 from cryospin.journal.settings import refuse_difference
 from cryospin.journal.tree import Tree, packed, unpacked
 
@@ -144,7 +145,9 @@ class Checkpoints:
 def remove_checkpoints(folder: Path) -> None:
     """Take away every file of ours, and the folder if nothing else is in it."""
     manifests = (folder / MANIFEST, folder / MANIFEST_BEFORE)
-    for path in (*_states(folder), *left_unfinished(folder), *manifests):
+    images = [*folder.glob(f"*{COEFFICIENTS}")]
+    notes = [path.with_suffix(".json") for path in images]
+    for path in (*_states(folder), *left_unfinished(folder), *manifests, *notes, *images):
         path.unlink(missing_ok=True)
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()

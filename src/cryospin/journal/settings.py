@@ -20,6 +20,8 @@ _WITHOUT_EFFECT = {
     "device",
     "computed_on",
     "batch_size",
+    "memory_gb",
+    "scratch",
     "allow_bad",
     "screening",
 }

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from cryospin.journal.tree import Tree
 from cryospin.kernels import pose_losses
-from cryospin.particles.prepare import PreparedParticles
+from cryospin.particles.source import ParticleSource
 from cryospin.refine.halves import HalfSet, sums_of
 from cryospin.volumes.gridded import SliceSums, map_to_volume
 
@@ -27,7 +27,7 @@ class ClassedHalf:
     weights: Float[Tensor, "n c"]
 
     @property
-    def particles(self) -> PreparedParticles:
+    def particles(self) -> ParticleSource:
         return self.sets[0].particles
 
     @property
@@ -49,7 +49,7 @@ class ClassedHalf:
         return [(s.rotations, s.shifts_pixel, s.confidence) for s in self.sets], self.weights
 
     @classmethod
-    def recalled(cls, particles: PreparedParticles, tree: Tree) -> ClassedHalf:
+    def recalled(cls, particles: ParticleSource, tree: Tree) -> ClassedHalf:
         """From such poses and weights."""
         poses, weights = tree
         return cls(tuple(HalfSet(particles, *each) for each in poses), weights)

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cryospin.kernels import pose_normal_equations
-from cryospin.particles.prepare import PreparedParticles
+from cryospin.particles.source import ParticleSource
 from cryospin.particles.spectrum import signal_power
 from cryospin.refine.halves import HalfSet
 from cryospin.volumes.gridded import map_to_volume
@@ -26,7 +26,7 @@ _MOSTLY = 0.5  # of what it has more
 
 
 def junk_log_likelihoods(
-    particles: PreparedParticles, radius: float, losses: Float[Tensor, " n"]
+    particles: ParticleSource, radius: float, losses: Float[Tensor, " n"]
 ) -> Float[Tensor, " n"]:
     """Log likelihood of each whitened image as junk, up to the constant that losses leave out.
 

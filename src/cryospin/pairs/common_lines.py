@@ -21,7 +21,7 @@ from cryospin.pairs.matching import match_lines
 from cryospin.pairs.relations import CommonLines
 from cryospin.pairs.synchronise import Synchronisation, Synchronised
 from cryospin.pairs.voting import voted_relations
-from cryospin.particles.prepare import PreparedParticles
+from cryospin.particles.source import ParticleSource
 
 PairProgress = Callable[[str, int, int], None]
 
@@ -65,7 +65,7 @@ class CommonLineSolver:
 
     def run(
         self,
-        particles: PreparedParticles,
+        particles: ParticleSource,
         power: Float[Tensor, " s"],
         shift_range_pixel: float,
         progress: PairProgress = silent,
@@ -88,7 +88,7 @@ class CommonLineSolver:
 
     def matched(
         self,
-        particles: PreparedParticles,
+        particles: ParticleSource,
         power: Float[Tensor, " s"],
         shifts_pixel: Float[Tensor, "n 2"],
         settings: Round,

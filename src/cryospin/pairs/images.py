@@ -7,12 +7,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cryospin.errors import BadDataError, UsageError
-from cryospin.particles.prepare import PreparedParticles
+from cryospin.particles.source import ParticleSource
 
 FEWEST_IMAGES = 50
 
 
-def check_images(particles: PreparedParticles) -> None:
+def check_images(particles: ParticleSource) -> None:
     """Raises BadDataError for fewer than 50 images, or images that are all the same one."""
     if len(particles) < FEWEST_IMAGES:
         raise BadDataError(

@@ -25,7 +25,7 @@ from cryospin.pairs.synchronise import Synchronisation
 from cryospin.pairs.voting import voted_relations
 from cryospin.pairs.weights import load_network
 from cryospin.parallel import in_blocks
-from cryospin.particles.prepare import PreparedParticles
+from cryospin.particles.source import ParticleSource
 
 WEIGHTS_VARIABLE = "CRYOSPIN_PAIR_WEIGHTS"
 _SHIPPED = "pair_network.safetensors"
@@ -48,7 +48,7 @@ class LearnedSolver:
 
     def run(
         self,
-        particles: PreparedParticles,
+        particles: ParticleSource,
         power: Float[Tensor, " s"],
         shift_range_pixel: float,
         progress: PairProgress = silent,
@@ -74,7 +74,7 @@ def weights_file() -> Path:
 
 def learned_relations(
     network: PairNetwork,
-    particles: PreparedParticles,
+    particles: ParticleSource,
     power: Float[Tensor, " s"],
     shifts_pixel: Float[Tensor, "n 2"],
     progress: PairProgress = silent,

@@ -15,7 +15,7 @@ from jaxtyping import Complex, Float
 from torch import Tensor
 
 from cryospin.fourier.disk import FourierDisk, coefficients_to_images
-from cryospin.particles.prepare import PreparedParticles
+from cryospin.particles.source import ParticleSource
 
 MARGIN = 2.0
 """Fourier pixels beyond the last radius that lines need, to be what they are in the image."""
@@ -45,7 +45,7 @@ class PolarLines:
 
 
 def filtered(
-    particles: PreparedParticles, power: Float[Tensor, " s"], disk: FourierDisk
+    particles: ParticleSource, power: Float[Tensor, " s"], disk: FourierDisk
 ) -> Complex[Tensor, "n k"]:
     """z = C x tau / (C^2 tau^2 + 1) with tau^2 the particle's power on the shell.
 

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from cryospin.fourier.disk import FourierDisk, moved
 from cryospin.pairs.lines import MARGIN, PolarLines, filtered, polar_lines
-from cryospin.particles.prepare import PreparedParticles
+from cryospin.particles.source import ParticleSource
 
 _TINY = 1e-20
 
@@ -140,7 +140,7 @@ class _Block(nn.Module):
 
 
 def network_input(
-    particles: PreparedParticles,
+    particles: ParticleSource,
     power: Float[Tensor, " s"],
     shape: PairNetworkShape,
     shifts_pixel: Float[Tensor, "n 2"] | None = None,
@@ -159,7 +159,7 @@ def network_input(
 
 
 def ring_clarity(
-    particles: PreparedParticles,
+    particles: ParticleSource,
     power: Float[Tensor, " s"],
     disk: FourierDisk,
     shape: PairNetworkShape,

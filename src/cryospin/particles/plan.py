@@ -8,6 +8,9 @@ import numpy as np
 
 _BASE_BYTES = 800e6  # libraries, compiled kernels and the explorer's own tables
 _BYTES_PER_COEFFICIENT = 12  # complex64 and its CTF
+_FILE_BYTES_PER_COEFFICIENT = 6  # with 16 bits each
+_TABLE_BYTES = 1500  # of a particle: its row as text, its optics, its pose
+_IN_WORK_BYTES = 600e6  # batches on their way through a pass that reads them from a file
 _CARD_BASE_BYTES = 3 * 2**30  # context, libraries, the search's scores, images on their way
 _VOLUMES = 12  # oversampled numerators, denominators and maps alive at once
 # measured at 5,000 images of 64 x 64 on two cores (docs/history/benchmarks-2026-11.md); rounds
@@ -29,16 +32,40 @@ class ReconstructionPlan:
 
 def reconstruction_plan(particles: int, box: int, cores: int) -> ReconstructionPlan:
     """Of `cryospin reconstruct` with its defaults."""
-    coefficients = int(np.pi / 2 * (box // 2 - 1) ** 2)
-    work = particles * coefficients
-    volumes = _VOLUMES * 8 * 2 * box**3
+    work = particles * _coefficients(box)
     return ReconstructionPlan(
         4 * particles * box**2,
-        int(_BASE_BYTES + _BYTES_PER_COEFFICIENT * 2 * work + volumes),
+        memory_plan(particles, box).in_memory,
         output_bytes(particles, box),
         _BASE_SECONDS + _CORE_SECONDS_PER_COEFFICIENT * work / cores,
         cores,
     )
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """Bytes of memory with all coefficients in it, and with them in a file; and of that file."""
+
+    in_memory: int
+    from_file: int
+    file: int
+
+
+def memory_plan(particles: int, box: int, radius: float | None = None) -> MemoryPlan:
+    """radius: Fourier pixels that are kept; default: all."""
+    work = particles * _coefficients(box, radius)
+    base = _BASE_BYTES + _VOLUMES * 8 * 2 * box**3 + _TABLE_BYTES * particles
+    return MemoryPlan(
+        int(base + _BYTES_PER_COEFFICIENT * work),
+        int(base + _IN_WORK_BYTES),
+        _FILE_BYTES_PER_COEFFICIENT * work,
+    )
+
+
+def _coefficients(box: int, radius: float | None = None) -> int:
+    """Of an image."""
+    limit = box // 2 - 1
+    return int(np.pi / 2 * (limit if radius is None else min(radius, limit)) ** 2)
 
 
 @dataclass(frozen=True)
@@ -52,9 +79,7 @@ class CardPlan:
 
 def card_plan(particles: int, box: int, radius: float, free_bytes: int) -> CardPlan:
     """Of a run with its coefficients on a card. radius: Fourier pixels that are kept."""
-    coefficients = np.pi / 2 * min(radius, box // 2 - 1) ** 2
-    # both half-sets, and one once more as it is, unmasked, for the final map
-    each = _BYTES_PER_COEFFICIENT * 1.5 * coefficients
+    each = _BYTES_PER_COEFFICIENT * max(1, _coefficients(box, radius))
     rest = _CARD_BASE_BYTES + 2 * _VOLUMES * 8 * 2 * box**3
     return CardPlan(int(rest + each * particles), max(0, int((free_bytes - rest) / each)))
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Complex, Float, Int
+from jaxtyping import Bool, Complex, Float, Int
 from torch import Tensor
 
 from cryospin.fourier.disk import FourierDisk, images_to_coefficients
@@ -23,6 +24,7 @@ from cryospin.names import chosen
 from cryospin.parallel import CPU, in_blocks_on, in_image_blocks
 from cryospin.particles.draws import particle_keys
 from cryospin.particles.lens import Lenses
+from cryospin.particles.source import ParticleSource
 from cryospin.types import ParticleStack
 
 _MASK_EDGE_PIXEL = 4.0
@@ -31,13 +33,14 @@ _LARGER_ON_A_CARD = 10
 _NOISE_BATCH = 200
 _NOISE_SAMPLE = 2000  # images per optics group: the spectrum is then known to a per cent
 
+_Result = TypeVar("_Result")
+
 
 @dataclass(frozen=True)
-class PreparedParticles:
-    """Whitened coefficients of n images on one disk.
+class PreparedParticles(ParticleSource):
+    """Whitened coefficients of n images on one disk, in memory.
 
-    Methods ask for an `ImageBatch`, with `images`, `batch` or `batches`, and leave the two large
-    tensors alone: where these come from is known here only.
+    The two large tensors are left alone: where images come from is known in this room only.
 
     coefficients: x / sigma; E|noise|^2 = 1 in each.
     ctf: C / sigma, so that `coefficients = ctf * shift * projection + noise`.
@@ -52,27 +55,12 @@ class PreparedParticles:
     optics_group: Int[Tensor, " n"]
     noise_power: Float[Tensor, "g s"]
 
-    def __len__(self) -> int:
-        return len(self.uids)
-
     @property
     def device(self) -> torch.device:
         return self.coefficients.device
 
-    @property
-    def field_angstrom(self) -> float:
-        return self.disk.box * self.pixel_size_angstrom
-
-    def resolution_angstrom(self, radius: float) -> float:
-        return self.field_angstrom / radius
-
-    def rows(self, index: np.ndarray) -> Int[Tensor, " b"]:
-        """Numbers of particles, where the particles are; a card is not waited for."""
-        return torch.as_tensor(index).to(self.device, non_blocking=True)
-
-    def images(self, radius: float | None = None) -> ImageBatch:
-        """All images within `radius` Fourier pixels (default: whole), as views of what is here."""
-        return self.batch(slice(None), radius)
+    def portion(self, radius: float) -> int:
+        return max(1, len(self))
 
     def batch(self, rows: Int[Tensor, " b"] | slice, radius: float | None = None) -> ImageBatch:
         """Some images within `radius`: copies, or of a slice of rows views."""
@@ -80,21 +68,11 @@ class PreparedParticles:
         length = len(disk)
         return ImageBatch(self.coefficients[rows, :length], self.ctf[rows, :length], disk)
 
-    def batches(
-        self, size: int, radius: float | None = None, done: int = 0
-    ) -> Iterator[tuple[Int[Tensor, " b"], ImageBatch]]:
-        """All images after the first `done`, so many at a time, with their rows."""
-        for first in range(done, len(self), size):
-            last = min(first + size, len(self))
-            rows = torch.arange(first, last, device=self.device)
-            yield rows, self.batch(rows, radius)
-
     def to(self, device: torch.device) -> PreparedParticles:
         tensors = ("coefficients", "ctf", "optics_group", "noise_power")
         return replace(self, **{name: getattr(self, name).to(device) for name in tensors})
 
     def within(self, radius: float) -> PreparedParticles:
-        """With the coefficients within so many Fourier pixels only."""
         disk = self.disk.prefix(radius)
         return replace(
             self,
@@ -113,6 +91,146 @@ class PreparedParticles:
             optics_group=self.optics_group[rows],
         )
 
+    def rewhitened(self, noise_power: Float[Tensor, "g s"]) -> PreparedParticles:
+        """Works in place on the big tensors, so that what was asked is of no further use, nor are
+        others that share its tensors. A copy would stay beside the old one for as long as a
+        caller holds that: twice the memory. A factor applied in `batch` would make copies of what
+        are views, at 6 % of the time that refinement takes."""
+        shell = self.disk.shells(self.device)
+        ratio = (self.noise_power / noise_power).sqrt()[:, shell]
+
+        def scale(rows: slice) -> None:
+            factor = ratio[self.optics_group[rows]]
+            self.coefficients[rows].mul_(factor)
+            self.ctf[rows].mul_(factor)
+
+        for _ in in_blocks_on(self.device, scale, len(self), _BLOCK):
+            pass
+        return replace(self, noise_power=noise_power)
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How the images of a stack become whitened coefficients.
+
+    mask: soft circle, 1 everywhere where images stay as they are. background: of pixels. sigma:
+    of each optics group and coefficient.
+    """
+
+    stack: ParticleStack
+    disk: FourierDisk
+    lenses: Lenses
+    mask: Float[Tensor, "d d"] | None
+    background: Bool[Tensor, "d d"]
+    noise_power: Float[Tensor, "g s"]
+    sigma: Float[Tensor, "g k"]
+    optics_group: Int[Tensor, " n"]
+
+    @classmethod
+    def of(
+        cls,
+        stack: ParticleStack,
+        *,
+        max_resolution_angstrom: float | None = None,
+        mask_diameter_angstrom: float | None = None,
+        seed: int = 0,
+        masked: bool = True,
+        noise_power: Float[Tensor, "g s"] | None = None,
+        device: torch.device = CPU,
+    ) -> Preparation:
+        """The disk reaches `max_resolution_angstrom` (default: Nyquist); keeping fewer
+        coefficients is the Fourier crop. What lies outside the mask (default: as wide as the box)
+        is background. Poses are found on masked images, maps are made from unmasked ones
+        (`masked=False`), whose CTF-spread signal is whole. `noise_power` is measured where it is
+        not given.
+        """
+        box, pixel_size = stack.box, stack.pixel_size_angstrom
+        radius = None
+        if max_resolution_angstrom is not None:
+            radius = box * pixel_size / max_resolution_angstrom
+        disk = FourierDisk.of(box, radius)
+        mask_radius = 0.5 * box - _MASK_EDGE_PIXEL
+        if mask_diameter_angstrom is not None:
+            mask_radius = min(0.5 * mask_diameter_angstrom / pixel_size, mask_radius)
+        mask = soft_circle(box, mask_radius, _MASK_EDGE_PIXEL)
+        background = radius_grid(box) > mask_radius
+        if noise_power is None:
+            noise_power = _background_spectra(stack, background, disk, seed) * mask.square().mean()
+        noise_power = noise_power.to(device)
+        return cls(
+            stack,
+            disk,
+            Lenses.of(stack, disk),
+            mask.to(device) if masked else None,
+            background.to(device),
+            noise_power,
+            noise_power.sqrt()[:, disk.shells(device)],
+            torch.as_tensor(stack.optics_group).to(device),
+        )
+
+    @property
+    def device(self) -> torch.device:
+        return self.background.device
+
+    def images(self, rows: slice) -> ImageBatch:
+        """Some images, read and made ready."""
+        index = np.arange(rows.start, rows.stop)
+        images = normalise_background(
+            read_images(self.stack, index).to(self.device), self.background
+        )
+        if self.mask is not None:
+            images = images * self.mask
+        sigma = self.sigma[self.optics_group[rows]]
+        return ImageBatch(
+            self.lenses.coefficients(images, index) / sigma,
+            self.lenses.transfer(index, self.device) / sigma,
+            self.disk,
+        )
+
+    def in_blocks(
+        self, work: Callable[[slice, ImageBatch], _Result], batch_size: int = 500
+    ) -> Iterator[_Result]:
+        """`work` on all images, a block at a time, on several threads; results in order.
+
+        About `batch_size` images are in work at once, and no more than 64 MB of them; it changes
+        nothing else.
+        """
+
+        def on(rows: slice) -> _Result:
+            return work(rows, self.images(rows))
+
+        larger = 1 if self.device.type == "cpu" else _LARGER_ON_A_CARD
+        yield from in_image_blocks(on, len(self.stack), self.disk.box, _BLOCK, batch_size, larger)
+
+    def in_memory(
+        self,
+        batch_size: int = 500,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> PreparedParticles:
+        """All of them."""
+        count, length = len(self.stack), len(self.disk)
+        coefficients = torch.empty(count, length, dtype=torch.complex64, device=self.device)
+        ctf = torch.empty(count, length, device=self.device)
+
+        def keep(rows: slice, images: ImageBatch) -> int:
+            """Blocks write to places of their own; returns how many images."""
+            coefficients[rows], ctf[rows] = images.coefficients, images.ctf
+            return len(images)
+
+        done = 0
+        for written in self.in_blocks(keep, batch_size):
+            done += written
+            progress(done, count)
+        return PreparedParticles(
+            self.disk,
+            self.stack.pixel_size_angstrom,
+            self.stack.uids,
+            coefficients,
+            ctf,
+            self.optics_group,
+            self.noise_power,
+        )
+
 
 def prepare_particles(
     stack: ParticleStack,
@@ -122,74 +240,19 @@ def prepare_particles(
     seed: int = 0,
     batch_size: int = 500,
     masked: bool = True,
-    noise_power: Float[Tensor, "g s"] | None = None,
     device: torch.device = CPU,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> PreparedParticles:
-    """Read, normalise, mask, transform and whiten a stack, on a device.
-
-    The disk reaches `max_resolution_angstrom` (default: Nyquist); keeping fewer coefficients
-    is the Fourier crop. What lies outside the mask (default: as wide as the box) is background.
-    Poses are found on masked images, maps are made from unmasked ones (`masked=False`), whose
-    CTF-spread signal is whole. `noise_power` is measured where it is not given. About
-    `batch_size` images are in work at once, and no more than 64 MB of them; it changes nothing
-    else.
-    """
-    box, pixel_size = stack.box, stack.pixel_size_angstrom
-    radius = None
-    if max_resolution_angstrom is not None:
-        radius = box * pixel_size / max_resolution_angstrom
-    disk = FourierDisk.of(box, radius)
-    mask_radius = 0.5 * box - _MASK_EDGE_PIXEL
-    if mask_diameter_angstrom is not None:
-        mask_radius = min(0.5 * mask_diameter_angstrom / pixel_size, mask_radius)
-    mask = soft_circle(box, mask_radius, _MASK_EDGE_PIXEL)
-    background = radius_grid(box) > mask_radius
-    if noise_power is None:
-        noise_power = _background_spectra(stack, background, disk, seed) * mask.square().mean()
-    noise_power, mask, background = (t.to(device) for t in (noise_power, mask, background))
-    lenses = Lenses.of(stack, disk)
-    group = torch.as_tensor(stack.optics_group).to(device)
-    sigma_of_group = noise_power.sqrt()[:, disk.shells(device)]
-    coefficients = torch.empty(len(stack), len(disk), dtype=torch.complex64, device=device)
-    ctf = torch.empty(len(stack), len(disk), device=device)
-
-    def on(rows: slice) -> int:
-        """Blocks write to places of their own; returns how many images."""
-        index = np.arange(rows.start, rows.stop)
-        images = normalise_background(read_images(stack, index).to(device), background)
-        if masked:
-            images = images * mask
-        sigma = sigma_of_group[group[rows]]
-        coefficients[rows] = lenses.coefficients(images, index) / sigma
-        ctf[rows] = lenses.transfer(index, device) / sigma
-        return len(index)
-
-    done, larger = 0, 1 if device.type == "cpu" else _LARGER_ON_A_CARD
-    for written in in_image_blocks(on, len(stack), box, _BLOCK, batch_size, larger):
-        done += written
-        progress(done, len(stack))
-    return PreparedParticles(disk, pixel_size, stack.uids, coefficients, ctf, group, noise_power)
-
-
-def rewhiten(particles: PreparedParticles, noise_power: Float[Tensor, "g s"]) -> PreparedParticles:
-    """The same images under a better noise spectrum; works in place on the big tensors.
-
-    So the record given is of no further use, nor are others that share its tensors. A copy would
-    stay beside the old one for as long as a caller holds that: twice the memory. A factor applied
-    in `batch` would make copies of what are views, at 6 % of the time that refinement takes.
-    """
-    shell = particles.disk.shells(particles.device)
-    ratio = (particles.noise_power / noise_power).sqrt()[:, shell]
-
-    def scale(rows: slice) -> None:
-        factor = ratio[particles.optics_group[rows]]
-        particles.coefficients[rows].mul_(factor)
-        particles.ctf[rows].mul_(factor)
-
-    for _ in in_blocks_on(particles.device, scale, len(particles), _BLOCK):
-        pass
-    return replace(particles, noise_power=noise_power)
+    """Read, normalise, mask, transform and whiten a stack, on a device, into memory; as
+    `Preparation`."""
+    return Preparation.of(
+        stack,
+        max_resolution_angstrom=max_resolution_angstrom,
+        mask_diameter_angstrom=mask_diameter_angstrom,
+        seed=seed,
+        masked=masked,
+        device=device,
+    ).in_memory(batch_size, progress)
 
 
 def normalise_background(

@@ -14,13 +14,13 @@ from torch import Tensor
 
 from cryospin.fourier.image_batch import ImageBatch
 from cryospin.parallel import in_blocks_on
-from cryospin.particles.prepare import PreparedParticles
+from cryospin.particles.source import ParticleSource
 
 _BLOCK = 100
 _LEAST_EXCESS = 1e-3  # of the noise: what is left of it when noise is known to a per mille
 
 
-def signal_power(particles: PreparedParticles) -> Float[Tensor, " s"]:
+def signal_power(particles: ParticleSource) -> Float[Tensor, " s"]:
     """Mean |P|^2 of projections per shell of the box: power above the noise over mean CTF^2."""
     shell = particles.disk.shells(particles.device)
     population = particles.disk.population(particles.device)
@@ -30,18 +30,18 @@ def signal_power(particles: PreparedParticles) -> Float[Tensor, " s"]:
     return (excess.clamp_min(_LEAST_EXCESS) / transfer.clamp_min(1e-6)).float()
 
 
-def information_per_image(particles: PreparedParticles, radius: float) -> float:
+def information_per_image(particles: ParticleSource, radius: float) -> float:
     """Mean power above the noise within a radius, in nats: what a known pose would explain."""
     return float(_excess(particles)[: particles.disk.length_within(radius)].sum().clamp_min(0.0))
 
 
-def _excess(particles: PreparedParticles) -> Float[Tensor, " k"]:
+def _excess(particles: ParticleSource) -> Float[Tensor, " k"]:
     """Mean power of each coefficient above that of the noise, which is 1."""
     return _mean(particles, lambda images: images.coefficients.abs().square()) - 1.0
 
 
 def _mean(
-    particles: PreparedParticles, values: Callable[[ImageBatch], Float[Tensor, "b k"]]
+    particles: ParticleSource, values: Callable[[ImageBatch], Float[Tensor, "b k"]]
 ) -> Float[Tensor, " k"]:
     """Over all particles, float64."""
     total = torch.zeros(len(particles.disk), dtype=torch.float64, device=particles.device)

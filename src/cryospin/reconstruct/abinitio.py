@@ -15,11 +15,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from cryospin.io.run_folder import COEFFICIENTS
 from cryospin.journal.journal import UNRECORDED, Journal
 from cryospin.parallel import single_threaded_torch
 from cryospin.particles.diameter import ParticleSize, particle_size
 from cryospin.particles.half_sets import split_half_sets
-from cryospin.particles.prepare import PreparedParticles, prepare_particles
+from cryospin.particles.prepare import Preparation
+from cryospin.particles.source import ParticleSource
+from cryospin.particles.stored import store_particles
 from cryospin.reconstruct.exploration_report import ExplorationReport
 from cryospin.reconstruct.final_maps import final_maps
 from cryospin.reconstruct.judgement import judge
@@ -36,7 +39,7 @@ from cryospin.reconstruct.refinement import (
 from cryospin.reconstruct.request import Request
 from cryospin.reconstruct.result import Result
 from cryospin.reconstruct.starting import IndependentStarts
-from cryospin.refine.halves import HalfSet, sums_of
+from cryospin.refine.halves import HalfSet, sums_of_batches
 from cryospin.rotations.symmetry import symmetry_group
 from cryospin.types import ParticleStack, Poses
 from cryospin.volumes.gridded import SliceSums
@@ -52,7 +55,7 @@ class Ready:
 
     method: AbInitio
     size: ParticleSize
-    prepared: tuple[PreparedParticles, PreparedParticles]
+    prepared: tuple[ParticleSource, ParticleSource]
     half_set: np.ndarray
     operators: Float[Tensor, "s 3 3"]
     shift_range_pixel: float
@@ -214,23 +217,25 @@ class AbInitio:
 
     def _prepare(
         self, stack: ParticleStack, size: ParticleSize, request: Request, monitor: Monitor
-    ) -> tuple[tuple[PreparedParticles, PreparedParticles], np.ndarray]:
+    ) -> tuple[tuple[ParticleSource, ParticleSource], np.ndarray]:
         field = stack.box * stack.pixel_size_angstrom
         distance = 0.5 * (size.diameter_angstrom or 0.6 * field)
         half_set = split_half_sets(stack, request.seed, distance)
-        prepared = []
+        prepared: list[ParticleSource] = []
         for half in (1, 2):
-            prepared.append(
-                prepare_particles(
-                    stack.select(np.flatnonzero(half_set == half)),
-                    max_resolution_angstrom=request.max_resolution_angstrom,
-                    mask_diameter_angstrom=size.mask_diameter_angstrom,
-                    seed=request.seed,
-                    batch_size=request.batch_size,
-                    device=torch.device(request.device),
-                    progress=partial(monitor.progress, f"read half-set {half}"),
-                )
+            preparation = Preparation.of(
+                stack.select(np.flatnonzero(half_set == half)),
+                max_resolution_angstrom=request.max_resolution_angstrom,
+                mask_diameter_angstrom=size.mask_diameter_angstrom,
+                seed=request.seed,
+                device=torch.device(request.device),
             )
+            watched = (request.batch_size, partial(monitor.progress, f"read half-set {half}"))
+            if request.scratch is None:
+                prepared.append(preparation.in_memory(*watched))
+            else:
+                path = request.scratch.folder / f"half{half}{COEFFICIENTS}"
+                prepared.append(store_particles(preparation, path, request.scratch.key, *watched))
         return (prepared[0], prepared[1]), half_set
 
     def _finish(
@@ -280,16 +285,16 @@ class AbInitio:
         request: Request,
     ) -> SliceSums:
         """The final map of a half is made from its images as they are, read once more."""
-        particles = prepare_particles(
+        preparation = Preparation.of(
             stack.select(np.flatnonzero(members)),
             max_resolution_angstrom=request.max_resolution_angstrom,
             mask_diameter_angstrom=size.mask_diameter_angstrom,
-            batch_size=request.batch_size,
             device=half.particles.device,
             masked=False,
             noise_power=half.particles.noise_power,
         )
-        return sums_of(replace(half, particles=particles), particles.disk.radius, operators)
+        batches = preparation.in_blocks(lambda rows, images: (rows, images), request.batch_size)
+        return sums_of_batches(half, batches, preparation.disk.radius, operators)
 
 
 def imposed_from_the_start(symmetry: str) -> Float[Tensor, "s 3 3"]:

@@ -25,7 +25,7 @@ from cryospin.explore.snapshot import Snapshot, Watch
 from cryospin.journal.journal import UNRECORDED, Journal
 from cryospin.journal.networks import recall_training, training_state
 from cryospin.particles.draws import generator_for, held_out_split
-from cryospin.particles.prepare import PreparedParticles
+from cryospin.particles.source import ParticleSource
 from cryospin.particles.spectrum import signal_power
 from cryospin.refine.direct import DirectOptimisation, PoseDescent
 from cryospin.refine.halves import HalfSet, sums_of
@@ -66,7 +66,7 @@ class AmortisedTraining:
 
     def run(
         self,
-        particles: PreparedParticles,
+        particles: ParticleSource,
         operators: Float[Tensor, "s 3 3"],
         shift_range_pixel: float,
         seed: int,
@@ -95,7 +95,7 @@ class _Training:
     def __init__(
         self,
         method: AmortisedTraining,
-        particles: PreparedParticles,
+        particles: ParticleSource,
         shift_range_pixel: float,
         seed: int,
         held_out_seed: int,

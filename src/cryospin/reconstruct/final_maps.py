@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cryospin.fourier.shell_curve import ShellCurve
-from cryospin.particles.prepare import PreparedParticles
+from cryospin.particles.source import ParticleSource
 from cryospin.reconstruct.refinement import half_set_fsc, prior_of, unfiltered_map
 from cryospin.refine.halves import map_of
 from cryospin.types import DensityMap
@@ -39,7 +39,7 @@ class FinalMaps:
 
 def final_maps(
     sums: tuple[SliceSums, SliceSums],
-    particles: PreparedParticles,
+    particles: ParticleSource,
     support_radius: float,
     either_contrast: bool,
     seed: int,

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from cryospin.fourier.fsc import fourier_shell_correlation
 from cryospin.fourier.shell_curve import ShellCurve
-from cryospin.particles.prepare import PreparedParticles
+from cryospin.particles.source import ParticleSource
 from cryospin.reconstruct.refinement import Halves, unfiltered_map
 from cryospin.refine.halves import HalfSet, after_alignment, sums_of
 from cryospin.types import DensityMap
@@ -32,7 +32,7 @@ def superimposed(
 
 
 def map_to_join(
-    sums: SliceSums, particles: PreparedParticles, radius: float, support_radius: float
+    sums: SliceSums, particles: ParticleSource, radius: float, support_radius: float
 ) -> DensityMap:
     """What the sums alone say within `radius`, inside the support, on as few voxels as will do."""
     box = particles.disk.box

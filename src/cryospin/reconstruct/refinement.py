@@ -19,12 +19,11 @@ from cryospin.fourier.fsc import fourier_shell_correlation
 from cryospin.fourier.shell_curve import ShellCurve
 from cryospin.journal.journal import UNRECORDED, Journal
 from cryospin.journal.tree import Tree
-from cryospin.kernels import pose_losses
-from cryospin.particles.prepare import rewhiten
 from cryospin.refine.assign import SAME_POSE_COSINE, GlobalAssignment
 from cryospin.refine.gauss_newton import GaussNewton
 from cryospin.refine.halves import (
     HalfSet,
+    losses_of,
     map_of,
     refine_half,
     residual_noise,
@@ -184,10 +183,9 @@ class AlternatingRefinement:
 
         Unsure: rivals weigh much, or the loss lies far above the half's median.
         """
-        images = half.particles.images(self.second_look_radius)
-        disk = images.disk
+        disk = half.particles.disk.prefix(self.second_look_radius)
         volume = map_to_volume(density, disk.box, disk.radius)
-        losses = pose_losses(volume, images, half.rotations, half.shifts_pixel)
+        losses = losses_of(half, volume, disk.radius)
         spread = 1.4826 * (losses - losses.median()).abs().median()
         poor = losses > losses.median() + self.poor_deviations * spread
         rows = torch.nonzero((half.confidence < self.sure) | poor).flatten()
@@ -222,7 +220,7 @@ def _recalled(halves: Halves, poses: Tree, whitened: list[tuple[Tensor, Tensor]]
     def one(which: int) -> HalfSet:
         particles = halves[which].particles
         for powers in whitened:
-            particles = rewhiten(particles, powers[which])
+            particles = particles.rewhitened(powers[which])
         return HalfSet(particles, *poses[which])
 
     return one(0), one(1)

@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from cryospin.types import DensityMap
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """A folder for the images' coefficients. key: of the run, by which it knows its files."""
+
+    folder: Path
+    key: str
 
 
 @dataclass(frozen=True)
@@ -15,7 +24,8 @@ class Request:
         of the box. either_contrast: a map in which the particle is dark is turned to its
         negative. device: "cpu", "cuda" or "cuda:N". doubts: what an audit holds against the
         data, in words: a run that has any is ambiguous at best. initial_map: skips
-        exploration, low-passed to `initial_lowpass_angstrom`.
+        exploration, low-passed to `initial_lowpass_angstrom`. scratch: where the images'
+        coefficients are kept; None: in memory.
     """
 
     seed: int = 0
@@ -29,3 +39,4 @@ class Request:
     device: str = "cpu"
     doubts: tuple[str, ...] = ()
     either_contrast: bool = False
+    scratch: Scratch | None = None

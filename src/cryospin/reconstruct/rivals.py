@@ -11,7 +11,7 @@ from torch import Tensor
 from cryospin.explore.exploration import Exploration
 from cryospin.fourier.fsc import fourier_shell_correlation
 from cryospin.fourier.shell_curve import ShellCurve
-from cryospin.particles.prepare import PreparedParticles
+from cryospin.particles.source import ParticleSource
 from cryospin.particles.spectrum import signal_power
 from cryospin.reconstruct.exploration_report import StartReport
 from cryospin.refine.halves import map_of
@@ -24,7 +24,7 @@ _AS_GOOD_SIGMAS = 2.0
 
 
 def report_starts(
-    exploration: Exploration, particles: PreparedParticles, support_radius: float, attempt: int
+    exploration: Exploration, particles: ParticleSource, support_radius: float, attempt: int
 ) -> tuple[StartReport, ...]:
     """Each start and, where the exploration kept the maps of several, to which shell (FSC 0.5,
     best frame and hand) it agrees with the best, and whether it is a rival: a map that explains
@@ -58,7 +58,7 @@ def report_starts(
 def _density(
     sums: SliceSums,
     radius: float,
-    particles: PreparedParticles,
+    particles: ParticleSource,
     precision: Float[Tensor, " s"],
     support_radius: float,
 ) -> DensityMap:

@@ -24,7 +24,7 @@ from cryospin.journal.journal import UNRECORDED, Journal
 from cryospin.kernels import pose_losses
 from cryospin.parallel import CPU
 from cryospin.particles.draws import held_out_split
-from cryospin.particles.prepare import PreparedParticles
+from cryospin.particles.source import ParticleSource
 from cryospin.reconstruct.switching import Check, SwitchRule, settled_share
 from cryospin.refine.assign import PolishedHypotheses
 from cryospin.refine.gauss_newton import GaussNewton, RefinedPoses
@@ -50,7 +50,7 @@ class DirectStage:
         self,
         volume: Complex[Tensor, "z y x"],
         hypotheses: PoseHypotheses,
-        particles: PreparedParticles,
+        particles: ParticleSource,
         running: RunningMap,
         operators: Float[Tensor, "s 3 3"],
         journal: Journal = UNRECORDED,
@@ -151,7 +151,7 @@ class SemiAmortised:
 
     def run(
         self,
-        particles: PreparedParticles,
+        particles: ParticleSource,
         operators: Float[Tensor, "s 3 3"],
         shift_range_pixel: float,
         seed: int,
@@ -182,7 +182,7 @@ class SemiAmortised:
 
     def begun(
         self,
-        particles: PreparedParticles,
+        particles: ParticleSource,
         operators: Float[Tensor, "s 3 3"],
         shift_range_pixel: float,
         seed: int,
@@ -278,6 +278,6 @@ class SemiAmortised:
         return found[0][rows, head], found[1][rows, head]
 
 
-def everyone(particles: PreparedParticles) -> Int[Tensor, " n"]:
+def everyone(particles: ParticleSource) -> Int[Tensor, " n"]:
     """The rows of all particles, where they are."""
     return torch.arange(len(particles), device=particles.device)

@@ -22,7 +22,7 @@ from cryospin.journal.journal import UNRECORDED, Journal
 from cryospin.kernels import OVERSAMPLING
 from cryospin.parallel import together
 from cryospin.particles.draws import generator_for
-from cryospin.particles.prepare import PreparedParticles
+from cryospin.particles.source import ParticleSource
 from cryospin.particles.spectrum import signal_power
 from cryospin.reconstruct.cross_check import gain_elsewhere
 from cryospin.reconstruct.exploration_report import ExplorationReport, StartReport
@@ -60,7 +60,7 @@ class IndependentStarts:
 
     def run(
         self,
-        prepared: tuple[PreparedParticles, PreparedParticles],
+        prepared: tuple[ParticleSource, ParticleSource],
         operators: Float[Tensor, "s 3 3"],
         shift_range_pixel: float,
         request: Request,
@@ -75,7 +75,7 @@ class IndependentStarts:
 
     def alone(
         self,
-        particles: PreparedParticles,
+        particles: ParticleSource,
         half: int,
         operators: Float[Tensor, "s 3 3"],
         shift_range_pixel: float,
@@ -135,7 +135,7 @@ class _Run:
     journal: Journal
 
     def from_map(
-        self, density: DensityMap, prepared: tuple[PreparedParticles, PreparedParticles]
+        self, density: DensityMap, prepared: tuple[ParticleSource, ParticleSource]
     ) -> tuple[Halves, ExplorationReport]:
         with self.monitor.stage("assign"):
             lowpass = self.request.initial_lowpass_angstrom
@@ -152,7 +152,7 @@ class _Run:
         return (first, second), ExplorationReport(agreed=True, from_a_map=True)
 
     def from_nothing(
-        self, prepared: tuple[PreparedParticles, PreparedParticles]
+        self, prepared: tuple[ParticleSource, ParticleSource]
     ) -> tuple[Halves, ExplorationReport]:
         kept = self._both_explored(prepared)
         starts = [explored.starts for explored in kept]
@@ -207,9 +207,7 @@ class _Run:
         self.monitor.log(event="compared", gain_elsewhere=gains)
         return int(np.argmax(gains)) if max(gains) > self.method.misplaced else None
 
-    def _both_explored(
-        self, prepared: tuple[PreparedParticles, PreparedParticles]
-    ) -> list[_Explored]:
+    def _both_explored(self, prepared: tuple[ParticleSource, ParticleSource]) -> list[_Explored]:
         jobs = [partial(self._explore, p, half, 0) for half, p in enumerate(prepared, 1)]
         with self.monitor.stage("explore"):
             if self.method.search.one_thread:
@@ -224,7 +222,7 @@ class _Run:
             for half, exploration in enumerate(explorations, 1)
         ]
 
-    def _explored(self, particles: PreparedParticles, half: int, attempt: int) -> _Explored:
+    def _explored(self, particles: ParticleSource, half: int, attempt: int) -> _Explored:
         with self.monitor.stage("explore"):
             exploration = self._explore(particles, half, attempt)
         return self._settled(exploration, particles, half, attempt)
@@ -232,7 +230,7 @@ class _Run:
     def _settled(
         self,
         exploration: Exploration,
-        particles: PreparedParticles,
+        particles: ParticleSource,
         half: int,
         attempt: int,
     ) -> _Explored:
@@ -251,7 +249,7 @@ class _Run:
     def _journal(self, half: int, attempt: int) -> Journal:
         return self.journal.part(f"half{half}").part(f"attempt{attempt + 1}")
 
-    def _explore(self, particles: PreparedParticles, half: int, attempt: int) -> Exploration:
+    def _explore(self, particles: ParticleSource, half: int, attempt: int) -> Exploration:
         seed = self.request.seed * 1000 + attempt * 10 + half
         journal = self._journal(half, attempt)
         explore = partial(
@@ -284,7 +282,7 @@ class _Run:
     def _searched_radius(self, halves: Halves) -> float:
         return min(self.method.search.last_radius, halves[0].particles.disk.radius)
 
-    def _volume(self, sums: SliceSums, radius: float, particles: PreparedParticles) -> Tensor:
+    def _volume(self, sums: SliceSums, radius: float, particles: ParticleSource) -> Tensor:
         fraction = self.method.search.support_radius
         support = support_sphere(particles.disk.box, radius, fraction, particles.device)
         precision = 1.0 / signal_power(particles)
@@ -293,7 +291,7 @@ class _Run:
 
     def _assigned(
         self,
-        particles: PreparedParticles,
+        particles: ParticleSource,
         volume: Tensor,
         hypotheses: PoseHypotheses | None,
         half: int,

@@ -20,7 +20,7 @@ from cryospin.explore.posterior import best_hypotheses
 from cryospin.fourier.image_batch import ImageBatch
 from cryospin.journal.journal import UNRECORDED, Journal
 from cryospin.kernels import pose_losses, slice_volume
-from cryospin.particles.prepare import PreparedParticles
+from cryospin.particles.source import ParticleSource
 from cryospin.refine.gauss_newton import GaussNewton, RefinedPoses
 from cryospin.rotations.grid import OrientationGrid
 from cryospin.types import PoseHypotheses
@@ -42,7 +42,7 @@ class GlobalAssignment:
     def run(
         self,
         volume: Complex[Tensor, "z y x"],
-        particles: PreparedParticles,
+        particles: ParticleSource,
         radius: float,
         operators: Float[Tensor, "s 3 3"],
         shift_range_pixel: float,
@@ -77,7 +77,7 @@ class PolishedHypotheses:
     def run(
         self,
         volume: Complex[Tensor, "z y x"],
-        particles: PreparedParticles,
+        particles: ParticleSource,
         radius: float,
         operators: Float[Tensor, "s 3 3"],
         hypotheses: PoseHypotheses,
@@ -114,7 +114,7 @@ def _best_of(
     hypotheses_of: Callable[[Tensor, ImageBatch], PoseHypotheses],
     polish: GaussNewton,
     volume: Complex[Tensor, "z y x"],
-    particles: PreparedParticles,
+    particles: ParticleSource,
     radius: float,
     operators: Float[Tensor, "s 3 3"],
     progress: Callable[[int, int], None],
@@ -129,6 +129,7 @@ def _best_of(
     if particles.device.type != "cpu":
         batch *= _LARGER_ON_A_CARD
     for rows, images in particles.batches(batch, radius, done):
+        images = images.contiguous()
         best, weight = _best_polished(
             polish, volume, images, hypotheses_of(rows, images), operators
         )

@@ -22,7 +22,7 @@ from cryospin.fourier.disk import FourierDisk
 from cryospin.imaging import left_gradient
 from cryospin.journal.tree import Tree
 from cryospin.particles.draws import generator_for
-from cryospin.particles.prepare import PreparedParticles
+from cryospin.particles.source import ParticleSource
 
 _FIRST_MOMENT, _SECOND_MOMENT, _EPSILON = 0.9, 0.999, 1e-8
 
@@ -86,7 +86,7 @@ class DirectOptimisation:
         poses: PoseDescent,
         decoder: Decoder,
         optimiser: torch.optim.Optimizer,
-        particles: PreparedParticles,
+        particles: ParticleSource,
         disk: FourierDisk,
         held_out: Float[Tensor, " n"],
         seed: int,

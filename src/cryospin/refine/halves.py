@@ -6,6 +6,7 @@ docs/conventions.md, "What crosses between the half-sets".
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import torch
@@ -13,9 +14,10 @@ from jaxtyping import Complex, Float, Int
 from torch import Tensor
 
 from cryospin.fourier.disk import moved
-from cryospin.kernels import margin_for, slice_volume
+from cryospin.fourier.image_batch import ImageBatch
+from cryospin.kernels import margin_for, pose_losses, slice_volume
 from cryospin.parallel import in_blocks_on
-from cryospin.particles.prepare import PreparedParticles, rewhiten
+from cryospin.particles.source import ParticleSource
 from cryospin.refine.gauss_newton import GaussNewton, RefinedPoses
 from cryospin.types import Poses
 from cryospin.volumes.alignment import MapAlignment, poses_after_alignment
@@ -32,7 +34,7 @@ class HalfSet:
     confidence: posterior weight of the pose among its rivals.
     """
 
-    particles: PreparedParticles
+    particles: ParticleSource
     rotations: Float[Tensor, "n 3 3"]
     shifts_pixel: Float[Tensor, "n 2"]
     confidence: Float[Tensor, " n"]
@@ -65,11 +67,24 @@ def after_alignment(half: HalfSet, alignment: MapAlignment) -> HalfSet:
 
 def sums_of(half: HalfSet, radius: float, operators: Float[Tensor, "s 3 3"]) -> SliceSums:
     """M-step: every particle inserted at its pose, out to `radius`, weighted by its confidence."""
-    images = half.particles.images(radius)
-    margin = margin_for(images.disk.radius)
-    return SliceSums.of_images(
-        images, half.rotations, half.shifts_pixel, margin, operators, half.confidence
+    particles = half.particles
+    batches = particles.batches(particles.portion(radius), radius)
+    return sums_of_batches(half, batches, radius, operators)
+
+
+def sums_of_batches(
+    half: HalfSet,
+    batches: Iterable[tuple[Int[Tensor, " b"] | slice, ImageBatch]],
+    radius: float,
+    operators: Float[Tensor, "s 3 3"],
+) -> SliceSums:
+    """The same of images that come from elsewhere, with the rows whose poses they have."""
+    disk = half.particles.disk.prefix(radius)
+    at_their_poses = (
+        (images, half.rotations[rows], half.shifts_pixel[rows], half.confidence[rows])
+        for rows, images in batches
     )
+    return SliceSums.of_batches(at_their_poses, disk, margin_for(disk.radius), operators)
 
 
 def map_of(
@@ -91,9 +106,29 @@ def refine_half(
     method: GaussNewton,
 ) -> HalfSet:
     """One Gauss-Newton round of every particle against its own half's map."""
-    images = half.particles.images(radius)
-    volume = map_to_volume(density, images.disk.box, radius)
-    return half.with_poses(method.refine(volume, images, half.rotations, half.shifts_pixel))
+    particles = half.particles
+    volume = map_to_volume(density, particles.disk.box, radius)
+    return half.with_poses(
+        RefinedPoses.joined(
+            [
+                method.refine(volume, images, half.rotations[rows], half.shifts_pixel[rows])
+                for rows, images in particles.batches(particles.portion(radius), radius)
+            ]
+        )
+    )
+
+
+def losses_of(
+    half: HalfSet, volume: Complex[Tensor, "z y x"], radius: float
+) -> Float[Tensor, " n"]:
+    """Of all particles at their poses, within `radius`."""
+    particles = half.particles
+    return torch.cat(
+        [
+            pose_losses(volume, images, half.rotations[rows], half.shifts_pixel[rows])
+            for rows, images in particles.batches(particles.portion(radius), radius)
+        ]
+    )
 
 
 def residual_noise(
@@ -135,4 +170,4 @@ def residual_noise(
 def rewhitened(half: HalfSet, factor: Float[Tensor, "o s"]) -> HalfSet:
     """The half-set under a noise spectrum corrected by `factor`."""
     noise = half.particles.noise_power * factor.to(half.particles.noise_power.dtype)
-    return replace(half, particles=rewhiten(half.particles, noise))
+    return replace(half, particles=half.particles.rewhitened(noise))

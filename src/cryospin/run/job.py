@@ -24,6 +24,7 @@ _AT_LEAST = {
     "max_shift_angstrom": 0.0,
     "initial_lowpass_angstrom": 1.0,
     "batch_size": 1,
+    "memory_gb": 0.5,
 }
 
 
@@ -53,6 +54,8 @@ class Options:
     deterministic: bool
     threads: int | None
     batch_size: int
+    memory_gb: float | None
+    scratch: Path | None
     invert_contrast: str
     allow_bad: bool
 
@@ -150,6 +153,7 @@ class Job:
         """As result.json has them, before the images were looked at; JSON."""
         options = self.options
         told = {"particles": str(self.particles), **asdict(options)}
+        told |= {name: str(told[name]) for name in ("initial_map", "scratch") if told[name]}
         if options.initial_map is None:
-            return told | {"initial_lowpass_angstrom": None}
-        return told | {"initial_map": str(options.initial_map)}
+            told["initial_lowpass_angstrom"] = None
+        return told

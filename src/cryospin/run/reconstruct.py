@@ -31,6 +31,8 @@ def reconstruct(
     deterministic: bool = False,
     threads: int | None = None,
     batch_size: int = 500,
+    memory_gb: float | None = None,
+    scratch: str | Path | None = None,
     invert_contrast: str = "auto",
     allow_bad: bool = False,
     resume: bool = False,
@@ -84,6 +86,11 @@ def reconstruct(
         Of torch and numba, from now on; by default all available cores.
     batch_size : int
         Images processed at once. It changes memory, not the result.
+    memory_gb : float, optional
+        GB to stay within; by default 60 % of what the machine has and a scheduler or container
+        grants. Images that do not fit are kept in a file, with 16 bits.
+    scratch : path, optional
+        An existing folder for that file; by default it is in `out`. It is removed at the end.
     invert_contrast : str
         "yes", "no", or "auto": invert the images if they or the map show protein dark.
     allow_bad : bool
@@ -136,6 +143,8 @@ def reconstruct(
         deterministic=deterministic,
         threads=threads,
         batch_size=batch_size,
+        memory_gb=memory_gb,
+        scratch=None if scratch is None else Path(scratch),
         invert_contrast=invert_contrast,
         allow_bad=allow_bad,
     )

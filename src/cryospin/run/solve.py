@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from time import perf_counter
 from typing import Any
 
-import torch
-
 from cryospin import recipes, report
-from cryospin.devices import AUTO, find_device, free_bytes
-from cryospin.errors import ResourceError
+from cryospin.devices import find_device
 from cryospin.explore.snapshot import NonFiniteLossError
 from cryospin.io.formats import read_particles_of_any_kind
 from cryospin.io.mrc import read_map
@@ -27,11 +26,11 @@ from cryospin.mixture.refinement import ClassedRefinement
 from cryospin.mixture.solve import Mixture
 from cryospin.particles.audit import audit_table, unread_in_words
 from cryospin.particles.contrast import inverted
-from cryospin.particles.plan import card_plan, output_bytes
+from cryospin.particles.plan import memory_plan, output_bytes
 from cryospin.reconstruct.abinitio import AbInitio, imposed_from_the_start
 from cryospin.reconstruct.monitor import Monitor
 from cryospin.reconstruct.outputs import RUN, clear_finished, write_result
-from cryospin.reconstruct.request import Request
+from cryospin.reconstruct.request import Request, Scratch
 from cryospin.reconstruct.samples import SAMPLES, write_samples
 from cryospin.reconstruct.screening import REJECTED, screened
 from cryospin.reconstruct.tensorboard import tensorboard_listener
@@ -41,6 +40,7 @@ from cryospin.run.command import command_of
 from cryospin.run.finished import Run, ended_before, has_ended
 from cryospin.run.job import AUTO_CLASSES, Job, Options, classes_to_search
 from cryospin.run.memory import memory_in_use
+from cryospin.run.resources import resources_for, scratch_folder
 from cryospin.types import ParticleStack
 
 
@@ -69,14 +69,24 @@ def solve(job: Job, began: float) -> Run:
         if job.resume and has_ended(job.out):
             # by a process that had the folder until now
             return ended_before(job.out, job.settings())
-        device, told = device_for(job.options, stack)
-        job.tell(f"note: {told}")
+        resources = resources_for(job.options, stack)
+        for note in resources.notes:
+            job.tell(f"note: {note}")
         if job.options.deterministic:
             exits.enter_context(same_bits(device))
         request = replace(request, device=str(device))
         page = LivePage(job.out, memory_in_use, earlier_events(job))
         monitor = monitor_of(job, page)
         checkpoints = checkpoints_of(job, identity(stack, job.settings()), monitor)
+            exits.enter_context(same_bits(resources.device))
+        request = replace(request, device=str(resources.device))
+        monitor = monitor_of(job)
+        # in a file they have 16 bits: the result's last digits differ
+        place = {"place of the images": "file" if resources.from_file else "memory"}
+        run = identity(stack, job.settings()) | place
+        if resources.from_file:
+            request = replace(request, scratch=scratch_of(job, run, stack))
+        checkpoints = checkpoints_of(job, run, monitor)
         journal = Journal(
             checkpoints, signals, every_seconds=job.checkpoint_seconds, device=request.device
         )
@@ -90,6 +100,7 @@ def solve(job: Job, began: float) -> Run:
             settings=job.settings(),
             command=command_of(job.settings(), job.out),
             device=told,
+            device=resources.notes[0],
             resumed=job.resume,
             not_modelled=[asdict(each) for each in stack.not_modelled],
         )
@@ -134,6 +145,9 @@ def solve_claimed(
         write_result(result, stack, out, monitor.seconds, settings)
         remove_checkpoints(out / CHECKPOINTS)
     return Run(out, result.verdict.label, out / PAGE, result)
+        if request.scratch is not None:
+            remove_checkpoints(request.scratch.folder)
+    return Run(out, result.verdict.label, report.write_report(out), result)
 
 
 def solve_mixture(
@@ -160,33 +174,6 @@ def solve_mixture(
     return Run(out, verdict, out / PAGE, None, sentences)
 
 
-def device_for(options: Options, stack: ParticleStack) -> tuple[torch.device, str]:
-    """Where these particles are computed on, and in a sentence which it is and why.
-
-    Raises
-    ------
-    ResourceError: the card that was asked for has not the memory.
-    """
-    device, told = find_device(options.device)
-    if device.type == "cpu":
-        return device, told
-    radius = stack.box / 2
-    if options.max_resolution_angstrom is not None:
-        radius = stack.box * stack.pixel_size_angstrom / options.max_resolution_angstrom
-    free = free_bytes(device)
-    plan = card_plan(len(stack), stack.box, radius, free)
-    if plan.bytes <= free:
-        return device, told
-    short = (
-        f"{device} has {free / 2**30:.1f} GiB of memory free; {len(stack):,} images take "
-        f"{plan.bytes / 2**30:.1f}, and {plan.fitting:,} would fit"
-    )
-    if options.device == AUTO:
-        return torch.device("cpu"), f"computing on the CPU: {short}"
-    fix = "give --device cpu, a coarser --max-resolution, or smaller images (cryospin downsample)"
-    raise ResourceError(f"{short}\n  fix: {fix}")
-
-
 def asked(options: Options) -> Request:
     """What the recipe is asked for; the initial map is read."""
     initial = options.initial_map
@@ -206,6 +193,17 @@ def asked(options: Options) -> Request:
 def monitor_of(job: Job, page: LivePage) -> Monitor:
     """Who is told of the run's events: the log, the page, and the job's listeners."""
     listeners = (page.hear, *job.listeners)
+def scratch_of(job: Job, run: dict[str, Any], stack: ParticleStack) -> Scratch:
+    """Where the images of this very run are kept."""
+    key = hashlib.sha256(json.dumps(run, sort_keys=True).encode()).hexdigest()
+    needed = memory_plan(len(stack), stack.box).file
+    return Scratch(scratch_folder(job, key, needed), key)
+
+
+def monitor_of(job: Job) -> Monitor:
+    """Who is told of the run's events: the log, and the job's listeners."""
+    log = job.out / LOG
+    listeners = job.listeners
     if job.tensorboard:
         earlier = earlier_events(job)
         listeners = (*listeners, tensorboard_listener(job.out / "tensorboard", earlier))

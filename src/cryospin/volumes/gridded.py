@@ -7,7 +7,7 @@ Trilinear interpolation in Fourier space multiplies the map by sinc^2; both dire
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -184,6 +184,12 @@ def support_sphere(
     return spherical_support(grid, fraction * grid, 0.07 * grid, device)
 
 
+PosedImages = tuple[
+    ImageBatch, Float[Tensor, "n 3 3"], Float[Tensor, "n 2"], Float[Tensor, " n"] | None
+]
+"""Images, their rotations, shifts in pixels, and weights."""
+
+
 @dataclass(frozen=True)
 class SliceSums:
     """Numerator and denominator of a map: all the data say about it, given poses."""
@@ -234,34 +240,37 @@ class SliceSums:
         operators: Float[Tensor, "g 3 3"],
         weight: Float[Tensor, " n"] | None = None,
     ) -> SliceSums:
-        """Images at their poses, each with its weight (default 1).
+        """Images at their poses, each with its weight (default 1)."""
+        batch = (images, rotations, shifts_pixel, weight)
+        return cls.of_batches([batch], images.disk, margin, operators)
+
+    @classmethod
+    def of_batches(
+        cls,
+        batches: Iterable[PosedImages],
+        disk: FourierDisk,
+        margin: int,
+        operators: Float[Tensor, "g 3 3"],
+    ) -> SliceSums:
+        """As `of_images`, of batches each of which is made when its turn comes.
 
         In portions, whose weighted copies are what memory there is to save.
         """
-        disk, device = images.disk, images.device
-        size = _PORTION if device.type == "cpu" else _PORTION_ON_A_CARD
-
-        def portion(first: int) -> Portion:
-            count = min(size, len(images) - first)
-            shape = (count, len(disk))
-            values = torch.empty(shape, dtype=images.coefficients.dtype, device=device)
-            weights = torch.empty(shape, dtype=images.ctf.dtype, device=device)
-
-            def weigh(part: slice) -> None:
-                rows = slice(first + part.start, first + part.stop)
-                own = images.ctf[rows]
-                weighted = own if weight is None else weight[rows, None] * own
-                values[part] = moved(
-                    images.coefficients[rows] * weighted, -shifts_pixel[rows], disk
+        return cls._of_portions(
+            (
+                _weighed(
+                    images.select(rows),
+                    rotations[rows],
+                    shifts[rows],
+                    None if weight is None else weight[rows],
                 )
-                weights[part] = weighted * own
-
-            for _ in in_blocks_on(device, weigh, count, _BLOCK):
-                pass
-            return values, weights, rotations[first : first + count]
-
-        portions = (portion(first) for first in range(0, len(images), size))
-        return cls._of_portions(portions, disk, margin, operators)
+                for images, rotations, shifts, weight in batches
+                for rows in _portions(len(images), images.device)
+            ),
+            disk,
+            margin,
+            operators,
+        )
 
     def __add__(self, other: SliceSums) -> SliceSums:
         return SliceSums(self.numerator + other.numerator, self.denominator + other.denominator)
@@ -276,3 +285,29 @@ class SliceSums:
             torch.lerp(self.numerator, newer.numerator * scale, rate),
             torch.lerp(self.denominator, newer.denominator * scale, rate),
         )
+
+
+def _portions(count: int, device: torch.device) -> Iterator[slice]:
+    size = _PORTION if device.type == "cpu" else _PORTION_ON_A_CARD
+    return (slice(first, min(first + size, count)) for first in range(0, count, size))
+
+
+def _weighed(
+    images: ImageBatch,
+    rotations: Float[Tensor, "n 3 3"],
+    shifts_pixel: Float[Tensor, "n 2"],
+    weight: Float[Tensor, " n"] | None,
+) -> Portion:
+    """What images at their poses add to the sums."""
+    values = torch.empty_like(images.coefficients, memory_format=torch.contiguous_format)
+    weights = torch.empty_like(images.ctf, memory_format=torch.contiguous_format)
+
+    def weigh(rows: slice) -> None:
+        own = images.ctf[rows]
+        weighted = own if weight is None else weight[rows, None] * own
+        values[rows] = moved(images.coefficients[rows] * weighted, -shifts_pixel[rows], images.disk)
+        weights[rows] = weighted * own
+
+    for _ in in_blocks_on(images.device, weigh, len(images), _BLOCK):
+        pass
+    return values, weights, rotations

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from cryospin.kernels import slice_volume
 from cryospin.particles.draws import generator_for
-from cryospin.particles.prepare import PreparedParticles
+from cryospin.particles.source import ParticleSource
 from cryospin.rotations.sampling import random_rotations
 from cryospin.types import DensityMap
 from cryospin.volumes.gridded import map_to_volume, shells_of_volume
@@ -18,7 +18,7 @@ _VIEWS = 500  # random slices and images the scale is taken from
 
 
 def initial_volume(
-    initial: DensityMap, lowpass_angstrom: float, particles: PreparedParticles
+    initial: DensityMap, lowpass_angstrom: float, particles: ParticleSource
 ) -> Complex[Tensor, "z y x"]:
     """The Fourier volume of `initial`, low-passed, with the amplitude the images call for.
 
