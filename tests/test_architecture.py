@@ -17,7 +17,7 @@ PACKAGE = ROOT / "src" / "cryospin"
 
 # each layer imports only from those above it, and nothing of its own row but itself
 LAYERS = (
-    ("errors", "parallel", "version", "caches", "control_groups"),
+    ("errors", "parallel", "version", "caches", "control_groups", "torchrun"),
     ("threads", "devices", "memory"),
     ("names",),
     ("types",),

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from cryospin.errors import ResourceError, UsageError
+from cryospin.torchrun import rank_on_this_machine
 
 if TYPE_CHECKING:
     import torch
@@ -38,7 +39,9 @@ def find_device(name: str) -> tuple[torch.device, str]:
     check_device_name(name)
     if name == "cpu":
         return torch.device("cpu"), "computing on the CPU"
-    number = int(name.partition(":")[2] or 0)
+    number = int(
+        name.partition(":")[2] or rank_on_this_machine() % max(1, torch.cuda.device_count())
+    )
     if problem := _not_to_be_used(number):
         if name != AUTO:
             missing = "no card" in problem

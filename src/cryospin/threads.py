@@ -7,6 +7,7 @@ import os
 import sys
 
 from cryospin.errors import UsageError
+from cryospin.torchrun import ranks_on_this_machine
 
 
 def available_cores() -> int:
@@ -26,13 +27,15 @@ def available_cores() -> int:
 
 
 def configure_threads(threads: int | None = None) -> int:
-    """Let numba and torch use `threads` (default: all cores available); returns the number.
+    """Let numba and torch use `threads` (default: all cores available, or this rank's share of
+    them); returns the number.
 
     Call it before numba or torch are imported by anything else: their pools are made once.
     """
     if threads is not None and threads < 1:
         raise UsageError(f"--threads must be at least 1, got {threads}")
-    count = available_cores() if threads is None else threads
+    share = max(1, available_cores() // ranks_on_this_machine())
+    count = share if threads is None else threads
     os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(count)
     if "numba" not in sys.modules:
         # the size of its pool; numba refuses another value once the pool is launched

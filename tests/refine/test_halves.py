@@ -87,7 +87,8 @@ def test_poses_come_back_to_the_truth(planted: PlantedParticles) -> None:
     # at this signal an image's information allows about a degree
     assert error.median() < 1.0 and error.quantile(0.9) < 2.0
     assert (found.shifts_pixel - planted.shifts_pixel).norm(dim=1).median() < 0.05
-    assert found.particles is start.particles and found.confidence is start.confidence
+    placed = start.with_poses(found)
+    assert placed.particles is start.particles and placed.confidence is start.confidence
 
 
 def test_a_particles_pose_depends_on_its_own_image_alone(planted: PlantedParticles) -> None:

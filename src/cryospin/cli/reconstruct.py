@@ -33,6 +33,7 @@ from cryospin.cli.run_options import (
     classes_in,
 )
 from cryospin.errors import NOT_CONVERGED_CODE
+from cryospin.torchrun import rank_asked_for
 
 if TYPE_CHECKING:
     from cryospin.run.finished import Run
@@ -111,7 +112,8 @@ def reconstruct(
             listeners=(progress.hear,),
             tell=print,
         )
-    _say(run, time.perf_counter() - began)
+    if rank_asked_for() == 0:
+        _say(run, time.perf_counter() - began)
     if not run.converged:
         raise typer.Exit(NOT_CONVERGED_CODE)
 

@@ -27,6 +27,7 @@ _SUFFIX = ".safetensors"
 # part and number, as `write` names them: a network that somebody keeps here is not one of ours
 _STATE = re.compile(r".+\.\d{6,}\.safetensors")
 _KEPT = 2
+_RANK = "rank"
 
 Run = dict[str, Any]
 Tell = Callable[[str], None]
@@ -44,10 +45,19 @@ _Parts = dict[str, list[StoredState]]
 
 
 class Checkpoints:
-    """Safe to use from several threads. tell: called with what a user should know."""
+    """Safe to use from several threads. tell: called with what a user should know. before: states
+    that stand where this folder has none of a part."""
 
-    def __init__(self, folder: Path, run: Run, tell: Tell, parts: _Parts, number: int):
-        self._folder, self._run, self._tell = folder, run, tell
+    def __init__(
+        self,
+        folder: Path,
+        run: Run,
+        tell: Tell,
+        parts: _Parts,
+        number: int,
+        before: Checkpoints | None = None,
+    ):
+        self._folder, self._run, self._tell, self._before = folder, run, tell, before
         self._parts, self._parts_before, self._number = parts, parts, number
         self._lock = threading.Lock()
 
@@ -83,13 +93,24 @@ class Checkpoints:
         if content is None:
             return cls.begun(folder, run, tell)
         refuse_difference(folder, content["run"], run)
-        parts = {
-            part: [StoredState(**state) for state in states]
-            for part, states in content["parts"].items()
-        }
+        parts = _parts_of(content)
         checkpoints = cls(folder, run, tell, parts, content["number"])
         checkpoints._remove_all_but(parts)
+        for other in _of_other_ranks(folder):
+            checkpoints._take_over(other)
         return checkpoints
+
+    @classmethod
+    def of_another_rank(
+        cls, folder: Path, run: Run, rank: int, tell: Tell = lambda told: None
+    ) -> Checkpoints:
+        """For a process that writes beside the first one, into a folder of its own within
+        `folder`; what the first one found there when it began stands for both."""
+        content = _content(folder / MANIFEST) or {"parts": {}, "number": 0}
+        found = cls(folder, run, tell, _parts_of(content), content["number"])
+        own = cls.begun(folder / f"{_RANK}{rank}", run, tell)
+        own._before = found
+        return own
 
     def write(self, part: str, state: Tree) -> None:
         """Keep a state of `part` beside the one before.
@@ -117,7 +138,24 @@ class Checkpoints:
             if _hash(data) == state.sha256:
                 return unpacked(data)
             self._tell(f"{path} is damaged: the state before it is taken")
-        return None
+        return self._before.newest(part) if self._before is not None else None
+
+    def _take_over(self, other: Path) -> None:
+        """The states of another rank, which went on from those here: its are newer."""
+        content = _content(other / MANIFEST) or _content(other / MANIFEST_BEFORE)
+        if content is not None and content["run"] == self._run:
+            parts, number = dict(self._parts), self._number
+            for part, states in _parts_of(content).items():
+                moved = []
+                for state in states:
+                    if (other / state.file).exists():
+                        number += 1
+                        name = f"{part.replace('/', '.')}.{number:06d}{_SUFFIX}"
+                        os.replace(other / state.file, self._folder / name)
+                        moved.append(StoredState(name, state.sha256))
+                parts[part] = (moved + self._parts.get(part, []))[:_KEPT]
+            self._write_manifest(parts, number)
+        remove_checkpoints(other)
 
     def _write_manifest(self, parts: _Parts, number: int) -> None:
         content = {
@@ -149,8 +187,22 @@ def remove_checkpoints(folder: Path) -> None:
     notes = [path.with_suffix(".json") for path in images]
     for path in (*_states(folder), *left_unfinished(folder), *manifests, *notes, *images):
         path.unlink(missing_ok=True)
+    for other in _of_other_ranks(folder):
+        remove_checkpoints(other)
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
+
+
+def _of_other_ranks(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob(f"{_RANK}*") if path.is_dir())
+
+
+def _parts_of(content: dict[str, Any]) -> _Parts:
+    """Of a manifest."""
+    return {
+        part: [StoredState(**state) for state in states]
+        for part, states in content["parts"].items()
+    }
 
 
 def _states(folder: Path) -> list[Path]:

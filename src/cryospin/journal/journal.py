@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager
 from typing import TypeVar
 
 from cryospin.journal.checkpoints import Checkpoints
+from cryospin.journal.ranks import leads, led
 from cryospin.journal.signals import Signals
 from cryospin.journal.tree import Tree, is_finite, on_device
 
@@ -59,10 +60,13 @@ class Journal:
         return self._signals.patience()
 
     def recalled(self) -> tuple[Tree, ...] | None:
-        """What was given to `keep` last; None: begin at the beginning."""
-        if self._checkpoints is None:
+        """What was given to `keep` last; None: begin at the beginning. Ranks that work together
+        recall the same."""
+        checkpoints = self._checkpoints
+        if checkpoints is None:
             return None
-        return on_device(self._checkpoints.newest(self._name), self._device)
+        recalled: tuple[Tree, ...] | None = led(lambda: checkpoints.newest(self._name))
+        return on_device(recalled, self._device)
 
     def keep(self, *state: Tree | Callable[[], Tree]) -> None:
         """Offer a state; it is written if it is time to, or if a signal asked for it.
@@ -102,6 +106,8 @@ class Journal:
 
     def _write(self, state: tuple[Tree | Callable[[], Tree], ...]) -> None:
         assert self._checkpoints is not None
+        if not leads():
+            return  # who leads has the same state
         began = time.monotonic()
         made = tuple(part() if callable(part) else part for part in state)
         if is_finite(made):

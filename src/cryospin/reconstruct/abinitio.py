@@ -15,9 +15,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from cryospin.fourier.disk import FourierDisk
 from cryospin.io.run_folder import COEFFICIENTS
 from cryospin.journal.journal import UNRECORDED, Journal
+from cryospin.journal.ranks import leads, led, of_halves
 from cryospin.parallel import single_threaded_torch
+from cryospin.particles.absent import AbsentParticles
 from cryospin.particles.diameter import ParticleSize, particle_size
 from cryospin.particles.half_sets import split_half_sets
 from cryospin.particles.prepare import Preparation
@@ -107,7 +110,7 @@ class AbInitio:
             shift_range = request.max_shift_angstrom / stack.pixel_size_angstrom
         with monitor.stage("read"):
             given = request.particle_diameter_angstrom
-            size = particle_size(stack, request.seed, shift_range, given)
+            size = led(lambda: particle_size(stack, request.seed, shift_range, given))
             monitor.log(event="particle size", **size.summary())
             prepared, half_set = self._prepare(stack, size, request, monitor)
         return Ready(self.sized(stack, size), size, prepared, half_set, operators, shift_range)
@@ -221,8 +224,11 @@ class AbInitio:
         field = stack.box * stack.pixel_size_angstrom
         distance = 0.5 * (size.diameter_angstrom or 0.6 * field)
         half_set = split_half_sets(stack, request.seed, distance)
-        prepared: list[ParticleSource] = []
-        for half in (1, 2):
+        here: dict[int, ParticleSource] = {}
+
+        def read(number: int) -> tuple[float, Float[Tensor, "g s"]]:
+            """A half's images, for whoever is to have them; what others know of them."""
+            half = number + 1
             preparation = Preparation.of(
                 stack.select(np.flatnonzero(half_set == half)),
                 max_resolution_angstrom=request.max_resolution_angstrom,
@@ -232,11 +238,28 @@ class AbInitio:
             )
             watched = (request.batch_size, partial(monitor.progress, f"read half-set {half}"))
             if request.scratch is None:
-                prepared.append(preparation.in_memory(*watched))
+                here[number] = preparation.in_memory(*watched)
             else:
                 path = request.scratch.folder / f"half{half}{COEFFICIENTS}"
-                prepared.append(store_particles(preparation, path, request.scratch.key, *watched))
-        return (prepared[0], prepared[1]), half_set
+                stored = partial(store_particles, preparation, path, request.scratch.key, *watched)
+                if leads():
+                    stored()
+                led(lambda: None)  # there for the others
+                here[number] = stored()
+            return preparation.disk.radius, preparation.noise_power
+
+        known = of_halves(read)
+
+        def half_of(number: int) -> ParticleSource:
+            if number in here:
+                return here[number]
+            some = stack.select(np.flatnonzero(half_set == number + 1))
+            group = torch.as_tensor(some.optics_group)
+            radius, noise_power = known[number]
+            disk, group = FourierDisk.of(stack.box, radius), group.to(noise_power.device)
+            return AbsentParticles(disk, some.pixel_size_angstrom, some.uids, group, noise_power)
+
+        return (half_of(0), half_of(1)), half_set
 
     def _finish(
         self,
@@ -251,12 +274,14 @@ class AbInitio:
         exploration: ExplorationReport,
         found: SymmetryFound | None = None,
     ) -> Result:
-        sums = (
-            self._unmasked_sums(stack, size, halves[0], half_set == 1, operators, request),
-            self._unmasked_sums(stack, size, halves[1], half_set == 2, operators, request),
-        )
+        def sums_of_half(number: int) -> SliceSums:
+            members = half_set == number + 1
+            return self._unmasked_sums(stack, size, halves[number], members, operators, request)
+
+        first, second = of_halves(sums_of_half)
         particles, support = halves[0].particles, self.refinement.support_radius
-        maps = final_maps(sums, particles, support, request.either_contrast, request.seed)
+        contrast = request.either_contrast
+        maps = led(lambda: final_maps((first, second), particles, support, contrast, request.seed))
         measures = measure(halves, maps, exploration, operators, shift_range, request, found)
         return Result(
             maps.density,

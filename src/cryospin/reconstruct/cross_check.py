@@ -16,6 +16,7 @@ from jaxtyping import Complex, Float
 from torch import Tensor
 
 from cryospin.fourier.disk import FourierDisk
+from cryospin.journal.ranks import of_halves
 from cryospin.particles.draws import generator_for
 from cryospin.refine.assign import GlobalAssignment
 from cryospin.refine.gauss_newton import GaussNewton
@@ -62,10 +63,11 @@ def cross_check(
     densities: the halves' filtered maps in units of the whitened images. radius: Fourier
     pixels to search within.
     """
-    gaps, turned, gains = [], [], []
-    for number, half in enumerate(halves):
+
+    def of_half(number: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Gap, turn and gains of each image of its sample."""
         rng = generator_for(seed, "cross-check", number)
-        sample = sample_of(half, rng, most)
+        sample = sample_of(halves[number], rng, most)
         particles, rotations = sample.particles, sample.rotations
         disk = particles.disk.prefix(radius)
         own, other = (
@@ -73,13 +75,15 @@ def cross_check(
         )
         found, _ = _SEARCH.run(other, particles, disk.radius, operators, shift_range_pixel)
         there, here = polished_losses(sample, (other, own), disk)
-        gaps.append(there - found.loss)
         mates = rotations[:, None] @ operators
         cosine = (torch.einsum("nsij,nij->ns", mates, found.rotations).amax(dim=1) - 1) / 2
-        turned.append(torch.rad2deg(torch.acos(cosine.clamp(-1, 1))))
-        gains.append(particles.images(radius).empty_loss() - torch.stack([there, here]))
-    gap, turn = torch.cat(gaps), torch.cat(turned)
-    there_each, here_each = torch.cat(gains, dim=1)
+        turn = torch.rad2deg(torch.acos(cosine.clamp(-1, 1)))
+        gains = particles.images(radius).empty_loss() - torch.stack([there, here])
+        return there - found.loss, turn, gains
+
+    first, second = of_halves(of_half)
+    gap, turn = torch.cat([first[0], second[0]]), torch.cat([first[1], second[1]])
+    there_each, here_each = torch.cat([first[2], second[2]], dim=1)
     carried, own_gain = float(there_each.sum()), float(here_each.sum())
     return CrossCheck(
         len(gap),

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from cryospin.fourier.fsc import fourier_shell_correlation
 from cryospin.fourier.shell_curve import ShellCurve
+from cryospin.journal.ranks import led, of_halves
 from cryospin.particles.source import ParticleSource
 from cryospin.reconstruct.refinement import Halves, unfiltered_map
 from cryospin.refine.halves import HalfSet, after_alignment, sums_of
@@ -23,12 +24,19 @@ def superimposed(
 
     support_radius: of the sphere the particle lies in, in boxes.
     """
-    first, second = (
-        map_to_join(sums_of(half, radius, operators), half.particles, radius, support_radius)
-        for half in halves
-    )
-    alignment, curve = laid_upon(second, first, radius)
-    return after_alignment(halves[1], alignment), curve.crossing(0.5)
+
+    def to_join(number: int) -> DensityMap:
+        half = halves[number]
+        return map_to_join(sums_of(half, radius, operators), half.particles, radius, support_radius)
+
+    first, second = of_halves(to_join)
+    alignment, agreement = led(lambda: _laid(second, first, radius))
+    return after_alignment(halves[1], alignment), agreement
+
+
+def _laid(moving: DensityMap, reference: DensityMap, radius: float) -> tuple[MapAlignment, float]:
+    alignment, curve = laid_upon(moving, reference, radius)
+    return alignment, curve.crossing(0.5)
 
 
 def map_to_join(

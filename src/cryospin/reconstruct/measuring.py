@@ -9,9 +9,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cryospin.fourier.fsc import fourier_shell_correlation
+from cryospin.journal.ranks import led
 from cryospin.parallel import CPU
 from cryospin.reconstruct.coverage import directions_of_half_the_views, sampling_compensation
-from cryospin.reconstruct.cross_check import cross_check
+from cryospin.reconstruct.cross_check import CrossCheck, cross_check
 from cryospin.reconstruct.exploration_report import ExplorationReport
 from cryospin.reconstruct.final_maps import FinalMaps
 from cryospin.reconstruct.judgement import Measures
@@ -42,41 +43,42 @@ def measure(
     field = mask.box * mask.pixel_size_angstrom
     reached = maps.resolution.resolution_05_angstrom
     shells = None if reached is None else field / reached
-    rotations = torch.cat([half.rotations for half in halves]).cpu()
-    measured: dict[str, Any] = {}
+    cross: CrossCheck | None = None
     if exploration.agreed and shells is not None:
-        one, two = (
-            DensityMap(half.values * mask.values, half.pixel_size_angstrom)
-            for half in (maps.half1, maps.half2)
+        radius, given = min(shells + 1.0, _SEARCHED_SHELLS), (operators, shift_range_pixel)
+        cross = cross_check(halves, maps.filtered, *given, radius, request.seed)
+    rotations = torch.cat([half.rotations for half in halves]).cpu()
+
+    def measures() -> Measures:
+        measured: dict[str, Any] = {}
+        if cross is not None and shells is not None:
+            one, two = (
+                DensityMap(half.values * mask.values, half.pixel_size_angstrom)
+                for half in (maps.half1, maps.half2)
+            )
+            measured = {
+                "sampling_compensation": sampling_compensation(rotations, operators.cpu()),
+                "cones": cone_area_ratio(conical_fsc(one, two, max(1, round(shells)))),
+                "own_mirror": self_mirror_correlation(maps.density, mask, shells, operators.device),
+                "cross": cross,
+            }
+        return Measures(
+            field_angstrom=field,
+            particles=len(rotations),
+            symmetry=request.symmetry,
+            agreed=exploration.agreed,
+            from_a_map=exploration.from_a_map,
+            agreement_shells=exploration.agreement_radius,
+            half_map_shells=shells,
+            half_views=directions_of_half_the_views(rotations),
+            rivals=exploration.rivals,
+            still_rising=exploration.still_rising,
+            doubts=request.doubts,
+            found=found,
+            **measured,
         )
-        measured = {
-            "sampling_compensation": sampling_compensation(rotations, operators.cpu()),
-            "cones": cone_area_ratio(conical_fsc(one, two, max(1, round(shells)))),
-            "own_mirror": self_mirror_correlation(maps.density, mask, shells, operators.device),
-            "cross": cross_check(
-                halves,
-                maps.filtered,
-                operators,
-                shift_range_pixel,
-                min(shells + 1.0, _SEARCHED_SHELLS),
-                request.seed,
-            ),
-        }
-    return Measures(
-        field_angstrom=field,
-        particles=len(rotations),
-        symmetry=request.symmetry,
-        agreed=exploration.agreed,
-        from_a_map=exploration.from_a_map,
-        agreement_shells=exploration.agreement_radius,
-        half_map_shells=shells,
-        half_views=directions_of_half_the_views(rotations),
-        rivals=exploration.rivals,
-        still_rising=exploration.still_rising,
-        doubts=request.doubts,
-        found=found,
-        **measured,
-    )
+
+    return led(measures)
 
 
 def self_mirror_correlation(

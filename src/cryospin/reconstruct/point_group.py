@@ -12,14 +12,17 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
+from cryospin.journal.ranks import led, of_halves
 from cryospin.particles.draws import generator_for
 from cryospin.reconstruct.cross_check import polished_losses, sample_of
 from cryospin.reconstruct.refinement import Halves, half_set_fsc, prior_of, unfiltered_map
 from cryospin.refine.halves import after_alignment, map_of, sums_of
 from cryospin.rotations.symmetry import symmetry_group
 from cryospin.types import DensityMap
-from cryospin.volumes.gridded import map_to_volume, support_sphere
+from cryospin.volumes.gridded import SliceSums, map_to_volume, support_sphere
 from cryospin.volumes.point_group import MOST_SHELLS, PointGroup, find_point_group
 
 AUTO = "auto"
@@ -80,11 +83,14 @@ def find_symmetry(halves: Halves, support_radius: float, seed: int) -> SymmetryF
     support = support_sphere(disk.box, radius, support_radius, particles.device)
     pixel = particles.field_angstrom / len(support)
     identity = torch.eye(3, device=particles.device)[None]
-    half1, half2 = (
-        unfiltered_map(sums_of(half, radius, identity), radius, disk.box, len(support)) * support
-        for half in halves
-    )
-    group = find_point_group(DensityMap(half1, pixel), DensityMap(half2, pixel))
+
+    def density(number: int) -> DensityMap:
+        sums = sums_of(halves[number], radius, identity)
+        values = unfiltered_map(sums, radius, disk.box, len(support)) * support
+        return DensityMap(values, pixel)
+
+    half1, half2 = of_halves(density)
+    group = led(lambda: find_point_group(half1, half2))
     if group.name == "C1":
         return SymmetryFound(group)
     placed = in_the_axes(halves, group)
@@ -111,18 +117,24 @@ def _loss_when_imposed(
     support = support_sphere(box, radius, support_radius, device)
     identity = torch.eye(3, device=device)[None]
     operators = symmetry_group(name).float().to(device)
-    plain = (sums_of(halves[0], radius, identity), sums_of(halves[1], radius, identity))
-    curve = half_set_fsc(plain, radius, box, support)
-    added = []
-    for number, half in enumerate(halves):
+
+    def both_sums(number: int) -> tuple[SliceSums, SliceSums]:
+        half = halves[number]
+        return sums_of(half, radius, identity), sums_of(half, radius, operators)
+
+    sums = of_halves(both_sums)
+    curve = half_set_fsc((sums[0][0], sums[1][0]), radius, box, support)
+
+    def added(number: int) -> Float[Tensor, " n"]:
+        half = halves[number]
         sample = sample_of(half, generator_for(seed, "symmetry", number), _SAMPLE // 2)
-        other = 1 - number
         volumes = [
-            map_to_volume(map_of(sums, prior_of(sums, curve), radius, box, support), box, radius)
-            for sums in (plain[other], sums_of(halves[other], radius, operators))
+            map_to_volume(map_of(s, prior_of(s, curve), radius, box, support), box, radius)
+            for s in sums[1 - number]
         ]
         disk = half.particles.disk.prefix(radius)
         without, imposed = polished_losses(sample, (volumes[0], volumes[1]), disk)
-        added.append((imposed - without).double().cpu())
-    each = torch.cat(added)
+        return (imposed - without).double().cpu()
+
+    each = torch.cat(of_halves(added))
     return float(each.mean()), float(each.std() / len(each) ** 0.5)

@@ -18,6 +18,7 @@ from torch import Tensor
 from cryospin.fourier.fsc import fourier_shell_correlation
 from cryospin.fourier.shell_curve import ShellCurve
 from cryospin.journal.journal import UNRECORDED, Journal
+from cryospin.journal.ranks import led, of_halves
 from cryospin.journal.tree import Tree
 from cryospin.refine.assign import SAME_POSE_COSINE, GlobalAssignment
 from cryospin.refine.gauss_newton import GaussNewton
@@ -121,42 +122,53 @@ class AlternatingRefinement:
         while len(reports) < self.most_rounds and not settled:
             number = len(reports)
             outer = min(radius * self.growth + 4, largest)
-            sums = (sums_of(halves[0], outer, operators), sums_of(halves[1], outer, operators))
+            first, second = of_halves(partial(_sums, halves, outer, operators))
+            sums = first, second
             box, device = halves[0].particles.disk.box, halves[0].particles.device
             support = support_sphere(box, outer, self.support_radius, device)
-            curve = half_set_fsc(sums, outer, box, support)
-            limit = curve.crossing(0.143)
-            densities = [map_of(s, prior_of(s, curve), outer, box, support) for s in sums]
             field = halves[0].particles.field_angstrom
-            references = [solvent_flattened(density, support, field) for density in densities]
+            curve, densities, references = led(partial(_maps, sums, outer, box, support, field))
+            limit = curve.crossing(0.143)
             radius = float(np.clip(min(radius, limit + self.headroom), 6.0, largest))
             before = halves
-            halves = (
-                refine_half(halves[0], references[0], radius, self.method),
-                refine_half(halves[1], references[1], radius, self.method),
-            )
-            if number in self._rounds_of_looks() and moving > self.few:
-                again = journal.part(f"look{number + 1}")
-                looks = [
-                    self._looked_again(
-                        halves[i],
-                        references[i],
+            looking = number in self._rounds_of_looks() and moving > self.few
+            again = journal.part(f"look{number + 1}")
+
+            def better(
+                half: int,
+                halves: Halves = halves,
+                references: list[Tensor] = references,
+                radius: float = radius,
+                looking: bool = looking,
+                again: Journal = again,
+            ) -> tuple[Tensor, Tensor, Tensor, int]:
+                """A half's poses refined, or looked for again, and how many went elsewhere."""
+                refined = refine_half(halves[half], references[half], radius, self.method)
+                placed, moved = halves[half].with_poses(refined), 0
+                if looking:
+                    placed, moved = self._looked_again(
+                        placed,
+                        references[half],
                         operators,
                         assignment,
                         shift_range_pixel,
-                        again.part(f"half{i + 1}"),
+                        again.part(f"half{half + 1}"),
                     )
-                    for i in (0, 1)
-                ]
-                halves = (looks[0][0], looks[1][0])
-                moving = sum(moved for _, moved in looks) / sum(len(h.particles) for h in halves)
+                return placed.rotations, placed.shifts_pixel, placed.confidence, moved
+
+            (*first_poses, moved1), (*second_poses, moved2) = of_halves(better)
+            halves = (
+                HalfSet(halves[0].particles, *first_poses),
+                HalfSet(halves[1].particles, *second_poses),
+            )
+            if looking:
+                moving = (moved1 + moved2) / sum(len(half.particles) for half in halves)
             if number in self.noise_rounds:
-                halves = (
-                    rewhitened(halves[0], residual_noise(halves[0], densities[0], outer)),
-                    rewhitened(halves[1], residual_noise(halves[1], densities[1], outer)),
-                )
+                noise1, noise2 = of_halves(partial(_residual, halves, densities, outer))
+                halves = rewhitened(halves[0], noise1), rewhitened(halves[1], noise2)
                 whitened.append((halves[0].particles.noise_power, halves[1].particles.noise_power))
-            reports.append(RoundReport(radius, limit, median_turn_degrees(before, halves)))
+            turn = led(partial(median_turn_degrees, before, halves))
+            reports.append(RoundReport(radius, limit, turn))
             sight = RoundSight((densities[0], densities[1]), curve, halves)
             report(number + 1, self.most_rounds, reports[-1], sight)
             at_the_end = radius >= min(limit, largest) - 0.5
@@ -207,6 +219,30 @@ class AlternatingRefinement:
         return replace(
             half, rotations=rotations, shifts_pixel=shifts, confidence=confidence
         ), elsewhere
+
+
+def _sums(halves: Halves, radius: float, operators: Float[Tensor, "s 3 3"], half: int) -> SliceSums:
+    return sums_of(halves[half], radius, operators)
+
+
+def _residual(
+    halves: Halves, densities: list[Tensor], radius: float, half: int
+) -> Float[Tensor, "o s"]:
+    return residual_noise(halves[half], densities[half], radius)
+
+
+def _maps(
+    sums: tuple[SliceSums, SliceSums],
+    radius: float,
+    box: int,
+    support: Float[Tensor, "g g g"],
+    field_angstrom: float,
+) -> tuple[ShellCurve, list[Tensor], list[Tensor]]:
+    """How far the halves agree, and their maps, with solvent and without."""
+    curve = half_set_fsc(sums, radius, box, support)
+    densities = [map_of(s, prior_of(s, curve), radius, box, support) for s in sums]
+    references = [solvent_flattened(density, support, field_angstrom) for density in densities]
+    return curve, densities, references
 
 
 def _poses(halves: Halves) -> Tree:

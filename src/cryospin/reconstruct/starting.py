@@ -19,6 +19,7 @@ from torch import Tensor
 
 from cryospin.explore.exploration import Exploration, Explorer, Look, same_end
 from cryospin.journal.journal import UNRECORDED, Journal
+from cryospin.journal.ranks import count, of_halves
 from cryospin.kernels import OVERSAMPLING
 from cryospin.parallel import together
 from cryospin.particles.draws import generator_for
@@ -85,7 +86,8 @@ class IndependentStarts:
     ) -> HalfSet:
         """One half-set with poses from a random start of its own, whatever the other finds."""
         run = _Run(self, request, monitor, operators, shift_range_pixel, journal)
-        return run._explored(particles, half, 0).half
+        explored = run._logged(run._settled(particles, half, 0), half)
+        return HalfSet(particles, *explored.poses)
 
     def searched_again(
         self,
@@ -100,26 +102,29 @@ class IndependentStarts:
         group imposed."""
         run = _Run(self, request, monitor, operators, shift_range_pixel, journal)
         radius = run._searched_radius(halves)
+
+        def again(number: int) -> Assigned:
+            half = halves[number]
+            sums = sums_of(half, radius, operators)
+            volume = run._volume(sums, radius, half.particles)
+            part = journal.part(f"half{number + 1}")
+            return run._assigned(half.particles, volume, None, number + 1, part)
+
         with monitor.stage("assign"):
-            first, second = (
-                run._assigned(
-                    half.particles,
-                    run._volume(sums_of(half, radius, operators), radius, half.particles),
-                    None,
-                    number,
-                    journal.part(f"half{number}"),
-                )
-                for number, half in enumerate(halves, 1)
-            )
-        return first, second
+            first, second = of_halves(again)
+        return HalfSet(halves[0].particles, *first), HalfSet(halves[1].particles, *second)
+
+
+Assigned = tuple[Float[Tensor, "n 3 3"], Float[Tensor, "n 2"], Float[Tensor, " n"]]
+"""Rotations, shifts in pixels, and each pose's weight among its rivals."""
 
 
 @dataclass(frozen=True)
 class _Explored:
-    """An exploration, the half-set with the poses it led to, and its starts."""
+    """An exploration of a half-set, the poses it led to, and its starts."""
 
     exploration: Exploration
-    half: HalfSet
+    poses: Assigned
     starts: tuple[StartReport, ...]
 
 
@@ -137,26 +142,25 @@ class _Run:
     def from_map(
         self, density: DensityMap, prepared: tuple[ParticleSource, ParticleSource]
     ) -> tuple[Halves, ExplorationReport]:
+        lowpass = self.request.initial_lowpass_angstrom
+
+        def assigned(number: int) -> Assigned:
+            particles = prepared[number]
+            volume = initial_volume(density, lowpass, particles)
+            part = self.journal.part(f"half{number + 1}")
+            return self._assigned(particles, volume, None, number + 1, part)
+
         with self.monitor.stage("assign"):
-            lowpass = self.request.initial_lowpass_angstrom
-            first, second = (
-                self._assigned(
-                    particles,
-                    initial_volume(density, lowpass, particles),
-                    None,
-                    number,
-                    self.journal.part(f"half{number}"),
-                )
-                for number, particles in enumerate(prepared, 1)
-            )
-        return (first, second), ExplorationReport(agreed=True, from_a_map=True)
+            first, second = of_halves(assigned)
+        halves = HalfSet(prepared[0], *first), HalfSet(prepared[1], *second)
+        return halves, ExplorationReport(agreed=True, from_a_map=True)
 
     def from_nothing(
         self, prepared: tuple[ParticleSource, ParticleSource]
     ) -> tuple[Halves, ExplorationReport]:
         kept = self._both_explored(prepared)
         starts = [explored.starts for explored in kept]
-        halves, agreement = self._joined((kept[0].half, kept[1].half), 0)
+        halves, agreement = self._joined(prepared, kept, 0)
         at_their_end: set[int] = set()
         for attempt in range(1, self.method.attempts):
             if agreement >= self.method.agreement_radius:
@@ -166,7 +170,7 @@ class _Run:
                 worse = 1 - worse if worse in at_their_end else worse
             if worse is None or worse in at_their_end:
                 break
-            again, before = self._explored(prepared[worse], worse + 1, attempt), kept[worse]
+            again, before = self._explored(prepared, worse, attempt), kept[worse]
             starts[worse] += again.starts
             if same_end(again.exploration, before.exploration):
                 at_their_end.add(worse)
@@ -174,7 +178,7 @@ class _Run:
                 continue
             tried = [*kept]
             tried[worse] = again
-            found, agrees = self._joined((tried[0].half, tried[1].half), attempt)
+            found, agrees = self._joined(prepared, tried, attempt)
             # a pair that agrees is not given up for one that agrees less
             if agrees >= min(agreement, self.method.agreement_radius):
                 kept, halves, agreement = tried, found, agrees
@@ -190,61 +194,69 @@ class _Run:
         """The half, if any, whose images the other half's map explains clearly better than its
         own does; the halves are in one frame."""
         radius = self._searched_radius(halves)
-        volumes = [
-            self._volume(sums_of(half, radius, self.operators), radius, half.particles)
-            for half in halves
-        ]
-        gains = [
-            gain_elsewhere(
-                half,
-                volumes[number],
-                volumes[1 - number],
-                radius,
-                generator_for(self.request.seed, "gain elsewhere", number),
-            )
-            for number, half in enumerate(halves)
-        ]
+
+        def volume(number: int) -> Tensor:
+            half = halves[number]
+            return self._volume(sums_of(half, radius, self.operators), radius, half.particles)
+
+        volumes = of_halves(volume)
+
+        def gain(number: int) -> float:
+            rng = generator_for(self.request.seed, "gain elsewhere", number)
+            own, other = volumes[number], volumes[1 - number]
+            return gain_elsewhere(halves[number], own, other, radius, rng)
+
+        gains = of_halves(gain)
         self.monitor.log(event="compared", gain_elsewhere=gains)
         return int(np.argmax(gains)) if max(gains) > self.method.misplaced else None
 
     def _both_explored(self, prepared: tuple[ParticleSource, ParticleSource]) -> list[_Explored]:
-        jobs = [partial(self._explore, p, half, 0) for half, p in enumerate(prepared, 1)]
-        with self.monitor.stage("explore"):
-            if self.method.search.one_thread:
+        explorations: list[Exploration | None] = [None, None]
+        if self.method.search.one_thread and count() == 1:
+            with self.monitor.stage("explore"):
                 # torch loads a card's solvers at first use, which two threads must not do at once
                 one = torch.eye(2, device=prepared[0].device)
                 torch.linalg.solve_ex(one, one)
-                explorations = together(jobs)
-            else:
-                explorations = [job() for job in jobs]
-        return [
-            self._settled(exploration, prepared[half - 1], half, 0)
-            for half, exploration in enumerate(explorations, 1)
-        ]
+                jobs = [partial(self._explore, p, half, 0) for half, p in enumerate(prepared, 1)]
+                explorations = [*together(jobs)]
 
-    def _explored(self, particles: ParticleSource, half: int, attempt: int) -> _Explored:
-        with self.monitor.stage("explore"):
-            exploration = self._explore(particles, half, attempt)
-        return self._settled(exploration, particles, half, attempt)
+        def settled(half: int) -> _Explored:
+            return self._settled(prepared[half], half + 1, 0, explorations[half])
+
+        return [self._logged(found, half) for half, found in enumerate(of_halves(settled), 1)]
+
+    def _explored(
+        self, prepared: tuple[ParticleSource, ParticleSource], half: int, attempt: int
+    ) -> _Explored:
+        def settled(half: int) -> _Explored:
+            return self._settled(prepared[half], half + 1, attempt)
+
+        (explored,) = of_halves(settled, (half,))
+        return self._logged(explored, half + 1)
 
     def _settled(
         self,
-        exploration: Exploration,
         particles: ParticleSource,
         half: int,
         attempt: int,
+        exploration: Exploration | None = None,
     ) -> _Explored:
-        """The half-set with poses from the best start's map."""
+        """Poses from the best start's map; exploration: where there has been one."""
+        if exploration is None:
+            with self.monitor.stage("explore"):
+                exploration = self._explore(particles, half, attempt)
         support = self.method.search.support_radius
         starts = report_starts(exploration, particles, support, attempt + 1)
-        self.monitor.log(
-            event="explored", half=half, scores=exploration.scores, rising=exploration.rising
-        )
         with self.monitor.stage("assign"):
             volume = self._volume(exploration.sums, exploration.radius, particles)
             journal = self._journal(half, attempt)
             found = self._assigned(particles, volume, exploration.hypotheses, half, journal)
         return _Explored(exploration, found, starts)
+
+    def _logged(self, explored: _Explored, half: int) -> _Explored:
+        found = explored.exploration
+        self.monitor.log(event="explored", half=half, scores=found.scores, rising=found.rising)
+        return explored
 
     def _journal(self, half: int, attempt: int) -> Journal:
         return self.journal.part(f"half{half}").part(f"attempt{attempt + 1}")
@@ -296,7 +308,7 @@ class _Run:
         hypotheses: PoseHypotheses | None,
         half: int,
         journal: Journal,
-    ) -> HalfSet:
+    ) -> Assigned:
         radius = (volume.shape[-1] - 2) / OVERSAMPLING
         method, operators = self.method, self.operators
 
@@ -314,12 +326,18 @@ class _Run:
                 poses, weight = method.choice.run(*given, hypotheses, *watched)
             return poses.rotations, poses.shifts_pixel, weight
 
-        found = HalfSet(particles, *journal.once("assigned", assign))
-        self.monitor.show("views", half, lambda: found.rotations)
+        found: Assigned = journal.once("assigned", assign)
+        self.monitor.show("views", half, lambda: found[0])
         return found
 
-    def _joined(self, halves: Halves, attempt: int) -> tuple[Halves, float]:
+    def _joined(
+        self,
+        prepared: tuple[ParticleSource, ParticleSource],
+        explored: list[_Explored],
+        attempt: int,
+    ) -> tuple[Halves, float]:
         """Half 2 moved into the frame of half 1, and the radius to which the maps agree."""
+        halves = HalfSet(prepared[0], *explored[0].poses), HalfSet(prepared[1], *explored[1].poses)
 
         def join() -> tuple[Tensor, Tensor, float]:
             second, agreement = superimposed(

@@ -19,6 +19,7 @@ from torch import Tensor
 from cryospin.explore.posterior import best_hypotheses
 from cryospin.fourier.image_batch import ImageBatch
 from cryospin.journal.journal import UNRECORDED, Journal
+from cryospin.journal.ranks import count, each
 from cryospin.kernels import pose_losses, slice_volume
 from cryospin.particles.source import ParticleSource
 from cryospin.refine.gauss_newton import GaussNewton, RefinedPoses
@@ -58,7 +59,7 @@ class GlobalAssignment:
         axis = (torch.arange(count) - (count - 1) / 2) * (2 * shift_range_pixel / count)
         shifts = torch.cartesian_prod(axis, axis).to(device)
 
-        def peaks(rows: Tensor, images: ImageBatch) -> PoseHypotheses:
+        def peaks(rows: slice, images: ImageBatch) -> PoseHypotheses:
             return best_hypotheses(grid, slices, images, shifts, self.hypotheses)
 
         return _best_of(peaks, self.polish, volume, particles, radius, operators, progress, journal)
@@ -86,7 +87,7 @@ class PolishedHypotheses:
     ) -> tuple[RefinedPoses, Float[Tensor, " n"]]:
         """Poses within `radius` Fourier pixels, and each one's weight among its rivals."""
 
-        def likely(rows: Tensor, images: ImageBatch) -> PoseHypotheses:
+        def likely(rows: slice, images: ImageBatch) -> PoseHypotheses:
             some = hypotheses.rotations[rows], hypotheses.shifts_pixel[rows]
             return self._likely(volume, images, *some)
 
@@ -111,7 +112,7 @@ class PolishedHypotheses:
 
 
 def _best_of(
-    hypotheses_of: Callable[[Tensor, ImageBatch], PoseHypotheses],
+    hypotheses_of: Callable[[slice, ImageBatch], PoseHypotheses],
     polish: GaussNewton,
     volume: Complex[Tensor, "z y x"],
     particles: ParticleSource,
@@ -125,17 +126,22 @@ def _best_of(
     weights: list[Tensor] = []
     if recalled := journal.recalled():
         poses, weights = [recalled[0]], [recalled[1]]
-    batch, done = _BATCH, sum(map(len, weights))
+    size, done = _BATCH, sum(map(len, weights))
     if particles.device.type != "cpu":
-        batch *= _LARGER_ON_A_CARD
-    for rows, images in particles.batches(batch, radius, done):
-        images = images.contiguous()
-        best, weight = _best_polished(
-            polish, volume, images, hypotheses_of(rows, images), operators
-        )
-        poses.append(best)
-        weights.append(weight)
-        done += len(images)
+        size *= _LARGER_ON_A_CARD
+
+    def best(first: int) -> tuple[RefinedPoses, Float[Tensor, " b"]]:
+        rows = slice(first, min(first + size, len(particles)))
+        images = particles.batch(rows, radius).contiguous()
+        hypotheses = hypotheses_of(rows, images)
+        return _best_polished(polish, volume, images, hypotheses, operators)
+
+    firsts = range(done, len(particles), size)
+    for number in range(0, len(firsts), count()):
+        for found, weight in each([partial(best, f) for f in firsts[number : number + count()]]):
+            poses.append(found)
+            weights.append(weight)
+            done += len(weight)
         progress(done, len(particles))
         journal.keep(partial(RefinedPoses.joined, poses), partial(torch.cat, weights))
     return RefinedPoses.joined(poses), torch.cat(weights)

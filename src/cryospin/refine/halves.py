@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from jaxtyping import Complex, Float, Int
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from cryospin.fourier.disk import moved
 from cryospin.fourier.image_batch import ImageBatch
+from cryospin.journal.ranks import count, each
 from cryospin.kernels import margin_for, pose_losses, slice_volume
 from cryospin.parallel import in_blocks_on
 from cryospin.particles.source import ParticleSource
@@ -104,18 +106,20 @@ def refine_half(
     density: Float[Tensor, "g g g"],
     radius: float,
     method: GaussNewton,
-) -> HalfSet:
+) -> RefinedPoses:
     """One Gauss-Newton round of every particle against its own half's map."""
     particles = half.particles
     volume = map_to_volume(density, particles.disk.box, radius)
-    return half.with_poses(
-        RefinedPoses.joined(
-            [
-                method.refine(volume, images, half.rotations[rows], half.shifts_pixel[rows])
-                for rows, images in particles.batches(particles.portion(radius), radius)
-            ]
-        )
-    )
+
+    def refined(rows: slice) -> RefinedPoses:
+        images = particles.batch(rows, radius)
+        return method.refine(volume, images, half.rotations[rows], half.shifts_pixel[rows])
+
+    # no particle's pose depends on its company
+    total = len(particles)
+    size = min(particles.portion(radius), max(1, -(-total // count())))
+    parts = [slice(first, min(first + size, total)) for first in range(0, total, size)]
+    return RefinedPoses.joined(each([partial(refined, rows) for rows in parts]))
 
 
 def losses_of(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from cryospin.devices import check_device_name
 from cryospin.errors import BadDataError, UsageError
 from cryospin.io.run_folder import NOT_CONVERGED
+from cryospin.torchrun import ranks_asked_for
 
 CONTRASTS = ("auto", "yes", "no")
 AUTO_CLASSES = "auto"
@@ -68,6 +69,11 @@ class Options:
         check_device_name(self.device)
         if self.classes != 1:
             refuse_for_classes(self)
+        if ranks_asked_for() > 1 and (self.classes != 1 or self.recipe != "exhaustive"):
+            raise UsageError(
+                f"{ranks_asked_for()} ranks were started together, and only recipe exhaustive "
+                "without classes can use them\n  fix: start one process"
+            )
         if self.invert_contrast not in CONTRASTS:
             known = ", ".join(CONTRASTS)
             raise UsageError(f"invert_contrast must be one of {known}, not {self.invert_contrast}")
@@ -148,6 +154,16 @@ class Job:
     progress: Callable[[str, int, int], None]
     listeners: tuple[Callable[[dict[str, Any]], None], ...]
     tell: Callable[[str], None]
+
+    def silent(self) -> Job:
+        """The same, of which nobody is told: by another process."""
+        return replace(
+            self,
+            progress=lambda step, done, total: None,
+            tell=lambda sentence: None,
+            listeners=(),
+            tensorboard=False,
+        )
 
     def settings(self) -> dict[str, Any]:
         """As result.json has them, before the images were looked at; JSON."""

@@ -10,6 +10,7 @@ from typing import Any
 from cryospin.run.finished import Run, ended_before, has_ended
 from cryospin.run.job import Job, Options, particles_of_class
 from cryospin.threads import configure_threads
+from cryospin.torchrun import ranks_asked_for
 
 
 def reconstruct(
@@ -162,7 +163,7 @@ def reconstruct(
         listeners=listeners,
         tell=tell or (lambda sentence: None),
     )
-    if resume and has_ended(job.out):
+    if resume and has_ended(job.out) and ranks_asked_for() == 1:
         from cryospin.io.lock import LOCK, sole_use
 
         with sole_use(job.out, job.out / LOCK):

@@ -6,8 +6,11 @@ import hashlib
 import json
 from contextlib import ExitStack
 from dataclasses import asdict, replace
+from functools import partial
 from time import perf_counter
 from typing import Any
+
+import numpy as np
 
 from cryospin import recipes, report
 from cryospin.devices import find_device
@@ -19,6 +22,7 @@ from cryospin.io.run_folder import CHECKPOINTS, LOG, PAGE
 from cryospin.journal.checkpoints import Checkpoints, remove_checkpoints
 from cryospin.journal.identity import identity
 from cryospin.journal.journal import Journal
+from cryospin.journal.ranks import compute_on, leads, led, number, ranks
 from cryospin.journal.signals import Signals
 from cryospin.kernels import same_bits
 from cryospin.mixture.outputs import clear_classes, mixture_outputs, verdict_of, write_mixture
@@ -55,41 +59,36 @@ def solve(job: Job, began: float) -> Run:
     imposed_from_the_start(job.options.symmetry)  # complain before anything is touched
     find_device(job.options.device)
     request = asked(job.options)
-    with Signals() as signals, ExitStack() as exits:
+    with ranks(), Signals() as signals, ExitStack() as exits:
+        if not leads():
+            job = job.silent()
         stack = read_particles_of_any_kind(job.particles)
         audit_table(stack)
         for note in unread_in_words(stack):
             job.tell(f"note: {note}")
-        initial_map = job.options.initial_map
-        inputs = (*stack.inputs, *(() if initial_map is None else (initial_map,)))
-        classes = classes_to_search(job.options, len(stack))
-        outputs = mixture_outputs(classes) if job.options.classes != 1 else RUN
-        needed = (classes + 1) * output_bytes(len(stack), stack.box) // 2
-        exits.enter_context(claimed(job.out, outputs, inputs, needed))
-        if job.resume and has_ended(job.out):
-            # by a process that had the folder until now
-            return ended_before(job.out, job.settings())
+        if verdict := led(partial(claim, job, stack, exits)):
+            return Run(job.out, verdict, job.out / PAGE, None)
         resources = resources_for(job.options, stack)
+        resources = replace(resources, from_file=led(lambda: resources.from_file))
         for note in resources.notes:
             job.tell(f"note: {note}")
+        compute_on(resources.device)
         if job.options.deterministic:
-            exits.enter_context(same_bits(device))
-        request = replace(request, device=str(device))
-        page = LivePage(job.out, memory_in_use, earlier_events(job))
-        monitor = monitor_of(job, page)
-        checkpoints = checkpoints_of(job, identity(stack, job.settings()), monitor)
             exits.enter_context(same_bits(resources.device))
         request = replace(request, device=str(resources.device))
-        monitor = monitor_of(job)
+        page = LivePage(job.out, memory_in_use, earlier_events(job))
+        monitor = monitor_of(job, page) if leads() else Monitor()
         # in a file they have 16 bits: the result's last digits differ
         place = {"place of the images": "file" if resources.from_file else "memory"}
-        run = identity(stack, job.settings()) | place
+        sought = identity(stack, job.settings()) | place
         if resources.from_file:
-            request = replace(request, scratch=scratch_of(job, run, stack))
-        checkpoints = checkpoints_of(job, run, monitor)
+            request = replace(request, scratch=scratch_of(job, sought, stack))
+        checkpoints = checkpoints_of(job, sought, monitor)
         journal = Journal(
             checkpoints, signals, every_seconds=job.checkpoint_seconds, device=request.device
         )
+        if not leads():
+            return solve_claimed(job, method, request, stack, monitor, journal)
         clear_finished(job.out, keep_log=job.resume)
         clear_classes(job.out)
         exits.enter_context(page)
@@ -99,7 +98,6 @@ def solve(job: Job, began: float) -> Run:
             particles=len(stack),
             settings=job.settings(),
             command=command_of(job.settings(), job.out),
-            device=told,
             device=resources.notes[0],
             resumed=job.resume,
             not_modelled=[asdict(each) for each in stack.not_modelled],
@@ -113,6 +111,19 @@ def solve(job: Job, began: float) -> Run:
         return run
 
 
+def claim(job: Job, stack: ParticleStack, exits: ExitStack) -> str | None:
+    """The folder is ours; the verdict of a process that had it until now, and ended."""
+    initial_map = job.options.initial_map
+    inputs = (*stack.inputs, *(() if initial_map is None else (initial_map,)))
+    classes = classes_to_search(job.options, len(stack))
+    outputs = mixture_outputs(classes) if job.options.classes != 1 else RUN
+    needed = (classes + 1) * output_bytes(len(stack), stack.box) // 2
+    exits.enter_context(claimed(job.out, outputs, inputs, needed))
+    if job.resume and has_ended(job.out):
+        return ended_before(job.out, job.settings()).verdict
+    return None
+
+
 def solve_claimed(
     job: Job,
     method: AbInitio,
@@ -123,9 +134,12 @@ def solve_claimed(
 ) -> Run:
     """The run of a stack that has been read, in a folder that is ours."""
     out = job.out
-    report.import_meanwhile()
+    if leads():
+        report.import_meanwhile()
     with monitor.stage("audit"):
-        stack, screening = screened_and_told(job, stack, monitor)
+        kept, screening = led(lambda: screened_and_told(job, stack, monitor))
+        stack = stack if len(kept) == len(stack) else stack.select(kept)
+        stack = inverted(stack) if screening["contrast_inverted"] else stack
     request = replace(request, doubts=tuple(screening["doubts"]))
     settings = job.settings() | {"screening": screening, "computed_on": request.device}
     if job.options.classes != 1:
@@ -139,15 +153,16 @@ def solve_claimed(
         stack = inverted(stack)
         turned_back = not screening["contrast_inverted"]
         settings["screening"] = screening | {"contrast_inverted": turned_back}
+    if not leads():
+        return Run(out, result.verdict.label, out / PAGE, result)
     with monitor.stage("write"):
         trusted = result.resolution.resolution_05_angstrom
         write_samples(out / SAMPLES, stack, result.map, result.poses, trusted)
         write_result(result, stack, out, monitor.seconds, settings)
         remove_checkpoints(out / CHECKPOINTS)
-    return Run(out, result.verdict.label, out / PAGE, result)
         if request.scratch is not None:
             remove_checkpoints(request.scratch.folder)
-    return Run(out, result.verdict.label, report.write_report(out), result)
+    return Run(out, result.verdict.label, out / PAGE, result)
 
 
 def solve_mixture(
@@ -190,9 +205,6 @@ def asked(options: Options) -> Request:
     )
 
 
-def monitor_of(job: Job, page: LivePage) -> Monitor:
-    """Who is told of the run's events: the log, the page, and the job's listeners."""
-    listeners = (page.hear, *job.listeners)
 def scratch_of(job: Job, run: dict[str, Any], stack: ParticleStack) -> Scratch:
     """Where the images of this very run are kept."""
     key = hashlib.sha256(json.dumps(run, sort_keys=True).encode()).hexdigest()
@@ -200,10 +212,9 @@ def scratch_of(job: Job, run: dict[str, Any], stack: ParticleStack) -> Scratch:
     return Scratch(scratch_folder(job, key, needed), key)
 
 
-def monitor_of(job: Job) -> Monitor:
-    """Who is told of the run's events: the log, and the job's listeners."""
-    log = job.out / LOG
-    listeners = job.listeners
+def monitor_of(job: Job, page: LivePage) -> Monitor:
+    """Who is told of the run's events: the log, the page, and the job's listeners."""
+    listeners = (page.hear, *job.listeners)
     if job.tensorboard:
         earlier = earlier_events(job)
         listeners = (*listeners, tensorboard_listener(job.out / "tensorboard", earlier))
@@ -222,21 +233,24 @@ def earlier_events(job: Job) -> list[dict[str, Any]]:
 
 
 def checkpoints_of(job: Job, run: dict[str, Any], monitor: Monitor) -> Checkpoints:
-    """Those of the run to be resumed, or an empty folder."""
+    """Those of the run to be resumed, or an empty folder; each rank has one of its own."""
+    folder = job.out / CHECKPOINTS
 
     def warn(problem: str) -> None:
         monitor.log(event="checkpoint", problem=problem)
         job.tell(f"warning: {problem}")
 
     begin = Checkpoints.resumed if job.resume else Checkpoints.begun
-    return begin(job.out / CHECKPOINTS, run, warn)
+    found: list[Checkpoints] = []
+    led(lambda: found.append(begin(folder, run, warn)))
+    return found[0] if found else Checkpoints.of_another_rank(folder, run, number(), warn)
 
 
 def screened_and_told(
     job: Job, stack: ParticleStack, monitor: Monitor
-) -> tuple[ParticleStack, dict[str, Any]]:
-    """The sound particles in their sign, and what was decided."""
-    stack, found = screened(
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """Which particles are sound, and what was decided; JSON."""
+    sound, found = screened(
         stack,
         job.out,
         job.options.invert_contrast,
@@ -249,4 +263,5 @@ def screened_and_told(
     if found["contrast_inverted"]:
         looks = found["protein_looks"]
         job.tell(f"the images' contrast is inverted (protein looks {looks})")
-    return stack, found
+    found = json.loads(json.dumps(found))
+    return np.flatnonzero(np.isin(stack.rows, sound.rows)), found
