@@ -180,6 +180,12 @@ class Checkpoints:
                 path.unlink()
 
 
+def run_before(folder: Path) -> Run | None:
+    """What the states in a folder are of, if there are any."""
+    content = _content(folder / MANIFEST) or _content(folder / MANIFEST_BEFORE)
+    return None if content is None else content["run"]
+
+
 def remove_checkpoints(folder: Path) -> None:
     """Take away every file of ours, and the folder if nothing else is in it."""
     manifests = (folder / MANIFEST, folder / MANIFEST_BEFORE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NoReturn, Self
 
@@ -20,7 +21,7 @@ class AbsentParticles(ParticleSource):
 
     disk: FourierDisk
     pixel_size_angstrom: float
-    uids: tuple[str, ...]
+    uids: Sequence[str]
     optics_group: Int[Tensor, " n"]
     noise_power: Float[Tensor, "g s"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Self
 
 import numpy as np
@@ -29,7 +29,7 @@ class ParticleSource(ABC):
 
     disk: FourierDisk
     pixel_size_angstrom: float
-    uids: tuple[str, ...]
+    uids: Sequence[str]
     optics_group: Int[Tensor, " n"]
     noise_power: Float[Tensor, "g s"]
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import mmap
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +27,7 @@ from cryospin.errors import ResourceError
 from cryospin.fourier.disk import FourierDisk
 from cryospin.fourier.image_batch import ImageBatch
 from cryospin.io.atomic import atomic_path
+from cryospin.names import chosen
 from cryospin.particles.prepare import Preparation
 from cryospin.particles.source import ParticleSource
 
@@ -122,7 +123,7 @@ class StoredParticles(ParticleSource):
 
     disk: FourierDisk
     pixel_size_angstrom: float
-    uids: tuple[str, ...]
+    uids: Sequence[str]
     optics_group: Int[Tensor, " n"]
     noise_power: Float[Tensor, "g s"]
     file: CoefficientFile
@@ -152,7 +153,7 @@ class StoredParticles(ParticleSource):
     def select(self, index: np.ndarray) -> Self:
         return replace(
             self,
-            uids=tuple(self.uids[i] for i in index),
+            uids=chosen(self.uids, index),
             optics_group=self.optics_group[self.rows(index)],
             file_rows=self.file_rows[index],
         )

@@ -19,7 +19,7 @@ from cryospin.io.formats import read_particles_of_any_kind
 from cryospin.io.mrc import read_map
 from cryospin.io.outputs import claimed
 from cryospin.io.run_folder import CHECKPOINTS, LOG, PAGE
-from cryospin.journal.checkpoints import Checkpoints, remove_checkpoints
+from cryospin.journal.checkpoints import Checkpoints, remove_checkpoints, run_before
 from cryospin.journal.identity import identity
 from cryospin.journal.journal import Journal
 from cryospin.journal.ranks import compute_on, leads, led, number, ranks
@@ -44,8 +44,10 @@ from cryospin.run.command import command_of
 from cryospin.run.finished import Run, ended_before, has_ended
 from cryospin.run.job import AUTO_CLASSES, Job, Options, classes_to_search
 from cryospin.run.memory import memory_in_use
-from cryospin.run.resources import resources_for, scratch_folder
+from cryospin.run.resources import Resources, resources_for, scratch_folder
 from cryospin.types import ParticleStack
+
+PLACE, FILE = "place of the images", "file"
 
 
 def solve(job: Job, began: float) -> Run:
@@ -69,7 +71,7 @@ def solve(job: Job, began: float) -> Run:
         if verdict := led(partial(claim, job, stack, exits)):
             return Run(job.out, verdict, job.out / PAGE, None)
         resources = resources_for(job.options, stack)
-        resources = replace(resources, from_file=led(lambda: resources.from_file))
+        resources = replace(resources, from_file=led(partial(from_file, job, resources)))
         for note in resources.notes:
             job.tell(f"note: {note}")
         compute_on(resources.device)
@@ -79,7 +81,7 @@ def solve(job: Job, began: float) -> Run:
         page = LivePage(job.out, memory_in_use, earlier_events(job))
         monitor = monitor_of(job, page) if leads() else Monitor()
         # in a file they have 16 bits: the result's last digits differ
-        place = {"place of the images": "file" if resources.from_file else "memory"}
+        place = {PLACE: FILE if resources.from_file else "memory"}
         sought = identity(stack, job.settings()) | place
         if resources.from_file:
             request = replace(request, scratch=scratch_of(job, sought, stack))
@@ -203,6 +205,13 @@ def asked(options: Options) -> Request:
         batch_size=options.batch_size,
         either_contrast=options.invert_contrast == "auto",
     )
+
+
+def from_file(job: Job, resources: Resources) -> bool:
+    """Whether images are read from a file: a run that is continued goes on as it began, also on a
+    machine with more memory, or less."""
+    before = run_before(job.out / CHECKPOINTS) if job.resume else None
+    return resources.from_file if before is None else before.get(PLACE) == FILE
 
 
 def scratch_of(job: Job, run: dict[str, Any], stack: ParticleStack) -> Scratch:
