@@ -4,9 +4,12 @@ tests that are skipped without anybody noticing."""
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from report.browser import Browser, browser
 
 # before torch or numba are imported: see cryospin.cli.main
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -121,3 +124,10 @@ def data_directory(request: pytest.FixtureRequest) -> Path:
     if not Path(place).is_dir():
         pytest.fail(f"--data / CRYOSPIN_DATA names no folder: {place}")
     return Path(place)
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A browser without a window."""
+    with browser(tmp_path_factory.mktemp("profile")) as driver:
+        yield driver

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ from cryospin.io.relion import write_new_particles
 from cryospin.io.star import StarBlock, StarFile, write_star
 from cryospin.report.page import write_report
 from cryospin.types import CtfParameters, DensityMap, Optics, Poses
-from report.browser import Browser, browser
 
 BOX, PIXEL, PARTICLES = 32, 4.0, 150
 
@@ -34,13 +32,6 @@ def evidence(name: str, value: float, limit: float | None, passed: bool, counts:
         "counts": counts,
         "words": words,
     }
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """A browser without a window."""
-    with browser(tmp_path_factory.mktemp("profile")) as driver:
-        yield driver
 
 
 @pytest.fixture(scope="session")

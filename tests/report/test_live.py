@@ -131,6 +131,13 @@ def test_it_takes_little_of_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert all(each >= 0.4 for each in waits[1:])
 
 
+def test_what_it_took_is_known(tmp_path: Path) -> None:
+    with LivePage(tmp_path) as live:
+        until(lambda: live.pages > 2)
+        live.see("map", 1, lambda: torch.ones(16, 16, 16))
+    assert 0 < live.seconds < 5
+
+
 def test_it_looks_at_what_there_is_to_see_now_and_then(tmp_path: Path) -> None:
     looks: list[int] = []
 

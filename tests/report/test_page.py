@@ -74,6 +74,14 @@ def test_the_same_run_gives_the_same_page(text: str, whole_run: Path) -> None:
     assert write_report(whole_run).read_text() == text
 
 
+def test_the_command_is_told_where_the_log_has_it(bare_run: Path) -> None:
+    assert "command" not in Page(write_report(bare_run).read_text()).ids
+    again = {"event": "run", "command": "cryospin reconstruct <b>.star --out run"}
+    (bare_run / "log.jsonl").write_text(json.dumps(again) + "\n")
+    text = write_report(bare_run).read_text()
+    assert "command" in Page(text).ids and "cryospin reconstruct &lt;b&gt;.star" in text
+
+
 def test_text_of_the_run_is_escaped(text: str, bare_run: Path, result: dict[str, Any]) -> None:
     assert "run of &lt;ribosomes&gt; &amp; co" in text
     strange = {**result, "reasons": ["<script>alert(1)</script>"]}

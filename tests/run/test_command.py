@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from cryospin.cli.main import main
 from cryospin.run.command import command_of
+from cryospin.run.finished import Run
 from cryospin.run.job import Job, Options
 from cryospin.run.reconstruct import reconstruct
 
@@ -29,11 +29,9 @@ def job_of(monkeypatch: pytest.MonkeyPatch, ask: Any) -> Job:
     jobs: list[Job] = []
     monkeypatch.setattr("cryospin.run.reconstruct.configure_threads", lambda threads: 1)
 
-    def solve(job: Job, began: float) -> Any:
+    def solve(job: Job, began: float) -> Run:
         jobs.append(job)
-        verdict = SimpleNamespace(warnings=[], label="failed", reasons=[], converged=False)
-        result = SimpleNamespace(verdict=verdict)
-        return SimpleNamespace(result=result, converged=True, report="", classes=())
+        return Run(job.out, "converged", job.out / "report.html", None)
 
     monkeypatch.setattr("cryospin.run.solve.solve", solve)
     ask()

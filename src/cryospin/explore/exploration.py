@@ -17,6 +17,7 @@ from cryospin.volumes.gridded import SliceSums
 Look = Callable[[], Float[Tensor, "g g g"]]
 
 
+@runtime_checkable
 class ExplorerProgress(Protocol):
     """Told of what is counted, how much of it is done and how much there is in all; `look` gives
     the map as it is now, for who wants to see it."""

@@ -59,6 +59,7 @@ def write_comparison(
             "warnings": [],
             "stages": [],
             "tables": [],
+            "command": None,
             "problems": [*problems, *(each for run in runs for each in run.problems)],
             "verdict": agreement(maps, poses),
             "tiles": agreement_tiles(maps, poses),
@@ -118,7 +119,7 @@ def agreement_tiles(
         found += [
             ("maps agree to (FSC 0.5)", angstrom(maps["fsc_0.5_angstrom"])),
             ("maps agree to (FSC 0.143)", angstrom(maps["fsc_0.143_angstrom"])),
-            ("hand", "opposite" if maps["hand_flipped"] else "the same"),
+            ("of the second: its hand", "flipped" if maps["hand_flipped"] else "kept"),
         ]
     if poses is not None:
         turn, shift = poses["rotation_error_degrees"], poses["shift_error"]

@@ -72,10 +72,10 @@ def chart(title: str, curves: list[Curve], x: Axis, y: Axis, lines: tuple[float,
 
 
 def _legend(curves: list[Curve], bottom: int) -> str:
-    """At the lower left, which curves that fall leave empty."""
+    """At the left, below the middle, which curves that fall leave empty."""
     parts = []
     for row, curve in enumerate(curves):
-        height = bottom - 16 - 19 * (len(curves) - 1 - row)
+        height = bottom - 62 - 19 * (len(curves) - 1 - row)
         parts.append(
             f'<path class="{curve.look}" d="M{_LEFT + 10} {height - 4}h24"/>'
             f'<text x="{_LEFT + 42}" y="{height}">{escape(curve.name)}</text>'

@@ -8,6 +8,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from cryospin.io.run_folder import LOG
+from cryospin.report.unfinished import command_in
 from cryospin.report.words import label_and_value, not_modelled_in_words, seconds_in_words
 from cryospin.version import installed_version
 
@@ -54,6 +56,7 @@ def layout_content(directory: Path, result: dict[str, Any]) -> dict[str, Any]:
         ],
         "stages": stages(result.get("seconds", {})),
         "tables": tables(result),
+        "command": command_in(directory / LOG),
     }
 
 

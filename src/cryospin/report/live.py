@@ -35,6 +35,7 @@ class LivePage:
     """As a context: the page is there, and up to date, while the block runs.
 
     memory: what is in use now, in bytes, by name. earlier: the log of a run that is continued.
+    pages, seconds: how many were written, and of computing what they and looking took.
     Its methods are what a monitor calls, from any thread.
     """
 
@@ -48,6 +49,7 @@ class LivePage:
         self._told, self._lock = Told(earlier), threading.Lock()
         self._ended = threading.Event()
         self._wait = _LEAST_SECONDS
+        self.pages, self.seconds = 0, 0.0
         self._next_look: dict[tuple[str, int], float] = {}
         self._thread = threading.Thread(target=self._keep, name="live page", daemon=True)
 
@@ -74,8 +76,9 @@ class LivePage:
         else:
             sight = direction_counts(seen[:, 2])
         with self._lock:
+            now = time.monotonic()
             self._told.see(kind, half, sight)
-        now = time.monotonic()
+            self.seconds += now - began
         self._next_look[kind, half] = now + max(_LEAST_SECONDS, (now - began) / _SHARE)
 
     def __enter__(self) -> LivePage:
@@ -106,6 +109,8 @@ class LivePage:
             self._write()
             cost, waited = time.thread_time() - cost, time.perf_counter() - began
             pace = min(_PACE * self._told.seconds_in_all(), _MOST_SECONDS)
+            with self._lock:
+                self.seconds += cost
             self._wait = max(_LEAST_SECONDS, pace, cost / _SHARE, waited / _DISK_SHARE)
 
     def _write(self, ended: str | None = None) -> None:
@@ -120,6 +125,7 @@ class LivePage:
         page = rendered("live.html.j2", content | {"written": now, "wait": round(self._wait, 1)})
         with suppress(CryospinError, OSError), atomic_path(self._folder / PAGE) as temporary:
             temporary.write_text(page, encoding="utf-8")
+            self.pages += 1
 
 
 def why_in_words(error: BaseException) -> str:

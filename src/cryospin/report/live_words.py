@@ -26,7 +26,7 @@ PHASES = {
 _OF_ONE_MAP = ("audit", "read", "explore", "assign", "join", "refine", "symmetry", "postprocess")
 _OF_CLASSES = ("audit", "read", "explore", "assign", "classify", "join", "refine classes")
 _EVENTS = 12
-_UNTOLD = ("begin", "run", "fractions")
+_UNTOLD = ("begin", "run", "fractions", "page")
 
 
 def phase_in_words(told: Told, ended: str | None) -> dict[str, str]:

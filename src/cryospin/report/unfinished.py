@@ -57,6 +57,14 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     return found
 
 
+def command_in(log: Path) -> str | None:
+    """The command that asks for the run again; None where the log does not tell."""
+    if not log.is_file():
+        return None
+    told = [line.get("command") for line in read_lines(log) if line.get("event") == "run"]
+    return str(told[-1]) if told and told[-1] else None
+
+
 def collect(line: dict[str, Any], told: dict[str, Any]) -> None:
     """Add what one event tells."""
     event = line.get("event")

@@ -94,6 +94,7 @@ def solve(job: Job, began: float) -> Run:
         clear_finished(job.out, keep_log=job.resume)
         clear_classes(job.out)
         exits.enter_context(page)
+        job.tell(f"note: {job.out / PAGE} shows how far the run is")
         monitor.begin(
             stack.box,
             stack.pixel_size_angstrom,
@@ -109,6 +110,7 @@ def solve(job: Job, began: float) -> Run:
         monitor.seconds["start"] = perf_counter() - began
         run = solve_claimed(job, method, request, stack, monitor, journal)
         page.end()
+        monitor.log(event="page", written=page.pages, took=round(page.seconds, 3))
         report.write_report(job.out)
         return run
 
