@@ -28,13 +28,13 @@ def place(name: str) -> tuple[int, str]:
 @given(written=names.filter(lambda some: not any(name == "x@y.mrcs" for name in some)))
 def test_files_slices_and_uids(written: list[str]) -> None:
     tokens = Tokens.of(written)
-    files, file_index, slice_index = image_locations(tokens, Path("folder/t.star"))
+    files, file_index, slice_index, uids = image_locations(tokens, Path("folder/t.star"))
     places = [place(name) for name in written]
     assert slice_index.tolist() == [slice_index for slice_index, _ in places]
     assert [files[i].name for i in file_index] == [Path(stack).name for _, stack in places]
     order = [*dict.fromkeys(stack.removeprefix("./") for _, stack in places)]
     assert [str(file) for file in files] == [f"folder/{stack}" for stack in order]
-    assert image_uids(tokens) == tuple(image_uid(*each) for each in places)
+    assert uids == image_uids(tokens) == tuple(image_uid(*each) for each in places)
 
 
 @pytest.mark.parametrize(

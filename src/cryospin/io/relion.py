@@ -83,8 +83,7 @@ def read_particles(path: Path | str) -> ParticleStack:
     refuse(columns, unread)
     names = columns.text("rlnImageName")
     assert names is not None
-    files, file_index, slice_index = image_locations(names, path)
-    uids = image_uids(names)
+    files, file_index, slice_index, uids = image_locations(names, path)
     optics, optics_group = optics_groups(columns)
     pixel_size = one_pixel_size(optics, optics_group, path, "rlnImagePixelSize")
     box, micrographs = columns.box(files), columns.text("rlnMicrographName")

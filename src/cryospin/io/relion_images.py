@@ -45,8 +45,8 @@ class _Images:
 
 def image_locations(
     names: Tokens, table: Path
-) -> tuple[tuple[Path, ...], Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
-    """The files, and of each image its file and its slice (0-based).
+) -> tuple[tuple[Path, ...], Int[np.ndarray, " n"], Int[np.ndarray, " n"], ImageNames]:
+    """The files, and of each image its file, its slice (0-based) and its uid.
 
     Raises
     ------
@@ -63,12 +63,15 @@ def image_locations(
             fix="write it as 000001@stack.mrcs; the first image is number 1",
         )
     files, file_index, _ = numbered_stacks(images.stacks, table)
-    return files, file_index[images.stack], images.slice_index
+    return files, file_index[images.stack], images.slice_index, _uids(images, names)
 
 
 def image_uids(names: Tokens) -> ImageNames:
     """The uids of the images; what is no name of an image stays as it is."""
-    images = _Images.of(names)
+    return _uids(_Images.of(names), names)
+
+
+def _uids(images: _Images, names: Tokens) -> ImageNames:
     broken = np.flatnonzero(~images.sound)
     stacks = [*map(plain_name, images.stacks), *names[broken]]
     stack, number = images.stack.copy(), images.slice_index + 1
