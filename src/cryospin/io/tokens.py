@@ -13,6 +13,8 @@ from jaxtyping import Float, Int, Shaped
 
 from cryospin.io.rows import distinct_keys
 
+_COMPILED_FROM = 50_000  # rows
+
 
 @dataclass(frozen=True, eq=False)
 class Tokens(Sequence[str]):
@@ -88,13 +90,25 @@ class Tokens(Sequence[str]):
         """float64; NaN for what is no finite number."""
         if len(self) and (self.array == self.array[0]).all():
             return np.full(len(self), number(self[0]))
-        try:
-            values = self.array.astype(np.float64)
-        except ValueError:
-            texts, which = self.distinct()
-            return np.array([number(text) for text in texts])[which]
-        values[~np.isfinite(values)] = np.nan
+        if len(self) < _COMPILED_FROM:
+            return _as_python_reads(self)
+        # numba takes longer to import than a small table to read
+        from cryospin.io.decimals import parsed
+
+        values, plain = parsed(self.array)
+        others = np.flatnonzero(~plain)
+        values[others] = _as_python_reads(self[others])
         return values
+
+
+def _as_python_reads(tokens: Tokens) -> Float[np.ndarray, " n"]:
+    try:
+        values = tokens.array.astype(np.float64)
+    except ValueError:
+        texts, which = tokens.distinct()
+        return np.array([number(text) for text in texts])[which]
+    values[~np.isfinite(values)] = np.nan
+    return values
 
 
 def unquoted(token: str) -> str:
