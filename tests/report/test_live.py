@@ -162,11 +162,12 @@ def test_it_looks_at_what_there_is_to_see_now_and_then(tmp_path: Path) -> None:
 
 def test_classes_are_shown_as_they_form(tmp_path: Path) -> None:
     live = LivePage(tmp_path)
-    for half, fractions in ((1, [0.5, 0.5]), (2, [0.9, 0.1]), (1, [0.25, 0.75])):
+    for half, fractions in ((1, [0.5, 0.5]), (2, [0.9, 0.1]), (1, [0.25, 0.65])):
         live.hear(line("fractions", 50.0, "refine classes", half=half, fractions=fractions))
     live._write()
     text = (tmp_path / "report.html").read_text()
     assert "25 %" in text and "90 %" in text and "50 %" not in text
+    assert text.count("</i>none <b>10 %") == 1
 
 
 def test_memory_is_asked_for_each_time(tmp_path: Path) -> None:

@@ -48,8 +48,8 @@ def test_tiles_have_the_numbers_one_looks_for() -> None:
     told.steps["refine"].passed.extend([(0.0, 0), (30.0, 3)])
     tiles = {tile["label"]: tile["value"] for tile in live_tiles(told, {"in use": 1_500_000_000})}
     assert tiles["half-maps agree to"] == "12.4 Å" and tiles["memory in use"] == "1.5 GB"
-    assert tiles["set aside"] == "7" and tiles["particles"] == "3,000" and "so far" in tiles
-    assert {tile["label"] for tile in live_tiles(Told(), {})} == {"so far"}
+    assert tiles["set aside"] == "7" and tiles["particles"] == "3,000" and "time so far" in tiles
+    assert {tile["label"] for tile in live_tiles(Told(), {})} == {"time so far"}
 
 
 def test_every_stage_is_done_open_or_to_come() -> None:

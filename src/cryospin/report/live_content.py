@@ -92,18 +92,30 @@ def class_fractions(told: Told) -> list[dict[str, Any]]:
         if line.get("event") in ("classified", "fractions"):
             newest[int(line["half"])] = [float(share) for share in line["fractions"]]
     return [
-        {
-            "label": f"half-set {half}",
-            "shares": [
-                {
-                    "share": round(share, 4),
-                    "percent": f"{100 * share:.0f} %",
-                    "colour": STAGE_COLOURS[1:][number % (len(STAGE_COLOURS) - 1)],
-                }
-                for number, share in enumerate(shares)
-            ],
-        }
+        {"label": f"half-set {half}", "shares": shares_of(shares)}
         for half, shares in sorted(newest.items())
+    ]
+
+
+def shares_of(fractions: list[float]) -> list[dict[str, Any]]:
+    """The pieces of a bar: the classes, and what is in none of them."""
+    names = [f"class {number}" for number in range(1, len(fractions) + 1)]
+    colours = [STAGE_COLOURS[number % len(STAGE_COLOURS)] for number in range(1, len(names) + 1)]
+    rest = 1 - sum(fractions)
+    if rest > 0.005:
+        names, colours, fractions = (
+            [*names, "none"],
+            [*colours, STAGE_COLOURS[0]],
+            [*fractions, rest],
+        )
+    return [
+        {
+            "name": name,
+            "share": round(share, 4),
+            "percent": f"{100 * share:.0f} %",
+            "colour": colour,
+        }
+        for name, share, colour in zip(names, fractions, colours, strict=True)
     ]
 
 

@@ -68,7 +68,7 @@ def live_tiles(told: Told, memory: dict[str, int]) -> list[dict[str, str]]:
     result = told.result()
     left = [s for step in told.steps.values() if (s := step.seconds_left()) is not None]
     found: list[tuple[str, Any]] = [
-        ("so far", seconds_in_words(told.seconds_in_all())),
+        ("time so far", seconds_in_words(told.seconds_in_all())),
         ("left in this step", seconds_in_words(max(left)) if left else None),
         (
             "half-maps agree to",

@@ -104,5 +104,7 @@ class Told:
 
     def result(self) -> dict[str, Any]:
         """The fields of result.json that are known; stages that are open last until now."""
-        now = {"seconds": self.seconds_in_all(), "stage": self.stage}
+        last = float(self.lines[-1].get("seconds", 0.0)) if self.lines else 0.0
+        # a run that is continued, and has not told of itself yet, has no time of its own
+        now = {"seconds": max(last, self.seconds_in_all()), "stage": self.stage}
         return as_result(self._result, [*self.lines, now])

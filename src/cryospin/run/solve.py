@@ -94,7 +94,6 @@ def solve(job: Job, began: float) -> Run:
         clear_finished(job.out, keep_log=job.resume)
         clear_classes(job.out)
         exits.enter_context(page)
-        job.tell(f"note: {job.out / PAGE} shows how far the run is")
         monitor.begin(
             stack.box,
             stack.pixel_size_angstrom,
