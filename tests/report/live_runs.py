@@ -23,6 +23,7 @@ def round_line(number: int) -> dict[str, Any]:
         radius=12.0,
         limit=limit,
         median_turn_degrees=2.0 / number,
+        mean_confidence=1 - 0.3 / number,
         resolution_angstrom=BOX * PIXEL / limit,
         fsc=[max(0.0, 1.0 - shell / (1.2 * limit)) for shell in range(24)],
     )

@@ -71,6 +71,17 @@ def live_charts(told: Told) -> list[dict[str, Any]]:
                 "svg": turns_chart([float(line["median_turn_degrees"]) for line in rounds]),
             }
         )
+    sure = [float(line["mean_confidence"]) for line in rounds if "mean_confidence" in line]
+    if sure:
+        charts.append(
+            {
+                "id": "confidence",
+                "title": "How sure poses are",
+                "note": "The mean weight of a particle's pose among its rivals, after each round; "
+                "1: no other explains the image nearly as well.",
+                "svg": confidence_chart(sure),
+            }
+        )
     return charts
 
 
@@ -140,8 +151,21 @@ def fsc_chart(rounds: list[dict[str, Any]], result: dict[str, Any]) -> str:
 def turns_chart(turns: list[float]) -> str:
     """Median turns in degrees, one per round."""
     top = 1.1 * max(*turns, 0.1)
-    numbers = list(range(1, len(turns) + 1))
-    across = Axis("round", 0.5, max(12.5, len(turns) + 0.5), [(n, str(n)) for n in range(1, 13)])
     up = Axis("degrees", 0.0, top, [(top * k / 4.4, f"{top * k / 4.4:.2g}°") for k in range(5)])
-    curve = Curve([float(n) for n in numbers], turns, "newest")
-    return chart("Median turn of the poses over rounds", [curve], across, up)
+    return by_round("Median turn of the poses over rounds", turns, up)
+
+
+def confidence_chart(confidence: list[float]) -> str:
+    """Mean confidence, one per round."""
+    up = Axis("confidence", 0.0, 1.0, [(value, f"{value:g}") for value in (0, 0.25, 0.5, 0.75, 1)])
+    return by_round("Mean confidence in the poses over rounds", confidence, up)
+
+
+def by_round(title: str, values: list[float], up: Axis) -> str:
+    """One value per round, from round 1 on."""
+    last = max(12, len(values))
+    step = -(-last // 12)
+    ticks = [(float(number), str(number)) for number in range(1, last + 1, step)]
+    numbers = [float(number) for number in range(1, len(values) + 1)]
+    across = Axis("round", 0.5, last + 0.5, ticks)
+    return chart(title, [Curve(numbers, values, "newest")], across, up)
