@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ ASKED: list[dict[str, Any]] = [
     {"classes": "auto", "deterministic": True, "allow_bad": True, "invert_contrast": "yes"},
     {"initial_map": Path("a map.mrc"), "initial_lowpass_angstrom": 20.0, "device": "cpu"},
     {"recipe": "cryospin", "max_shift_angstrom": 0.0},
+    {"memory_gb": 12.5, "scratch": Path("a folder")},
 ]
 
 
@@ -55,6 +57,11 @@ def test_the_command_line_reads_it_back(
     second = job_of(monkeypatch, typed)
     assert second.options == first.options and second.out == out
     assert isinstance(second.options, Options) and second.particles == first.particles
+
+
+def test_every_option_is_tried() -> None:
+    """So that one that is new, and has another name on the command line, is found."""
+    assert {name for asked in ASKED for name in asked} == {each.name for each in fields(Options)}
 
 
 def test_defaults_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,5 +25,6 @@ def command_of(settings: dict[str, Any], out: Path) -> str:
         if name in _FLAGS:
             words.append(_FLAGS[name])
         else:
-            words += ["--" + name.removesuffix("_angstrom").replace("_", "-"), str(value)]
+            option = name.removesuffix("_angstrom").removesuffix("_gb").replace("_", "-")
+            words += [f"--{option}", str(value)]
     return shlex.join(words)
