@@ -160,6 +160,15 @@ def test_it_looks_at_what_there_is_to_see_now_and_then(tmp_path: Path) -> None:
     assert len(text) < 400_000
 
 
+def test_what_cannot_be_shown_does_not_end_the_run(tmp_path: Path) -> None:
+    live = LivePage(tmp_path, dict, REFINING)
+    live.see("map", 1, lambda: torch.full((32, 32, 32), torch.nan))
+    live.see("map", 2, lambda: torch.zeros(32, 32, 32))
+    live._write()
+    text = (tmp_path / "report.html").read_text()
+    assert "half-set 1: central slices" not in text and "half-set 2: central slices" in text
+
+
 def test_classes_are_shown_as_they_form(tmp_path: Path) -> None:
     live = LivePage(tmp_path)
     for half, fractions in ((1, [0.5, 0.5]), (2, [0.9, 0.1]), (1, [0.25, 0.65])):

@@ -48,6 +48,11 @@ def test_a_continued_run_keeps_what_was_told_and_starts_anew() -> None:
     assert told.last("round") == REFINING[-1] and told.last("verdict") is None
 
 
+def test_a_spoilt_log_is_continued_with_what_it_has() -> None:
+    told = Told([*REFINING, {"event": "run"}, {"event": "explored", "half": 1}, {"event": "round"}])
+    assert told.result()["particles"] == 3000
+
+
 def test_steps_are_of_the_open_stage() -> None:
     told = told_of(BEGUN)
     told.progress("check images", 10, 100)

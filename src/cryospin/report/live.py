@@ -16,6 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import numpy as np
+
 from cryospin.errors import CryospinError, InterruptedRunError
 from cryospin.io.atomic import atomic_path
 from cryospin.io.run_folder import PAGE
@@ -69,6 +71,8 @@ class LivePage:
             return
         began = time.monotonic()
         seen = look().detach().cpu().numpy()
+        if not np.isfinite(seen).all():
+            return  # it is for the run to say so
         with self._lock:
             field = self._told.field_angstrom()
         if kind == "map":

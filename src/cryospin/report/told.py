@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,7 +48,9 @@ class Told:
         self._result: dict[str, Any] = {"settings": {}, "explore": {}, "refine": []}
         self._began = time.monotonic()
         for line in earlier:
-            self.hear(line)
+            # spoilt, or of another version: no reason not to continue the run
+            with suppress(KeyError, TypeError, ValueError):
+                self.hear(line)
 
     def hear(self, line: dict[str, Any]) -> None:
         """One event of the log."""
