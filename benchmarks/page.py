@@ -49,8 +49,8 @@ python benchmarks/end_to_end.py --models DIR --work bench --particles 5000 --snr
 python benchmarks/page.py bench/results.jsonl > docs/benchmarks.md
 ```
 
-The rows of one thread: `--structures 3jb9 7DDO 1e6v:C2 4zxb 1u6g` with `--particles 10000 --snr 0.03
---seeds 21 22`, and with `--particles 20000 --snr 0.01 --seeds 21`.
+The rows of one thread: `--structures 3jb9 7DDO 1e6v:C2 4zxb 1u6g` with `--particles 10000
+--snr 0.03 --seeds 21 22`, and with `--particles 20000 --snr 0.01 --seeds 21`.
 
 `DIR` has the models as PDB or mmCIF files. Every run is a line of `benchmarks/results.jsonl`.
 [Earlier measurements](history/benchmarks-2026-11.md) are kept with their commands: real particles,

@@ -254,3 +254,32 @@ def test_relion_makes_our_map_of_our_poses(simulation: Simulation, result: Resul
     curve = fourier_shell_correlation(result.map.values * result.mask.values, theirs)
     assert result.resolution.resolution_05_angstrom < BOX * PIXEL / 12
     assert curve[:12].min() > 0.99
+
+
+@pytest.mark.parametrize("tried_without", [1, 2])
+def test_a_group_imposed_to_no_good_is_looked_for_instead(
+    monkeypatch: pytest.MonkeyPatch, simulation: Simulation, tried_without: int
+) -> None:
+    """Explored again without it; where the map has not got it, the verdict doubts it."""
+    begun: list[int] = []
+    asked: list[Request] = []
+
+    def run(self: IndependentStarts, prepared: object, operators: torch.Tensor, *rest: object):
+        begun.append(len(operators))
+        return (None, None), ExplorationReport(agreed=False)
+
+    def finish(self: AbInitio, *given: object) -> None:
+        asked.append(next(each for each in given if isinstance(each, Request)))
+        raise StopIteration
+
+    monkeypatch.setattr(IndependentStarts, "run", run)
+    monkeypatch.setattr(IndependentStarts, "better_without", lambda self, *given: True)
+    monkeypatch.setattr(AbInitio, "_finish", finish)
+    starts = replace(method().starts, tried_without=tried_without)
+    with pytest.raises(StopIteration):
+        replace(method(), starts=starts).run(simulation.stack, Request(symmetry="C2"), Monitor())
+    if tried_without == 1:
+        assert begun == [2] and asked[0].symmetry == "C2" and not asked[0].doubts
+    else:
+        assert begun == [2, 1] and asked[0].symmetry == "C1"
+        assert "explained better without C2, and C2 is not found" in asked[0].doubts[0]

@@ -155,3 +155,45 @@ def test_halves_stopped_while_the_evidence_rose_are_counted(
 ) -> None:
     report, _ = started(Remembered({}, rising=rising))
     assert report.agreed and report.still_rising == halves
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Ends at this evidence of a few held-out images where no group is imposed."""
+
+    evidence: tuple[float, ...] | None
+    support_radius: float = 0.42
+    last_radius: float = RADIUS
+    one_thread: bool = False
+
+    def run(
+        self, particles: PreparedParticles, operators: Tensor, *rest: Any, **more: Any
+    ) -> Exploration:
+        assert len(operators) == 1
+        of_images = None if self.evidence is None else torch.tensor(self.evidence)
+        sums = sums_of(HALVES[0], RADIUS, IDENTITY)
+        return Exploration(sums, RADIUS, (0.0,), 0.0, evidence=of_images)
+
+
+@pytest.mark.parametrize(
+    ("without", "imposed", "better"),
+    [
+        # each image by 2, give or take 0.1
+        ((12.0, 52.1, 31.9, 92.0), (10.0, 50.0, 30.0, 90.0), True),
+        # by as much in the mean, by chance
+        ((18.0, 50.0, 30.0, 90.0), (10.0, 50.0, 30.0, 90.0), False),
+        ((8.0, 48.1, 27.9, 88.0), (10.0, 50.0, 30.0, 90.0), False),
+        (None, (10.0, 50.0, 30.0, 90.0), False),
+        ((12.0, 52.1, 31.9, 92.0), None, False),
+    ],
+    ids=["better", "by chance", "worse", "unknown", "was unknown"],
+)
+def test_images_say_whether_a_group_was_imposed_to_no_good(
+    without: tuple[float, ...] | None, imposed: tuple[float, ...] | None, better: bool
+) -> None:
+    starts = IndependentStarts(Judged(without), GlobalAssignment(OrientationGrid.of(1, 6)))
+    before = None if imposed is None else torch.tensor(imposed)
+    explored = ExplorationReport(agreed=True, evidence=(before, before))
+    prepared = HALVES[0].particles, HALVES[1].particles
+    given = prepared, explored, 1.0, Request(seed=4), Monitor()
+    assert starts.better_without(*given) is better

@@ -111,14 +111,14 @@ class ExhaustiveSearch:
             progress(label, first + done, total, look)
 
         finishes: list[SliceSums] = []
-        scores: list[tuple[float, float]] = []
+        evidence: list[Tensor] = []
         for start in range(self.starts):
             step = partial(tell, f"start {start + 1} of {self.starts}", start * race)
             raced = partial(setting.raced, start, step, journal.part(f"race{start + 1}"))
-            sums, score = journal.once(f"start{start + 1}", raced)
+            sums, of_images = journal.once(f"start{start + 1}", raced)
             finishes.append(sums)
-            scores.append(score)
-        means = tuple(mean for mean, _ in scores)
+            evidence.append(of_images)
+        means = tuple(float(each.mean()) for each in evidence)
         winner = int(np.argmax(means))
         step = partial(tell, "best start", self.starts * race)
         sums = setting.sharpened(finishes[winner], winner, step, journal.part("best"))
@@ -126,9 +126,10 @@ class ExhaustiveSearch:
             sums,
             self.last_radius,
             means,
-            scores[winner][1],
+            float(evidence[winner].std() / len(evidence[winner]) ** 0.5),
             starts=tuple(finishes),
             starts_radius=self.race_radius,
+            evidence=evidence[winner],
         )
 
 
@@ -188,14 +189,14 @@ class _Setting:
 
     def raced(
         self, start: int, step: Callable[[int, Look], None], journal: Journal
-    ) -> tuple[SliceSums, tuple[float, float]]:
-        """Where a random start ends, and its score."""
+    ) -> tuple[SliceSums, Float[Tensor, " h"]]:
+        """Where a random start ends, and its evidence."""
         done, sums = journal.recalled() or (0, self.random_start(start))
         for iteration in range(done, self.race_iterations):
             sums = self.iterate(sums, start, iteration, self.racing)
             step(iteration + 1, partial(self.density, sums, iteration))
             journal.keep(iteration + 1, sums)
-        return sums, self.score(sums)
+        return sums, self.evidence(sums)
 
     def sharpened(
         self, sums: SliceSums, start: int, step: Callable[[int, Look], None], journal: Journal
@@ -229,8 +230,8 @@ class _Setting:
         """The map after an iteration."""
         return self.step.map.density(sums, self.schedule(iteration)[0])
 
-    def score(self, sums: SliceSums) -> tuple[float, float]:
-        """Mean log evidence per held-out image at the race's last radius, and its error."""
+    def evidence(self, sums: SliceSums) -> Float[Tensor, " h"]:
+        """Log evidence of each held-out image at the race's last radius."""
         radius = self.search.race_radius
         posterior = self.step.posterior(
             (self.step.map.volume(sums, radius),),
@@ -240,5 +241,4 @@ class _Setting:
             1.0,
             torch.zeros(2),
         )
-        evidence = posterior.evidence
-        return float(evidence.mean()), float(evidence.std() / len(evidence) ** 0.5)
+        return posterior.evidence

@@ -38,6 +38,7 @@ class Exploration:
     hypotheses: the poses each particle is down to; None where all are to be searched anew.
     starts: each start's sums where several raced, out to `starts_radius`, in order of `scores`.
     rising: whether the evidence still rose when the search was stopped; None: nobody looked.
+    evidence: under the best start's map, of each image that was held out of it; None: none was.
     """
 
     sums: SliceSums
@@ -48,6 +49,7 @@ class Exploration:
     starts: tuple[SliceSums, ...] = ()
     starts_radius: float = 0.0
     rising: bool | None = None
+    evidence: Float[Tensor, " b"] | None = None
 
     @property
     def score(self) -> float:

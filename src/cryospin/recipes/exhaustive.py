@@ -18,6 +18,8 @@ from cryospin.rotations.grid import OrientationGrid
 
 def recipe() -> AbInitio:
     return AbInitio(
-        starts=IndependentStarts(ExhaustiveSearch(), GlobalAssignment(OrientationGrid.of(4, 24))),
+        starts=IndependentStarts(
+            ExhaustiveSearch(), GlobalAssignment(OrientationGrid.of(4, 24)), tried_without=4
+        ),
         refinement=AlternatingRefinement(),
     )

@@ -89,8 +89,9 @@ class AbInitio:
         self, stack: ParticleStack, request: Request, monitor: Monitor, journal: Journal
     ) -> Result:
         ready = self.prepare(stack, request, monitor)
+        starts = ready.method.starts
         with journal.patience():
-            halves, exploration = ready.method.starts.run(
+            halves, exploration = starts.run(
                 ready.prepared,
                 ready.operators,
                 ready.shift_range_pixel,
@@ -98,6 +99,21 @@ class AbInitio:
                 monitor,
                 journal.part("start"),
             )
+            few = 1 < len(ready.operators) <= starts.tried_without and request.initial_map is None
+            without = journal.part("without the group")
+            if few and starts.better_without(
+                ready.prepared, exploration, ready.shift_range_pixel, request, monitor, without
+            ):
+                ready = replace(ready, operators=ready.operators[:1])
+                request = replace(request, symmetry=AUTO, symmetry_asked=request.symmetry)
+                halves, exploration = starts.run(
+                    ready.prepared,
+                    ready.operators,
+                    ready.shift_range_pixel,
+                    request,
+                    monitor,
+                    without,
+                )
             return ready.method.refine_and_judge(
                 ready, stack, ready.half_set, halves, exploration, request, monitor, journal
             )
@@ -153,6 +169,10 @@ class AbInitio:
                 )
         if request.symmetry == AUTO:
             request = replace(request, symmetry="C1" if found is None else found.name)
+        asked = request.symmetry_asked
+        if asked not in (None, request.symmetry):
+            doubt = f"the images are explained better without {asked}, and {asked} is not found"
+            request = replace(request, doubts=(*request.doubts, doubt))
         size = ready.size
         with monitor.stage("postprocess"):
             result = self._finish(

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from jaxtyping import Float
+from torch import Tensor
+
 
 @dataclass(frozen=True)
 class StartReport:
@@ -35,6 +38,7 @@ class ExplorationReport:
         given map (`from_a_map`).
     half1, half2: all starts there were. still_rising: halves whose search was stopped while the
         evidence rose.
+    evidence: of the halves, as `Exploration` has it.
     """
 
     agreed: bool
@@ -43,6 +47,7 @@ class ExplorationReport:
     half2: tuple[StartReport, ...] = ()
     still_rising: int = 0
     from_a_map: bool = False
+    evidence: tuple[Float[Tensor, " b"] | None, Float[Tensor, " b"] | None] = (None, None)
 
     @property
     def rivals(self) -> int | None:

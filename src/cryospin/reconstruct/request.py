@@ -25,7 +25,8 @@ class Request:
         negative. device: "cpu", "cuda" or "cuda:N". doubts: what an audit holds against the
         data, in words: a run that has any is ambiguous at best. initial_map: skips
         exploration, low-passed to `initial_lowpass_angstrom`. scratch: where the images'
-        coefficients are kept; None: in memory.
+        coefficients are kept; None: in memory. symmetry_asked: a group that was imposed from the
+        start, to no good: it is looked for in a map found without, as with "auto".
     """
 
     seed: int = 0
@@ -40,3 +41,4 @@ class Request:
     doubts: tuple[str, ...] = ()
     either_contrast: bool = False
     scratch: Scratch | None = None
+    symmetry_asked: str | None = None

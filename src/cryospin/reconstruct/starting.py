@@ -38,6 +38,9 @@ from cryospin.types import DensityMap, PoseHypotheses
 from cryospin.volumes.gridded import SliceSums, map_to_volume, support_sphere
 from cryospin.volumes.initial import initial_volume
 
+# errors of a mean over images: two searches that end at the same map differ by about one
+_FAR = 3.0
+
 
 @dataclass(frozen=True)
 class IndependentStarts:
@@ -46,6 +49,9 @@ class IndependentStarts:
     assignment: finds poses in a map, where an explorer leaves all of them open.
     choice: finds them among an explorer's hypotheses.
     attempts: explorations before giving up: both halves, then always the worse half.
+    tried_without: operators of a group at most that is also tried without: a small one, imposed
+        from the start, may lead to a wrong map of that symmetry; a large one is hard to find
+        where it is not imposed.
     agreement_radius: Fourier pixels to which independent maps must share FSC 0.5.
     misplaced: share by which the other half's map may explain a half's median image better than
         its own (`cross_check.gain_elsewhere`). Set on one run (3JB9, shifts), whose refinement
@@ -56,6 +62,7 @@ class IndependentStarts:
     assignment: GlobalAssignment
     choice: PolishedHypotheses = PolishedHypotheses()
     attempts: int = 4
+    tried_without: int = 1
     agreement_radius: float = 8.0
     misplaced: float = 0.005
 
@@ -88,6 +95,38 @@ class IndependentStarts:
         run = _Run(self, request, monitor, operators, shift_range_pixel, journal)
         explored = run._logged(run._settled(particles, half, 0), half)
         return HalfSet(particles, *explored.poses)
+
+    def better_without(
+        self,
+        prepared: tuple[ParticleSource, ParticleSource],
+        explored: ExplorationReport,
+        shift_range_pixel: float,
+        request: Request,
+        monitor: Monitor,
+        journal: Journal = UNRECORDED,
+    ) -> bool:
+        """Whether held-out images of either half are explained better, by far more than the error,
+        by a map that was found without the group that `explored` imposed.
+
+        A map that has the group anyway is explained as well with it: images that fit better
+        without say that the group was imposed on a wrong map, or is none of the particle's.
+        """
+        none = torch.eye(3, device=prepared[0].device)[None]
+        run = _Run(self, request, monitor, none, shift_range_pixel, journal)
+
+        def gain(half: int) -> tuple[float, float]:
+            """Mean over the same images, and its error."""
+            with monitor.stage("explore"):
+                found = run._explore(prepared[half], half + 1, 0).evidence
+            before = explored.evidence[half]
+            if found is None or before is None:
+                return 0.0, 0.0
+            each = found - before
+            return float(each.mean()), float(each.std() / len(each) ** 0.5)
+
+        gains = of_halves(gain)
+        monitor.log(event="without the group", gains=gains)
+        return any(gain > _FAR * error for gain, error in gains)
 
     def searched_again(
         self,
@@ -188,6 +227,7 @@ class _Run:
             half1=starts[0],
             half2=starts[1],
             still_rising=sum(explored.exploration.rising is True for explored in kept),
+            evidence=(kept[0].exploration.evidence, kept[1].exploration.evidence),
         )
 
     def _misplaced(self, halves: Halves) -> int | None:
