@@ -19,6 +19,7 @@ _WITHOUT_EFFECT = {
     "threads",
     "device",
     "computed_on",
+    "ranks",
     "batch_size",
     "memory_gb",
     "scratch",

@@ -45,6 +45,7 @@ from cryospin.run.finished import Run, ended_before, has_ended
 from cryospin.run.job import AUTO_CLASSES, Job, Options, classes_to_search
 from cryospin.run.memory import memory_in_use
 from cryospin.run.resources import Resources, resources_for, scratch_folder
+from cryospin.torchrun import ranks_asked_for
 from cryospin.types import ParticleStack
 
 PLACE, FILE = "place of the images", "file"
@@ -145,6 +146,7 @@ def solve_claimed(
         stack = inverted(stack) if screening["contrast_inverted"] else stack
     request = replace(request, doubts=tuple(screening["doubts"]))
     settings = job.settings() | {"screening": screening, "computed_on": request.device}
+    settings["ranks"] = ranks_asked_for()
     if job.options.classes != 1:
         return solve_mixture(job, method, request, stack, monitor, journal, settings)
     try:
