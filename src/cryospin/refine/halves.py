@@ -6,9 +6,10 @@ docs/conventions.md, "What crosses between the half-sets".
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TypeVar
 
 import torch
 from jaxtyping import Complex, Float, Int
@@ -27,6 +28,8 @@ from cryospin.volumes.gridded import SliceSums, map_to_volume, volume_to_map, wi
 
 _CHUNK = 1000  # images whose predictions are in memory at once
 _BLOCK = 50  # and those one thread compares at once
+
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -108,31 +111,43 @@ def refine_half(
     method: GaussNewton,
 ) -> RefinedPoses:
     """One Gauss-Newton round of every particle against its own half's map."""
-    particles = half.particles
-    volume = map_to_volume(density, particles.disk.box, radius)
+    volume = map_to_volume(density, half.particles.disk.box, radius)
 
-    def refined(rows: slice) -> RefinedPoses:
-        images = particles.batch(rows, radius)
-        return method.refine(volume, images, half.rotations[rows], half.shifts_pixel[rows])
+    def refined(
+        images: ImageBatch, rotations: Float[Tensor, "b 3 3"], shifts: Float[Tensor, "b 2"]
+    ) -> RefinedPoses:
+        return method.refine(volume, images, rotations, shifts)
 
-    # no particle's pose depends on its company
-    total = len(particles)
-    size = min(particles.portion(radius), max(1, -(-total // count())))
-    parts = [slice(first, min(first + size, total)) for first in range(0, total, size)]
-    return RefinedPoses.joined(each([partial(refined, rows) for rows in parts]))
+    return RefinedPoses.joined(_in_portions(half, radius, refined))
 
 
 def losses_of(
     half: HalfSet, volume: Complex[Tensor, "z y x"], radius: float
 ) -> Float[Tensor, " n"]:
     """Of all particles at their poses, within `radius`."""
-    particles = half.particles
-    return torch.cat(
-        [
-            pose_losses(volume, images, half.rotations[rows], half.shifts_pixel[rows])
-            for rows, images in particles.batches(particles.portion(radius), radius)
-        ]
-    )
+
+    def losses(
+        images: ImageBatch, rotations: Float[Tensor, "b 3 3"], shifts: Float[Tensor, "b 2"]
+    ) -> Float[Tensor, " b"]:
+        return pose_losses(volume, images, rotations, shifts)
+
+    return torch.cat(_in_portions(half, radius, losses))
+
+
+def _in_portions(
+    half: HalfSet, radius: float, work: Callable[[ImageBatch, Tensor, Tensor], _Result]
+) -> list[_Result]:
+    """Work on all images and their poses, by the ranks that have them; no particle's result
+    depends on its company."""
+    particles, total = half.particles, len(half.particles)
+
+    def on(rows: slice) -> _Result:
+        images = particles.batch(rows, radius)
+        return work(images, half.rotations[rows], half.shifts_pixel[rows])
+
+    size = min(particles.portion(radius), max(1, -(-total // count())))
+    parts = [slice(first, min(first + size, total)) for first in range(0, total, size)]
+    return each([partial(on, rows) for rows in parts])
 
 
 def residual_noise(
