@@ -72,7 +72,7 @@ def test_a_page_opened_as_a_file_follows_the_run_to_its_report(
         # it was not loaded again, and nothing jumped
         assert chromium.ask("document.getElementById('command').dataset.mine") == "kept"
         assert chromium.ask("scrollY") == 150
-        panels = "['verdict', 'numbers', 'phases', 'fsc', 'turns', 'events', 'command', 'time']"
+        panels = "['verdict', 'numbers', 'phases', 'fsc', 'turns', 'events', 'time', 'command']"
         order = f"{panels}.map(id => document.getElementById(id).getBoundingClientRect().top)"
         places = chromium.ask(order)
         assert places == sorted(places)
