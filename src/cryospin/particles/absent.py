@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NoReturn, Self
+from typing import NoReturn
 
 import numpy as np
 import torch
@@ -29,7 +29,7 @@ class AbsentParticles(ParticleSource):
     def device(self) -> torch.device:
         return self.optics_group.device
 
-    def rewhitened(self, noise_power: Float[Tensor, "g s"]) -> Self:
+    def rewhitened(self, noise_power: Float[Tensor, "g s"]) -> AbsentParticles:
         return replace(self, noise_power=noise_power)
 
     def portion(self, radius: float) -> NoReturn:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Self
 
 import numpy as np
 import torch
@@ -48,7 +47,7 @@ class ParticleSource(ABC):
         views."""
 
     @abstractmethod
-    def select(self, index: np.ndarray) -> Self:
+    def select(self, index: np.ndarray) -> ParticleSource:
         """Some of the particles."""
 
     @abstractmethod
@@ -56,11 +55,11 @@ class ParticleSource(ABC):
         """With the coefficients within so many Fourier pixels only, quick to read again."""
 
     @abstractmethod
-    def to(self, device: torch.device) -> Self:
+    def to(self, device: torch.device) -> ParticleSource:
         """With batches on a device."""
 
     @abstractmethod
-    def rewhitened(self, noise_power: Float[Tensor, "g s"]) -> Self:
+    def rewhitened(self, noise_power: Float[Tensor, "g s"]) -> ParticleSource:
         """The same images under a better noise spectrum. What was asked is of no further use."""
 
     def __len__(self) -> int:

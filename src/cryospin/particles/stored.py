@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 import torch
@@ -150,7 +149,7 @@ class StoredParticles(ParticleSource):
             values, ctf = values * factor, ctf * factor
         return ImageBatch(values, ctf, disk)
 
-    def select(self, index: np.ndarray) -> Self:
+    def select(self, index: np.ndarray) -> StoredParticles:
         return replace(
             self,
             uids=chosen(self.uids, index),
@@ -158,14 +157,14 @@ class StoredParticles(ParticleSource):
             file_rows=self.file_rows[index],
         )
 
-    def within(self, radius: float) -> Self:
+    def within(self, radius: float) -> StoredParticles:
         return replace(self, disk=self.disk.prefix(radius))
 
-    def to(self, device: torch.device) -> Self:
+    def to(self, device: torch.device) -> StoredParticles:
         tensors = ("optics_group", "noise_power", "written_power")
         return replace(self, **{name: getattr(self, name).to(device) for name in tensors})
 
-    def rewhitened(self, noise_power: Float[Tensor, "g s"]) -> Self:
+    def rewhitened(self, noise_power: Float[Tensor, "g s"]) -> StoredParticles:
         return replace(self, noise_power=noise_power)
 
 
