@@ -2,8 +2,8 @@
 
 Two ways lead from a consensus to classes. Structures that share most of their mass have poses in
 common, and their images are told apart at these. Unrelated ones have not: there the split's maps
-start a joint search over classes and poses, coarse as it is. Both end with all images searched
-for in all maps, and the one whose maps explain the images better is taken.
+start a joint search over classes and poses, coarse as it is. On both, all images are searched for
+in all maps, once, and polished in better ones; that whose maps explain them better is taken.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from cryospin.mixture.split import ClassSplit
 from cryospin.particles.draws import generator_for
 from cryospin.particles.spectrum import information_per_image, signal_power
 from cryospin.refine.assign import GlobalAssignment
-from cryospin.refine.halves import HalfSet, map_of
+from cryospin.refine.halves import HalfSet, map_of, refine_half
 from cryospin.volumes.gridded import map_to_volume, support_sphere
 
 
@@ -32,8 +32,9 @@ class ClassSearch:
     """Hyper-parameters; radii in Fourier pixels.
 
     joint: the search over poses and classes at once, out to `joint_radius`.
-    radius: within which all images are searched for in all maps, `rounds` times at most, until
-        fewer than `settled` of them change class.
+    radius: within which all images are searched for in all maps of the split; afterwards poses
+        are polished in better maps, `rounds` times at most, until fewer than `settled` of the
+        images change class.
     """
 
     split: ClassSplit = ClassSplit()
@@ -74,12 +75,13 @@ class ClassSearch:
         reach = min(self.radius + 1, consensus.particles.disk.radius)
         inner = replace(consensus, particles=consensus.particles.within(reach))
         split = self.split.run(inner, classes, operators, support_radius, rng, told)
-        alike, unlike = problem.searched(split), problem.searched(problem.searched_jointly(split))
+        alike = problem.searched(split)
+        unlike = problem.polished(problem.searched_jointly(split))
         best = max((alike, unlike), key=lambda end: end.evidence)
         for _ in range(self.rounds - 1):
             if best.changed < self.settled:
                 break
-            best = problem.searched(best.half)
+            best = problem.polished(best.half)
         return Searched(best.half, alike.evidence, unlike.evidence)
 
 
@@ -140,25 +142,34 @@ class _Problem:
 
     def searched(self, classed: ClassedHalf) -> _Searched:
         """All images searched for in all maps, and told apart at the poses found."""
-        before = classed.numbers
-        classed = self._placed(classed, self._volumes(classed), self.radius)
-        classed, evidence = self.method.split.settle(
-            classed, self.radius, self.operators, self.support_radius
-        )
-        changed = float((classed.numbers != before).double().mean())
-        return _Searched(classed, evidence, changed)
+        box = classed.particles.disk.box
+        volumes = [map_to_volume(each, box, self.radius) for each in self._densities(classed)]
+        return self._settled(classed, self._placed(classed, volumes, self.radius))
 
-    def _volumes(self, classed: ClassedHalf) -> list[Tensor]:
+    def polished(self, classed: ClassedHalf) -> _Searched:
+        """All images moved to the poses nearby that suit them best, and told apart at these."""
+        polish = self.assignment.polish
+        sets = tuple(
+            half.with_poses(refine_half(half, density, self.radius, polish))
+            for half, density in zip(classed.sets, self._densities(classed), strict=True)
+        )
+        return self._settled(classed, replace(classed, sets=sets))
+
+    def _settled(self, before: ClassedHalf, moved: ClassedHalf) -> _Searched:
+        """At new poses, and how many changed class."""
+        found, evidence = self.method.split.settle(
+            moved, self.radius, self.operators, self.support_radius
+        )
+        changed = float((found.numbers != before.numbers).double().mean())
+        return _Searched(found, evidence, changed)
+
+    def _densities(self, classed: ClassedHalf) -> list[Tensor]:
         particles, radius = classed.particles, self.radius
         box = particles.disk.box
         support = support_sphere(box, radius, self.support_radius, particles.device)
         precision = 1.0 / signal_power(particles)
         return [
-            map_to_volume(
-                map_of(classed.sums(c, radius, self.operators), precision, radius, box, support),
-                box,
-                radius,
-            )
+            map_of(classed.sums(c, radius, self.operators), precision, radius, box, support)
             for c in range(self.classes)
         ]
 
