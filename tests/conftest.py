@@ -59,6 +59,10 @@ def pytest_configure(config: pytest.Config) -> None:
         from jaxtyping import install_import_hook
 
         install_import_hook(modules_to_check(), "run_time_checks.checked")
+    if not hasattr(config, "workerinput"):
+        from cryospin.kernels.compiled import compile_once
+
+        compile_once()
 
 
 def executed_count(config: pytest.Config) -> int:

@@ -26,7 +26,7 @@ from cryospin.reconstruct.refinement import half_set_fsc, prior_of, unfiltered_m
 from cryospin.refine.assign import GlobalAssignment
 from cryospin.refine.gauss_newton import GaussNewton
 from cryospin.refine.halves import HalfSet, map_of, refine_half, residual_noise, sums_of
-from cryospin.rotations.grid import OrientationGrid
+from cryospin.rotations.grid import OrientationGrid, view_half_turns
 from cryospin.volumes.gridded import SliceSums, map_to_volume, support_sphere
 
 ELSEWHERE = torch.device("meta")
@@ -36,8 +36,11 @@ DISK = FourierDisk.of(BOX, RADIUS)
 
 @pytest.fixture(autouse=True)
 def fake() -> Iterator[None]:
+    # tests elsewhere may have left tensors of a device of the same name
+    view_half_turns.cache_clear()
     with FakeTensorMode(allow_non_fake_inputs=True):
         yield
+    view_half_turns.cache_clear()
 
 
 def elsewhere(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numba
 import numpy as np
@@ -264,9 +265,15 @@ def test_a_group_imposed_to_no_good_is_looked_for_instead(
     begun: list[int] = []
     asked: list[Request] = []
 
-    def run(self: IndependentStarts, prepared: object, operators: torch.Tensor, *rest: object):
+    def run(self: IndependentStarts, prepared: Any, operators: torch.Tensor, *rest: object):
         begun.append(len(operators))
-        return (None, None), ExplorationReport(agreed=False)
+        halves = [
+            HalfSet(
+                p, torch.eye(3).repeat(len(p), 1, 1), torch.zeros(len(p), 2), torch.ones(len(p))
+            )
+            for p in prepared
+        ]
+        return (halves[0], halves[1]), ExplorationReport(agreed=False)
 
     def finish(self: AbInitio, *given: object) -> None:
         asked.append(next(each for each in given if isinstance(each, Request)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from jaxtyping import Float
@@ -47,7 +47,9 @@ class ExplorationReport:
     half2: tuple[StartReport, ...] = ()
     still_rising: int = 0
     from_a_map: bool = False
-    evidence: tuple[Float[Tensor, " b"] | None, Float[Tensor, " b"] | None] = (None, None)
+    evidence: tuple[Float[Tensor, " h"] | None, Float[Tensor, " h"] | None] = field(
+        default=(None, None), compare=False, repr=False
+    )
 
     @property
     def rivals(self) -> int | None:

@@ -25,6 +25,7 @@ from cryospin.journal.journal import Journal
 from cryospin.journal.ranks import compute_on, leads, led, number, ranks
 from cryospin.journal.signals import Signals
 from cryospin.kernels import same_bits
+from cryospin.kernels.compiled import compile_once
 from cryospin.mixture.outputs import clear_classes, mixture_outputs, verdict_of, write_mixture
 from cryospin.mixture.refinement import ClassedRefinement
 from cryospin.mixture.solve import Mixture
@@ -76,6 +77,8 @@ def solve(job: Job, began: float) -> Run:
         for note in resources.notes:
             job.tell(f"note: {note}")
         compute_on(resources.device)
+        if resources.device.type == "cpu":
+            led(compile_once)
         if job.options.deterministic:
             exits.enter_context(same_bits(resources.device))
         request = replace(request, device=str(resources.device))
