@@ -7,6 +7,7 @@ import time
 
 import numba
 import pytest
+import torch
 
 from cryospin.parallel import in_blocks, in_image_blocks, together
 
@@ -64,3 +65,14 @@ def test_work_in_blocks_has_one_thread() -> None:
     """What it calls asks numba how many: transforms of volumes would start as many again."""
     assert list(in_blocks(lambda rows: numba.get_num_threads(), 4, 1)) == [1] * 4
     assert [*together([numba.get_num_threads])] == [numba.get_num_threads()]
+
+
+def test_a_thread_of_ours_has_no_others_of_torch() -> None:
+    """A product split by OpenMP has other last bits than a whole one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        assert list(in_blocks(lambda rows: torch.get_num_threads(), 4, 1, threads=2)) == [1] * 4
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

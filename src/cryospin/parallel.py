@@ -51,14 +51,24 @@ def in_blocks(
     threads = numba.get_num_threads() if threads is None else threads
     waiting = 2 * threads if waiting is None else min(waiting, 2 * threads)
     pending: deque[Future[_Result]] = deque()
-    # what `work` calls may look up how many threads it has: this one
-    with ThreadPoolExecutor(threads, initializer=numba.set_num_threads, initargs=(1,)) as pool:
-        for start in range(0, count, block):
-            pending.append(pool.submit(work, slice(start, min(start + block, count))))
-            if len(pending) >= waiting:
+    own = torch.get_num_threads()
+    try:
+        with ThreadPoolExecutor(threads, initializer=_alone) as pool:
+            for start in range(0, count, block):
+                pending.append(pool.submit(work, slice(start, min(start + block, count))))
+                if len(pending) >= waiting:
+                    yield pending.popleft().result()
+            while pending:
                 yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
+    finally:
+        torch.set_num_threads(own)  # a part of torch's setting is everybody's
+
+
+def _alone() -> None:
+    """A thread of ours has no others: neither of numba's nor, in a product that OpenMP would
+    split, of torch's, whose setting for other threads is the environment's."""
+    numba.set_num_threads(1)
+    torch.set_num_threads(1)
 
 
 def in_blocks_on(
