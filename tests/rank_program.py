@@ -19,34 +19,38 @@ ROOT = Path(__file__).parents[1]
 
 
 def started(ranks: int, *words: object, doomed: int = -1) -> list[subprocess.Popen[str]]:
-    """So many processes, as torchrun would start them."""
+    """So many processes of this program, as torchrun would start them."""
+    return processes(ranks, [__file__, *map(str, words)], {"DOOMED": str(doomed)})
+
+
+def processes(
+    ranks: int, program: list[str], told: dict[str, str] | None = None
+) -> list[subprocess.Popen[str]]:
+    """So many processes of Python that find each other."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    processes = []
+    shared = {
+        "WORLD_SIZE": ranks,
+        "LOCAL_WORLD_SIZE": ranks,
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": port,
+        "PYTHONPATH": f"{ROOT / 'src'}:{ROOT / 'tests'}",
+        **(told or {}),
+    }
+    begun = []
     for rank in range(ranks):
-        told = {
-            "RANK": rank,
-            "WORLD_SIZE": ranks,
-            "LOCAL_RANK": rank,
-            "LOCAL_WORLD_SIZE": ranks,
-            "MASTER_ADDR": "127.0.0.1",
-            "MASTER_PORT": port,
-            "DOOMED": doomed,
-            "PYTHONPATH": f"{ROOT / 'src'}:{ROOT / 'tests'}",
-        }
-        command = [sys.executable, __file__, *map(str, words)]
-        environment = os.environ | {name: str(value) for name, value in told.items()}
-        processes.append(
+        own = shared | {"RANK": rank, "LOCAL_RANK": rank}
+        begun.append(
             subprocess.Popen(
-                command,
-                env=environment,
+                [sys.executable, *program],
+                env=os.environ | {name: str(value) for name, value in own.items()},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
             )
         )
-    return processes
+    return begun
 
 
 def ended(processes: list[subprocess.Popen[str]]) -> tuple[list[int], str]:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +9,7 @@ import torch
 
 from cryospin.errors import UsageError
 from cryospin.journal import ranks
-from rank_program import ROOT, ended
+from rank_program import ended, processes
 
 PROGRAM = """
 import sys, torch
@@ -47,26 +44,9 @@ assert r.number() == 0 and r.count() == 1
 
 
 def said_by(count: int, folder: Path) -> list[list[str]]:
-    import socket
-
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    (folder / "program.py").write_text(PROGRAM)
-    processes = []
-    for rank in range(count):
-        told = {"RANK": str(rank), "WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1"}
-        told |= {"MASTER_PORT": port, "PYTHONPATH": f"{ROOT / 'src'}"}
-        processes.append(
-            subprocess.Popen(
-                [sys.executable, folder / "program.py"],
-                env=os.environ | told,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
-        )
-    codes, said = ended(processes)
+    program = folder / "program.py"
+    program.write_text(PROGRAM)
+    codes, said = ended(processes(count, [str(program)]))
     assert set(codes) == {0}, said
     lines = [line.split(" | ") for line in said.splitlines() if " | " in line]
     return sorted(lines)

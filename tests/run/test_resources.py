@@ -19,24 +19,11 @@ from cryospin.run import resources, solve
 from cryospin.run.finished import Run
 from cryospin.run.reconstruct import reconstruct
 from cryospin.run.resources import resources_for
-from cryospin.simulate.dataset import Microscope, simulate
-from cryospin.simulate.molecule import chain_molecule
-from cryospin.simulate.poses import draw_poses
-from cryospin.simulate.transfer import draw_ctf
 from cryospin.types import ParticleStack
 from options import options_with
 from reconstruct_toys import cut_down, toy
 
-BOX, PIXEL, COUNT = 24, 6.0, 150
-
-
-@pytest.fixture(scope="module")
-def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("simulated")
-    poses = draw_poses(COUNT, max_shift_pixel=0.5, pixel_size_angstrom=PIXEL, seed=1)
-    microscope = Microscope(BOX, PIXEL, 2.0, draw_ctf(COUNT, 1), seed=1)
-    simulate(chain_molecule(1), poses, microscope, folder)
-    return folder / "particles.star"
+BOX = 24
 
 
 @pytest.fixture(scope="module")
