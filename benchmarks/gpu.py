@@ -89,11 +89,13 @@ def insertions(device: torch.device) -> dict[str, Callable[[], AbstractContextMa
     twin = backend(device)
     if twin is reference:
         return {"insert": nullcontext}
+    from cryospin.kernels import cuda_sums
+
     ways: dict[str, Callable[[], AbstractContextManager]] = {
-        "insert, atomics": lambda: patch.object(twin, "_adds_vectors", lambda device: False),
-        "insert, deterministic": twin.deterministic_sums,
+        "insert, atomics": lambda: patch.object(cuda_sums, "_adds_vectors", lambda device: False),
+        "insert, deterministic": cuda_sums.deterministic_sums,
     }
-    if twin._adds_vectors(device):
+    if cuda_sums._adds_vectors(device):
         ways["insert, vectors"] = nullcontext
     return ways
 

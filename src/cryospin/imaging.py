@@ -20,12 +20,12 @@ from cryospin.fourier.disk import FourierDisk, moved
 from cryospin.fourier.image_batch import ImageBatch
 from cryospin.kernels import (
     OVERSAMPLING,
-    fit_compiled,
     insert_slices,
     pose_losses,
     pose_normal_equations,
     slice_volume,
 )
+from cryospin.kernels.dispatch import fit_compiled
 
 
 def predict(

@@ -18,7 +18,8 @@ from cryospin.explore.posterior import GridPosterior, best_hypotheses, grid_post
 from cryospin.fourier.disk import FourierDisk, shift_phases
 from cryospin.fourier.image_batch import ImageBatch
 from cryospin.fourier.parity import ParityFold
-from cryospin.kernels import insert_slices, margin_for, reference_only, slice_volume
+from cryospin.kernels import insert_slices, margin_for, slice_volume
+from cryospin.kernels.dispatch import reference_only
 from cryospin.rotations.grid import VIEW_HALF_TURNS, OrientationGrid
 from cryospin.volumes.gridded import complete_friedel
 from phantoms import Blobs, angles_degrees, disk_coefficients, random_turns

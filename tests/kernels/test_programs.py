@@ -11,7 +11,7 @@ import pytest
 
 import cryospin
 
-PROGRAMS = Path(cryospin.__file__).parent / "kernels" / "programs.py"
+KERNELS = Path(cryospin.__file__).parent / "kernels"
 
 # what is launched, by its arguments' names; every other argument is an int32
 POINTERS = {
@@ -23,16 +23,18 @@ POINTERS = {
 }
 
 COMPILE = """
-import importlib.util, sys
+import sys
+from importlib import import_module
+from types import ModuleType
 from triton import compile
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-path, types, (name, capability, warps, constants) = sys.argv[1], *map(eval, sys.argv[2:])
-spec = importlib.util.spec_from_file_location("programs", path)
-programs = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(programs)
-program = getattr(programs, name)
+folder, types, (module, name, capability, warps, constants) = sys.argv[1], *map(eval, sys.argv[2:])
+# the package without what it begins with, which brings torch
+sys.modules["cryospin.kernels"] = ModuleType("cryospin.kernels")
+sys.modules["cryospin.kernels"].__path__ = [folder]
+program = getattr(import_module("cryospin.kernels." + module), name)
 types = {argument: kind for kind, names in types.items() for argument in names.split()}
 if constants.get("HOW") == "integers":
     types["sums"] = "*i64"
@@ -48,12 +50,12 @@ assert compiled.asm["cubin"]
 """
 
 
-def compiled(name: str, capability: int, warps: int, **constants: object) -> str:
+def compiled(module: str, name: str, capability: int, warps: int, **constants: object) -> str:
     """Its PTX, by a Python of its own, in which triton is no interpreter."""
     environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
-    what = (name, capability, warps, constants)
+    what = (module, name, capability, warps, constants)
     result = subprocess.run(
-        [sys.executable, "-c", COMPILE, str(PROGRAMS), repr(POINTERS), repr(what)],
+        [sys.executable, "-c", COMPILE, str(KERNELS), repr(POINTERS), repr(what)],
         env=environment,
         capture_output=True,
         text=True,
@@ -71,20 +73,20 @@ def compiled(name: str, capability: int, warps: int, **constants: object) -> str
     ],
 )
 def test_insertion_adds_as_it_says(how: str, capability: int, instruction: str) -> None:
-    ptx = compiled("insert_program", capability, 1, HOW=how, BLOCK=128)
+    ptx = compiled("volume_programs", "insert_program", capability, 1, HOW=how, BLOCK=128)
     assert ptx.count(instruction) % 8 == 0 and instruction in ptx
 
 
 @pytest.mark.parametrize(
-    ("name", "warps", "constants"),
+    ("module", "name", "warps", "constants"),
     [
-        ("slice_program", 1, {"BLOCK": 128}),
-        ("pose_program", 1, {"DERIVATIVES": False, "BLOCK": 128}),
-        ("pose_program", 1, {"DERIVATIVES": True, "BLOCK": 128}),
-        ("fold_program", 1, {"BLOCK": 128}),
-        ("weigh_program", 8, {"BLOCK": 1024}),
-        ("peaks_program", 8, {"BLOCK": 1024}),
+        ("volume_programs", "slice_program", 1, {"BLOCK": 128}),
+        ("pose_programs", "pose_program", 1, {"DERIVATIVES": False, "BLOCK": 128}),
+        ("pose_programs", "pose_program", 1, {"DERIVATIVES": True, "BLOCK": 128}),
+        ("grid_programs", "fold_program", 1, {"BLOCK": 128}),
+        ("grid_programs", "weigh_program", 8, {"BLOCK": 1024}),
+        ("grid_programs", "peaks_program", 8, {"BLOCK": 1024}),
     ],
 )
-def test_compiles(name: str, warps: int, constants: dict[str, object]) -> None:
-    assert ".target sm_80" in compiled(name, 80, warps, **constants)
+def test_compiles(module: str, name: str, warps: int, constants: dict[str, object]) -> None:
+    assert ".target sm_80" in compiled(module, name, 80, warps, **constants)

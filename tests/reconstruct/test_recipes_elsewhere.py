@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from cryospin import kernels
 from cryospin.explore.exploration import Exploration
 from cryospin.explore.winner_search import EncoderState, WinnerSearch
 from cryospin.fourier.disk import FourierDisk
 from cryospin.journal.tree import on_device, packed, unpacked
+from cryospin.kernels import dispatch
 from cryospin.pairs.network import PairNetworkShape
 from cryospin.pairs.training import Training
 from cryospin.particles.prepare import PreparedParticles
@@ -33,7 +33,7 @@ _BOUNDED = ("branch-and-bound", "common-lines")
 @pytest.fixture(autouse=True)
 def toys(monkeypatch: pytest.MonkeyPatch) -> None:
     cut_down(monkeypatch)
-    monkeypatch.setitem(kernels._TWINS, ELSEWHERE.type, "elsewhere")
+    monkeypatch.setitem(dispatch._TWINS, ELSEWHERE.type, "elsewhere")
     adam = torch.optim.Adam
 
     def unfused(parameters: object, fused: bool, lr: float = 1e-3) -> torch.optim.Optimizer:

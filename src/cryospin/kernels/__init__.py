@@ -1,4 +1,4 @@
-"""The five kernels everything else is built on, and the choice of who computes them.
+"""The five kernels everything else is built on.
 
 | kernel | does |
 |---|---|
@@ -9,9 +9,7 @@
 | `grid_peaks` | the best poses of a grid |
 
 `reference` is the plain torch twin (any device, any precision, differentiable); `cpu` is
-numba, `cuda` Triton. Tests hold them together. Tensors choose: float32 without a gradient goes
-to the twin of its device, everything else to `reference`. A new backend is a module with these
-functions and a line in `_TWINS`.
+numba, `cuda` Triton. Tests hold them together. `dispatch` chooses.
 
 A Fourier volume is a complex array (2m+1, 2m+1, m+1) over (z, y, x >= 0), frequency 0 at
 [m, m, 0], holding the map's centred transform on a grid `oversampling` times finer than the
@@ -20,22 +18,16 @@ box's. Frequencies with x < 0 are the conjugates of their Friedel mates.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from functools import lru_cache
-from importlib import import_module
+from collections.abc import Iterable
 from itertools import chain
-from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Complex, Float, Int
 from torch import Tensor
 
 from cryospin.fourier.disk import FourierDisk
 from cryospin.fourier.image_batch import ImageBatch
-from cryospin.kernels import reference
+from cryospin.kernels.dispatch import twin_of
 
 Portion = tuple[Complex[Tensor, "n k"], Float[Tensor, "n k"], Float[Tensor, "n 3 3"]]
 """Slices' values, their weights and rotations."""
@@ -55,63 +47,6 @@ def _check(volume_margin: int, disk: FourierDisk, oversampling: int) -> None:
             f"a Fourier volume of margin {volume_margin} cannot hold slices of radius "
             f"{disk.radius} at oversampling {oversampling}"
         )
-
-
-# of a device's type
-_TWINS = {"cpu": "cryospin.kernels.cpu", "cuda": "cryospin.kernels.cuda"}
-_only_reference = False
-
-
-@contextmanager
-def reference_only() -> Iterator[None]:
-    """Inside, the plain torch twins compute everything: slow, and for tests."""
-    global _only_reference
-    before, _only_reference = _only_reference, True
-    try:
-        yield
-    finally:
-        _only_reference = before
-
-
-@contextmanager
-def same_bits(device: torch.device) -> Iterator[None]:
-    """Inside, a card gives the same bits every time: its sums are of integers, or sorted. The CPU
-    always does."""
-    if device.type == "cpu":
-        yield
-        return
-    from cryospin.kernels.cuda import deterministic_sums
-
-    # read when the first product is made
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    before = torch.are_deterministic_algorithms_enabled()
-    torch.use_deterministic_algorithms(True)
-    try:
-        with deterministic_sums():
-            yield
-    finally:
-        torch.use_deterministic_algorithms(before)
-
-
-def fit_compiled(*tensors: Tensor) -> bool:
-    """Whether compiled kernels would compute on such tensors, were no gradient wanted."""
-    return not _only_reference and all(
-        tensor.device.type in _TWINS
-        and tensor.dtype.itemsize == (8 if tensor.dtype.is_complex else 4)
-        for tensor in tensors
-    )
-
-
-def _twin(*tensors: Tensor) -> Any:
-    """The module that computes on such tensors."""
-    plain = fit_compiled(*tensors) and not any(tensor.requires_grad for tensor in tensors)
-    return _compiled(tensors[0].device.type) if plain else reference
-
-
-@lru_cache
-def _compiled(device_type: str) -> Any:
-    """Imported when first needed: each brings a compiler."""
-    return import_module(_TWINS[device_type])
 
 
 def slice_volume(
@@ -144,7 +79,7 @@ def slice_volume(
         The volume is too small for the disk.
     """
     _check(volume.shape[-1] - 1, disk, oversampling)
-    twin = _twin(volume, rotations)
+    twin = twin_of(volume, rotations)
     return twin.slice_volume(volume, rotations, disk, oversampling)
 
 
@@ -197,7 +132,7 @@ def insert_portions(
     _check(margin, disk, oversampling)
     portions = iter(portions)
     first = next(portions)
-    twin = _twin(*first)
+    twin = twin_of(*first)
     return twin.insert_portions(chain([first], portions), disk, margin, oversampling)
 
 
@@ -243,7 +178,7 @@ def pose_normal_equations(
     """
     x, ctf, disk = images.coefficients, images.ctf, images.disk
     _check(volume.shape[-1] - 1, disk, oversampling)
-    twin = _twin(volume, x, ctf, rotations, shifts_pixel)
+    twin = twin_of(volume, x, ctf, rotations, shifts_pixel)
     return twin.pose_normal_equations(
         volume, x, ctf, rotations, shifts_pixel, disk, image_index, oversampling
     )
@@ -260,7 +195,7 @@ def pose_losses(
     """The loss of `pose_normal_equations` alone, for scoring many hypotheses."""
     x, ctf, disk = images.coefficients, images.ctf, images.disk
     _check(volume.shape[-1] - 1, disk, oversampling)
-    twin = _twin(volume, x, ctf, rotations, shifts_pixel)
+    twin = twin_of(volume, x, ctf, rotations, shifts_pixel)
     return twin.pose_losses(
         volume, x, ctf, rotations, shifts_pixel, disk, image_index, oversampling
     )
@@ -283,7 +218,7 @@ def grid_weights(
     other, as many of each, the probability of each map; None: of one map.
     """
     x, ctf = images.coefficients, images.ctf
-    twin = _twin(slices, x, ctf, shifts_pixel)
+    twin = twin_of(slices, x, ctf, shifts_pixel)
     found: tuple[Tensor, Tensor, Tensor, Tensor] = twin.grid_weights(
         slices, x, ctf, shifts_pixel, images.disk, temperature, class_prior
     )
@@ -304,7 +239,7 @@ def grid_peaks(
     one image are apart at least.
     """
     x, ctf = images.coefficients, images.ctf
-    twin = _twin(slices, x, ctf, shifts_pixel)
+    twin = twin_of(slices, x, ctf, shifts_pixel)
     found: Tensor = twin.grid_peaks(
         slices, x, ctf, shifts_pixel, images.disk, quaternions, near, hypotheses
     )

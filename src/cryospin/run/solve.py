@@ -24,8 +24,8 @@ from cryospin.journal.identity import identity
 from cryospin.journal.journal import Journal
 from cryospin.journal.ranks import compute_on, leads, led, number, ranks
 from cryospin.journal.signals import Signals
-from cryospin.kernels import same_bits
 from cryospin.kernels.compiled import compile_once
+from cryospin.kernels.dispatch import same_bits
 from cryospin.mixture.outputs import clear_classes, mixture_outputs, verdict_of, write_mixture
 from cryospin.mixture.refinement import ClassedRefinement
 from cryospin.mixture.solve import Mixture
