@@ -21,18 +21,21 @@ _FINISHED = (CONVERGED, UNCONVERGED)
 
 @dataclass(frozen=True)
 class Method:
-    """A recipe and how it is called. max_shift_pixel: what the method is told; None: nothing."""
+    """A recipe and how it is called. max_shift_pixel: what the method is told; None: nothing.
+    symmetry: a point group it is told, or "auto"."""
 
     recipe: str
     seed: int = 0
     max_shift_pixel: float | None = None
     device: str = "cpu"
     threads: int | None = None
+    symmetry: str = "C1"
 
     def words(self, dataset: Dataset, out: Path) -> list[object]:
         """The command line after `cryospin`."""
         words: list[object] = ["reconstruct", dataset.particles, "--out", out]
         words += ["--recipe", self.recipe, "--seed", self.seed, "--device", self.device]
+        words += ["--symmetry", self.symmetry]
         if self.max_shift_pixel is not None:
             words += ["--max-shift", self.max_shift_pixel * dataset.pixel_size_angstrom]
         if self.threads is not None:

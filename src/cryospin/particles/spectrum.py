@@ -24,34 +24,44 @@ def signal_power(particles: ParticleSource) -> Float[Tensor, " s"]:
     """Mean |P|^2 of projections per shell of the box: power above the noise over mean CTF^2."""
     shell = particles.disk.shells(particles.device)
     population = particles.disk.population(particles.device)
-    squares = _mean(particles, lambda images: images.ctf.square())
+    power, squares = _means(particles, _power, _transfer)
     transfer = _per_shell(squares, shell, population)
-    excess = _per_shell(_excess(particles), shell, population)
+    excess = _per_shell(power - 1.0, shell, population)
     return (excess.clamp_min(_LEAST_EXCESS) / transfer.clamp_min(1e-6)).float()
 
 
 def information_per_image(particles: ParticleSource, radius: float) -> float:
     """Mean power above the noise within a radius, in nats: what a known pose would explain."""
-    return float(_excess(particles)[: particles.disk.length_within(radius)].sum().clamp_min(0.0))
+    (power,) = _means(particles, _power)
+    excess = power - 1.0  # the noise's is 1
+    return float(excess[: particles.disk.length_within(radius)].sum().clamp_min(0.0))
 
 
-def _excess(particles: ParticleSource) -> Float[Tensor, " k"]:
-    """Mean power of each coefficient above that of the noise, which is 1."""
-    return _mean(particles, lambda images: images.coefficients.abs().square()) - 1.0
+def _power(images: ImageBatch) -> Float[Tensor, "b k"]:
+    return images.coefficients.abs().square()
 
 
-def _mean(
-    particles: ParticleSource, values: Callable[[ImageBatch], Float[Tensor, "b k"]]
-) -> Float[Tensor, " k"]:
-    """Over all particles, float64."""
-    total = torch.zeros(len(particles.disk), dtype=torch.float64, device=particles.device)
+def _transfer(images: ImageBatch) -> Float[Tensor, "b k"]:
+    return images.ctf.square()
 
-    def sums(rows: slice) -> Float[Tensor, " k"]:
-        return values(particles.batch(rows)).double().sum(0)
 
-    for part in in_blocks_on(particles.device, sums, len(particles), _BLOCK):
-        total += part
-    return total / len(particles)
+def _means(
+    particles: ParticleSource, *values: Callable[[ImageBatch], Float[Tensor, "b k"]]
+) -> list[Float[Tensor, " k"]]:
+    """Of each, over all particles, float64; images are asked for once."""
+    totals = [
+        torch.zeros(len(particles.disk), dtype=torch.float64, device=particles.device)
+        for _ in values
+    ]
+
+    def sums(rows: slice) -> list[Float[Tensor, " k"]]:
+        images = particles.batch(rows)
+        return [each(images).double().sum(0) for each in values]
+
+    for parts in in_blocks_on(particles.device, sums, len(particles), _BLOCK):
+        for total, part in zip(totals, parts, strict=True):
+            total += part
+    return [total / len(particles) for total in totals]
 
 
 def _per_shell(
