@@ -127,8 +127,15 @@ def test_killed_and_resumed(table: Path, tmp_path: Path, monkeypatch: pytest.Mon
 def test_no_room_on_the_disk(table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ResourceError, match="none is not a folder(.|\n)*fix:"):
         run(table, tmp_path / "out", memory_gb=0.5, scratch=tmp_path / "none")
-    monkeypatch.setattr(
-        solve, "memory_plan", lambda particles, box: MemoryPlan(10**18, 10**9, 10**18)
-    )
-    with pytest.raises(ResourceError, match=r"GB free, and the images take .*\n.*--scratch"):
-        run(table, tmp_path / "out", memory_gb=0.5, scratch=tmp_path)
+    radii: list[float] = []
+
+    def huge(particles: int, box: int, radius: float) -> MemoryPlan:
+        radii.append(radius)
+        return MemoryPlan(10**18, 10**9, 10**18)
+
+    monkeypatch.setattr(solve, "memory_plan", huge)
+    pixel = read_particles(table).pixel_size_angstrom
+    for asked in ({}, {"max_resolution_angstrom": BOX * pixel / 6}):
+        with pytest.raises(ResourceError, match=r"GB free, and the images take .*\n.*--scratch"):
+            run(table, tmp_path / "out", memory_gb=0.5, scratch=tmp_path, **asked)
+    assert radii == pytest.approx([BOX / 2, 6])  # what is not kept needs no room

@@ -37,9 +37,7 @@ def resources_for(options: Options, stack: ParticleStack) -> Resources:
     UsageError: no such device.
     ResourceError: the card that was asked for has not the memory.
     """
-    radius = stack.box / 2
-    if options.max_resolution_angstrom is not None:
-        radius = stack.box * stack.pixel_size_angstrom / options.max_resolution_angstrom
+    radius = kept_radius(options, stack)
     device, told = find_device(options.device)
     streams = options.recipe == "exhaustive" and options.classes == 1
     if device.type != "cpu":
@@ -59,6 +57,13 @@ def resources_for(options: Options, stack: ParticleStack) -> Resources:
         device, told = torch.device("cpu"), f"computing on the CPU: {short}"
     plan = memory_plan(len(stack), stack.box, radius)
     return Resources(device, *_kept(told, plan, memory_budget(options.memory_gb), streams))
+
+
+def kept_radius(options: Options, stack: ParticleStack) -> float:
+    """Fourier pixels to which images are kept."""
+    if options.max_resolution_angstrom is None:
+        return stack.box / 2
+    return stack.box * stack.pixel_size_angstrom / options.max_resolution_angstrom
 
 
 def _kept(told: str, plan: MemoryPlan, budget: int, streams: bool) -> tuple[bool, tuple[str, ...]]:

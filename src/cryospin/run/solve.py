@@ -45,7 +45,7 @@ from cryospin.run.command import command_of
 from cryospin.run.finished import Run, ended_before, has_ended
 from cryospin.run.job import AUTO_CLASSES, Job, Options, classes_to_search
 from cryospin.run.memory import memory_in_use
-from cryospin.run.resources import Resources, resources_for, scratch_folder
+from cryospin.run.resources import Resources, kept_radius, resources_for, scratch_folder
 from cryospin.torchrun import ranks_asked_for
 from cryospin.types import ParticleStack
 
@@ -223,7 +223,8 @@ def from_file(job: Job, resources: Resources) -> bool:
 def scratch_of(job: Job, run: dict[str, Any], stack: ParticleStack) -> Scratch:
     """Where the images of this very run are kept."""
     key = hashlib.sha256(json.dumps(run, sort_keys=True).encode()).hexdigest()
-    needed = memory_plan(len(stack), stack.box).file
+    radius = kept_radius(job.options, stack)
+    needed = memory_plan(len(stack), stack.box, radius).file
     return Scratch(scratch_folder(job, key, needed), key)
 
 
