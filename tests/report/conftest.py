@@ -190,6 +190,13 @@ def mixture_run(tmp_path_factory: pytest.TempPathFactory, result: dict[str, Any]
     folder = tmp_path_factory.mktemp("mixture") / "run of <three> & junk"
     folder.mkdir()
     (folder / "result.json").write_text(json.dumps(mixture_result(result)))
+    rounds = ([0.2, 0.3, 0.5], [0.3, 0.55, 0.1], [0.31, 0.56, 0.11])
+    told = [
+        {"event": "fractions", "stage": "refine classes", "half": half, "fractions": fractions}
+        for fractions in rounds
+        for half in (1, 2)
+    ]
+    (folder / "log.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in told))
     place = np.indices((BOX,) * 3) - BOX // 2
     core = 5 * np.exp(-(place[0] ** 2 / 60 + place[1] ** 2 / 30 + place[2] ** 2 / 15))
     lobe = 5 * np.exp(-((place[0] ** 2 + (place[1] - 7) ** 2 + place[2] ** 2) / 8))

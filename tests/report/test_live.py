@@ -175,7 +175,8 @@ def test_classes_are_shown_as_they_form(tmp_path: Path) -> None:
         live.hear(line("fractions", 50.0, "refine classes", half=half, fractions=fractions))
     live._write()
     text = (tmp_path / "report.html").read_text()
-    assert "25 %" in text and "90 %" in text and "50 %" not in text
+    assert text.count("class 1: 50 %") == text.count("class 1: 25 %") == 1  # both of its rounds
+    assert "</i>class 1 <b>25 %" in text and "</i>class 1 <b>90 %" in text
     assert text.count("</i>none <b>10 %") == 1
 
 

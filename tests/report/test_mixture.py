@@ -21,13 +21,12 @@ from cryospin.report.mixture_words import (
     confusion_rows,
     mixture_tiles,
     mixture_verdict,
-    shares,
 )
 from cryospin.report.page import write_report
 from report.test_page import Page
 
 PANELS = {"verdict", "numbers", "structures", "shares", "class-1", "class-2", "class-3"}
-PANELS |= {"differences", "difference-2", "distinct", "confusion", "compared"}
+PANELS |= {"flow", "differences", "difference-2", "distinct", "confusion", "compared"}
 PANELS |= {"particles", "rejected", "time", "settings"}
 
 
@@ -136,14 +135,6 @@ def test_the_verdict_in_words(verdict: str, each: list[str], words: str, mood: s
     found = mixture_verdict(told)
     assert words in found["sentence"]
     assert (found["title"], found["mood"]) == (verdict.capitalize(), mood)
-
-
-def test_shares_are_of_all_particles() -> None:
-    told = {"classes": [{"fraction": 0.6}, {"fraction": 0.3}], "junk": {"fraction": 0.1}}
-    found = shares(told)
-    assert [each["name"] for each in found] == ["class 1", "class 2", "none"]
-    assert sum(each["share"] for each in found) == pytest.approx(1.0)
-    assert [each["percent"] for each in found] == ["60 %", "30 %", "10 %"]
 
 
 def test_tiles_say_how_many_were_searched_for() -> None:

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from cryospin.report.class_flow import class_flow
 from cryospin.report.curves import Axis, Curve, chart, resolution_labels
 from cryospin.report.globe import filled, globe_picture
-from cryospin.report.layout import STAGE_COLOURS, layout_content, texts
+from cryospin.report.layout import layout_content, texts
 from cryospin.report.live_scene import scene_of, slices_of
 from cryospin.report.live_words import events_in_words, live_tiles, phase_in_words, phases, steps
 from cryospin.report.told import Told
@@ -40,7 +41,7 @@ def live_content(
             for half, each in told.seen("map").items()
         ],
         "views": views_of(told.seen("views")),
-        "fractions": class_fractions(told),
+        "flow": class_flow(told.lines, by_size=False),
         "ended": ended,
         "problems": (),
         "scripts": texts(*SCRIPTS),
@@ -93,40 +94,6 @@ def views_of(counts: dict[int, np.ndarray]) -> list[dict[str, str]]:
             "uri": globe_picture(each),
         }
         for half, each in counts.items()
-    ]
-
-
-def class_fractions(told: Told) -> list[dict[str, Any]]:
-    """What share of each half-set's images is in which class, as it was told last."""
-    newest: dict[int, list[float]] = {}
-    for line in told.lines:
-        if line.get("event") in ("classified", "fractions"):
-            newest[int(line["half"])] = [float(share) for share in line["fractions"]]
-    return [
-        {"label": f"half-set {half}", "shares": shares_of(shares)}
-        for half, shares in sorted(newest.items())
-    ]
-
-
-def shares_of(fractions: list[float]) -> list[dict[str, Any]]:
-    """The pieces of a bar: the classes, and what is in none of them."""
-    names = [f"class {number}" for number in range(1, len(fractions) + 1)]
-    colours = [STAGE_COLOURS[number % len(STAGE_COLOURS)] for number in range(1, len(names) + 1)]
-    rest = 1 - sum(fractions)
-    if rest > 0.005:
-        names, colours, fractions = (
-            [*names, "none"],
-            [*colours, STAGE_COLOURS[0]],
-            [*fractions, rest],
-        )
-    return [
-        {
-            "name": name,
-            "share": round(share, 4),
-            "percent": f"{100 * share:.0f} %",
-            "colour": colour,
-        }
-        for name, share, colour in zip(names, fractions, colours, strict=True)
     ]
 
 

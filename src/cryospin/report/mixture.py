@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from cryospin.errors import BadDataError
-from cryospin.io.run_folder import EVALUATION, NOT_CONVERGED
+from cryospin.io.run_folder import EVALUATION, LOG, NOT_CONVERGED
+from cryospin.report.class_flow import class_flow, pieces
 from cryospin.report.inputs import read_arrays, read_evaluation, read_volume
 from cryospin.report.layout import layout_content
 from cryospin.report.mixture_pictures import class_pictures, difference_pictures, shown_from
@@ -23,9 +24,9 @@ from cryospin.report.mixture_words import (
     confusion_rows,
     mixture_tiles,
     mixture_verdict,
-    shares,
 )
 from cryospin.report.pictures import rejected_pictures
+from cryospin.report.unfinished import read_lines
 from cryospin.report.words import angstrom, screening_in_words
 
 
@@ -43,7 +44,7 @@ def mixture_content(directory: Path, result: dict[str, Any]) -> dict[str, Any]:
             problems.append(f"{name} cannot be shown: {error}")
             return None
 
-    entries = result["classes"]
+    entries, log = result["classes"], directory / LOG
     folders = [Path(str(entry.get("folder", ""))).name for entry in entries]
     maps = [
         optional(f"{folder}/map.mrc", read_volume)
@@ -58,7 +59,8 @@ def mixture_content(directory: Path, result: dict[str, Any]) -> dict[str, Any]:
     return layout_content(directory, result) | {
         "verdict": mixture_verdict(result),
         "tiles": mixture_tiles(result),
-        "shares": shares(result),
+        "shares": pieces([float(entry.get("fraction", 0.0)) for entry in entries]),
+        "flow": class_flow(read_lines(log), by_size=True) if log.exists() else [],
         "classes": [
             class_card(number, folder, entry, density, view)
             for number, (folder, entry, density, view) in enumerate(

@@ -11,8 +11,6 @@ MARKS = {
     "ambiguous": ("? ambiguous", "doubt"),
     "failed": ("✗ failed", "bad"),
 }
-CLASS_COLOURS = ("#2b66ad", "#dd8330", "#3f9c8f", "#c9b458", "#a98fc4", "#7f5539", "#8bb8e0")
-NONE_COLOUR = "#9aa5b1"
 
 
 def mixture_verdict(result: dict[str, Any]) -> dict[str, str]:
@@ -58,21 +56,6 @@ def mixture_tiles(result: dict[str, Any]) -> list[dict[str, str]]:
         ),
     ]
     return [*as_tiles(found), *run_tiles(result)]
-
-
-def shares(result: dict[str, Any]) -> list[dict[str, Any]]:
-    """Of the particles, what each class has, and what none."""
-    found = [
-        {
-            "name": f"class {number}",
-            "share": each.get("fraction", 0.0),
-            "colour": CLASS_COLOURS[(number - 1) % len(CLASS_COLOURS)],
-        }
-        for number, each in enumerate(result["classes"], 1)
-    ]
-    if junk := (result.get("junk") or {}).get("fraction"):
-        found.append({"name": "none", "share": junk, "colour": NONE_COLOUR})
-    return [each | {"percent": f"{100 * each['share']:.0f} %"} for each in found]
 
 
 def confusion_rows(table: list[list[int]]) -> list[list[dict[str, Any]]]:
