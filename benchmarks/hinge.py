@@ -24,9 +24,10 @@ import numpy as np
 import roma
 import torch
 
-from cryospin.io.formats import poses_of, read_particles_of_any_kind, write_table
+from cryospin.io.formats import poses_of, read_particles_of_any_kind
 from cryospin.io.mrc import StackWriter, write_map
 from cryospin.io.relion import write_new_particles
+from cryospin.io.table_writer import write_table
 from cryospin.particles.prepare import prepare_particles
 from cryospin.reconstruct.final_maps import both_together
 from cryospin.reconstruct.refinement import half_set_fsc, unfiltered_map

@@ -132,7 +132,8 @@ def counted_run(table: Path, size: int, work: Path, seed: int) -> dict[str, Any]
 
 def first_particles(table: Path, size: int) -> Path:
     """A table of the first `size` rows beside the whole one, where its stacks are found."""
-    from cryospin.io.star import StarFile, read_star, write_star
+    from cryospin.io.star import StarFile, read_star
+    from cryospin.io.star_writer import write_star
 
     blocks = read_star(table).blocks
     rows = blocks["particles"].table

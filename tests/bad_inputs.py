@@ -20,7 +20,8 @@ from cryospin.cli.convert import convert
 from cryospin.io.cryosparc_table import read_cs, with_columns, write_cs
 from cryospin.io.mrc import StackWriter, write_map
 from cryospin.io.relion import write_new_particles
-from cryospin.io.star import StarBlock, StarFile, read_star, write_star
+from cryospin.io.star import StarBlock, StarFile, read_star
+from cryospin.io.star_writer import write_star
 from cryospin.simulate.molecule import chain_molecule
 from cryospin.types import CtfParameters, DensityMap, Optics, Poses
 from phantoms import random_turns

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from cryospin.io.mrc import StackWriter
-from cryospin.io.star import StarBlock, StarFile, write_star
+from cryospin.io.star import StarBlock, StarFile
+from cryospin.io.star_writer import write_star
 
 BOX = 32
 

@@ -14,7 +14,8 @@ from cryospin.cli.reconstruct import reconstruct
 from cryospin.errors import BadDataError
 from cryospin.io.mrc import StackWriter
 from cryospin.io.relion import write_new_particles
-from cryospin.io.star import StarFile, read_star, write_star
+from cryospin.io.star import StarFile, read_star
+from cryospin.io.star_writer import write_star
 from cryospin.report import write_report
 from cryospin.types import CtfParameters, Optics
 

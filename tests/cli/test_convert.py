@@ -16,15 +16,12 @@ from cryospin.cli.convert import Format, convert
 from cryospin.errors import BadDataError
 from cryospin.evaluate.run import evaluate_run
 from cryospin.io.cryosparc_table import read_cs
-from cryospin.io.formats import (
-    FORMATS,
-    read_particles_of_any_kind,
-    write_beside,
-    write_table,
-)
+from cryospin.io.formats import FORMATS, read_particles_of_any_kind
 from cryospin.io.mrc import StackWriter, read_images
 from cryospin.io.relion import write_new_particles
-from cryospin.io.star import StarBlock, StarFile, read_star, write_star
+from cryospin.io.star import StarBlock, StarFile, read_star
+from cryospin.io.star_writer import write_star
+from cryospin.io.table_writer import write_beside, write_table
 from cryospin.types import CtfParameters, Optics, ParticleStack, Poses
 from phantoms import random_turns
 

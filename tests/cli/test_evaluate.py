@@ -9,9 +9,9 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from cryospin.cli.main import main
-from cryospin.io.formats import write_table
 from cryospin.io.mrc import write_map
 from cryospin.io.relion import read_particles, write_new_particles
+from cryospin.io.table_writer import write_table
 from cryospin.simulate.molecule import chain_molecule
 from cryospin.types import Classes, CtfParameters, DensityMap, Optics, Poses
 

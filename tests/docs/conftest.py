@@ -27,7 +27,7 @@ from cryospin.simulate.dataset import Microscope, simulate
 from cryospin.simulate.molecule import chain_molecule
 from cryospin.simulate.poses import draw_poses
 from cryospin.simulate.transfer import draw_ctf
-from cryospin.volumes import alignment_search, point_group
+from cryospin.volumes import alignment_search, symmetry_axes
 
 COUNT, BOX, PIXEL = 300, 32, 5.0
 """Images that are clear and few: reconstructed in seconds."""
@@ -46,7 +46,7 @@ def quick_searches() -> Iterator[None]:
         patch.setattr(cryospin.recipes.exhaustive, "recipe", lambda: quick)
         patch.setattr(alignment_search, "_COARSE_NSIDE", 2)
         patch.setattr(alignment_search, "_COARSE_IN_PLANE", 12)
-        patch.setattr(point_group, "_AXES_PER_ORDER", 1)
+        patch.setattr(symmetry_axes, "_AXES_PER_ORDER", 1)
         yield
 
 

@@ -14,10 +14,10 @@ from scipy.spatial.transform import Rotation
 
 from cryospin.errors import BadDataError, UsageError
 from cryospin.evaluate import evaluate_run
-from cryospin.io.formats import write_table
 from cryospin.io.mrc import read_map, write_map
 from cryospin.io.relion import read_particles
 from cryospin.io.run_folder import class_folder
+from cryospin.io.table_writer import write_table
 from cryospin.simulate.dataset import Microscope, simulate
 from cryospin.simulate.mixture import Mixture
 from cryospin.simulate.molecule import chain_molecule

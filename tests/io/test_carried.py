@@ -17,8 +17,9 @@ from cryospin.errors import BadDataError
 from cryospin.fourier.disk import FourierDisk, images_to_coefficients
 from cryospin.io.cryosparc import read_cryosparc
 from cryospin.io.cryosparc_table import read_cs
-from cryospin.io.formats import CRYOSPARC, RELION_31, read_particles_of_any_kind, write_table
+from cryospin.io.formats import CRYOSPARC, RELION_31, read_particles_of_any_kind
 from cryospin.io.relion import read_particles
+from cryospin.io.table_writer import write_table
 from cryospin.particles.lens import Lenses
 from cryospin.particles.picks import tube_pairs
 from cryospin.types import Optics, ParticleStack

@@ -16,8 +16,9 @@ from cryospin.errors import BadDataError
 from cryospin.io.cryosparc import read_cryosparc
 from cryospin.io.cryosparc_table import read_cs, with_columns, write_cs
 from cryospin.io.cryosparc_writer import write_cryosparc
-from cryospin.io.formats import poses_of, write_table
+from cryospin.io.formats import poses_of
 from cryospin.io.mrc import StackWriter, read_images
+from cryospin.io.table_writer import write_table
 from cryospin.types import ParticleStack, Poses
 from phantoms import random_turns
 

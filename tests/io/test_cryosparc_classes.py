@@ -12,14 +12,8 @@ import torch
 from cryosparc_tables import blobs, ctfs, full, same_columns, table
 from cryospin.io.cryosparc import read_cryosparc
 from cryospin.io.cryosparc_table import read_cs
-from cryospin.io.formats import (
-    CRYOSPARC,
-    RELION_31,
-    read_particles_of_any_kind,
-    with_columns_of,
-    write_beside,
-    write_table,
-)
+from cryospin.io.formats import CRYOSPARC, RELION_31, read_particles_of_any_kind, with_columns_of
+from cryospin.io.table_writer import write_beside, write_table
 from cryospin.types import Classes, Poses
 from relion_tables import relion_table
 

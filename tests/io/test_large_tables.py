@@ -19,9 +19,11 @@ import pytest
 import torch
 
 import cryospin
-from cryospin.io.formats import read_particles_of_any_kind, write_table
+from cryospin.io.formats import read_particles_of_any_kind
 from cryospin.io.pairing import pair_particles
-from cryospin.io.star import StarBlock, StarFile, read_star, write_star
+from cryospin.io.star import StarBlock, StarFile, read_star
+from cryospin.io.star_writer import write_star
+from cryospin.io.table_writer import write_table
 from cryospin.io.tokens import Tokens
 from cryospin.types import ParticleStack
 

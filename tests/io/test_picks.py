@@ -9,8 +9,9 @@ import pytest
 
 from cryosparc_tables import full, table
 from cryospin.io.cryosparc import read_cryosparc
-from cryospin.io.formats import RELION_30, RELION_31, read_particles_of_any_kind, write_table
+from cryospin.io.formats import RELION_30, RELION_31, read_particles_of_any_kind
 from cryospin.io.relion import read_particles
+from cryospin.io.table_writer import write_table
 from cryospin.particles.downsample import downsample
 from relion_tables import relion_table
 

@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 
 from cryospin.errors import BadDataError, CryospinError
 from cryospin.io.conventions import euler_to_rotation
-from cryospin.io.formats import poses_of, read_particles_of_any_kind, write_table
+from cryospin.io.formats import poses_of, read_particles_of_any_kind
 from cryospin.io.losses import losses
 from cryospin.io.mrc import StackWriter, read_images
 from cryospin.io.relion import read_particles, write_new_particles, write_particles
 from cryospin.io.star import read_star
+from cryospin.io.table_writer import write_table
 from cryospin.particles.audit import audit_table
 from cryospin.types import CtfParameters, Optics, Poses
 

@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from cryospin.errors import BadDataError
-from cryospin.io.formats import RELION_30, RELION_31, write_beside, write_table
+from cryospin.io.formats import RELION_30, RELION_31
 from cryospin.io.losses import losses
 from cryospin.io.relion import read_particles, write_new_particles
 from cryospin.io.relion_classes import class_posterior_names
 from cryospin.io.star import read_star
+from cryospin.io.table_writer import write_beside, write_table
 from cryospin.types import Classes, ParticleStack, Poses
 from relion_tables import relion_table
 

@@ -16,9 +16,9 @@ from cryospin.io.formats import (
     RELION_31,
     read_particles_of_any_kind,
     with_columns_of,
-    write_table,
 )
 from cryospin.io.relion import read_particles, write_particles
+from cryospin.io.table_writer import write_table
 from cryospin.particles.downsample import downsample
 from cryospin.types import Optics
 from relion_tables import relion_table

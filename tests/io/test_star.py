@@ -2,13 +2,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from gemmi import cif
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cryospin.errors import BadDataError, CryospinError
-from cryospin.io import star as star_module
-from cryospin.io.star import StarBlock, StarFile, quoted, read_star, tokens_of, write_star
+from cryospin.io.star import StarBlock, StarFile, quoted, read_star
+from cryospin.io.star_writer import write_star
 from cryospin.io.tokens import unquoted
 
 steady = settings(derandomize=True, deadline=None, max_examples=40)
@@ -125,41 +124,6 @@ def test_files_that_are_no_text(tmp_path: Path) -> None:
         read_star(tmp_path)
 
 
-# what any program could have put into a cell, blanks and quotes aside
-token = st.text(st.characters(codec="ascii", min_codepoint=33, max_codepoint=126), min_size=1)
-plain = token.filter(lambda text: text[0] not in "#_;\"'" and not text.startswith("loop_"))
-plain = plain.filter(lambda text: not text.startswith("data_"))
-simple = st.text("azAZ09@./+-", min_size=1, max_size=9)
-table = st.integers(1, 4).flatmap(
-    lambda width: st.lists(st.lists(plain, min_size=width, max_size=width), max_size=5)
-)
-
-
-@steady
-@given(rows=table, name=st.sampled_from(["", "particles", "model_class_1"]))
-def test_tokens_survive_a_round_trip(
-    tmp_path_factory: pytest.TempPathFactory, rows: list[list[str]], name: str
-) -> None:
-    path = tmp_path_factory.getbasetemp() / "round.star"
-    width = len(rows[0]) if rows else 2
-    columns = {f"c{i}": [row[i] for row in rows] for i in range(width)}
-    star = StarFile({name: StarBlock({"general": "1.50"}, columns)})
-    write_star(path, star)
-    assert read_star(path) == star
-
-
-@steady
-@given(rows=st.lists(st.lists(simple, min_size=3, max_size=3), max_size=5))
-def test_gemmi_reads_the_same(
-    tmp_path_factory: pytest.TempPathFactory, rows: list[list[str]]
-) -> None:
-    path = tmp_path_factory.getbasetemp() / "gemmi.star"
-    columns = {f"c{i}": [f"1{row[i]}" for row in rows] for i in range(3)}
-    write_star(path, StarFile({"particles": StarBlock({}, columns)}))
-    block = cif.read_file(str(path)).sole_block()
-    assert {name: list(block.find_values(f"_{name}")) for name in columns} == columns
-
-
 @steady
 @given(text=st.text() | st.lists(st.sampled_from(RELION_31.split("\n"))).map("\n".join))
 def test_malformed_text_raises_our_errors_only(
@@ -183,14 +147,6 @@ def test_a_zero_byte_is_no_text(tmp_path: Path) -> None:
 @given(text=st.text(st.characters(codec="ascii", exclude_categories=("Cc",))))
 def test_quoting_is_undone(text: str) -> None:
     assert unquoted(quoted(text)) == text or text[:1] in "'\"#"
-
-
-def test_relion_takes_a_table_with_optics_for_31(tmp_path: Path) -> None:
-    star = read_text(tmp_path, RELION_31)
-    write_star(tmp_path / "out.star", star)
-    assert (tmp_path / "out.star").read_text().count("# version 30001\n") == 2
-    write_star(tmp_path / "out.star", StarFile({"": star.blocks["particles"]}))
-    assert "version" not in (tmp_path / "out.star").read_text()
 
 
 def rows_of(folder: Path, text: str) -> list[tuple[str, ...]]:
@@ -272,96 +228,3 @@ def test_pairs_are_a_table_of_one_row(tmp_path: Path) -> None:
     beside = read_text(tmp_path, "data_a\n_x 1\nloop_\n_y\n2\n3\n").blocks["a"]
     assert beside.table == {"y": ["2", "3"]}
     assert beside.with_table({"z": ["1"]}) == StarBlock({"x": "1"}, {"z": ["1"]})
-
-
-def test_a_written_row_is_never_taken_for_a_name(tmp_path: Path) -> None:
-    """RELION takes a first row that begins with `_` for the name of a column, unless quoted."""
-    columns = {"x": ["_m.mrc", "_n.mrc"], "y": ["1", "2"]}
-    write_star(tmp_path / "out.star", StarFile({"a": StarBlock(columns=columns)}))
-    assert '\n"_m.mrc" 1\n_n.mrc 2\n' in (tmp_path / "out.star").read_text()
-    again = read_star(tmp_path / "out.star").blocks["a"].table
-    assert {name: [*map(unquoted, tokens)] for name, tokens in again.items()} == columns
-
-
-# lines that are rows of three values, and lines that are something else
-ROWS = st.lists(
-    st.sampled_from(
-        ["a 1 2", "  b\t3  4 ", "data_x 5 6", "_y 1 2", "é 1 2", "loop_ 1 2"]
-        + ["'a b' 1 2", "a 1 2 # note", "# note", "", "it's 1 2"]
-        + ["a 1", "a 1 2 3", ";", "data_b", "_p 1", "_q", "loop_"]
-    ),
-    max_size=20,
-)
-
-
-@settings(derandomize=True, deadline=None, max_examples=150)
-@given(lines=ROWS, size=st.integers(1, 60))
-def test_many_rows_at_once_are_read_as_one_after_another(
-    tmp_path_factory: pytest.TempPathFactory, lines: list[str], size: int
-) -> None:
-    """In pieces of any size, whichever way a piece is read, tokens and errors are the same."""
-    path = tmp_path_factory.getbasetemp() / "pieces.star"
-    text = "data_a\nloop_\n_x\n_y\n_z\nfirst 1 2\n" + "\n".join(lines)
-    path.write_bytes(text.encode())
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(star_module._Reader, "read_plain_rows", lambda *_: False)
-        expected = outcome(path)
-        patched.undo()
-        patched.setattr(star_module, "_PIECE_BYTES", size)
-        assert outcome(path) == expected
-
-
-def outcome(path: Path) -> StarFile | str:
-    try:
-        return read_star(path)
-    except BadDataError as error:
-        return str(error)
-
-
-def test_large_tables_go_the_fast_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of rows as RELION writes them, only those of the first piece are looked at one by one."""
-    lines = [f"{i:06d}@Extract/a.mrcs {i:12.6f} {-i:12d} \n" for i in range(3000)]
-    text = "data_particles\n\nloop_\n_x #1 \n_y #2 \n_z #3 \n" + "".join(lines)
-    (tmp_path / "in.star").write_text(text + "\n")
-    monkeypatch.setattr(star_module, "_PIECE_BYTES", 4096)
-    looked_at: list[bytes] = []
-
-    def slowly(line: bytes) -> list[bytes]:
-        looked_at.append(line)
-        return tokens_of(line)
-
-    monkeypatch.setattr(star_module, "tokens_of", slowly)
-    star = read_star(tmp_path / "in.star")
-    assert len(star.blocks["particles"]) == 3000
-    assert len(looked_at) < 300
-    write_star(tmp_path / "out.star", star)
-    written = [line.split() for line in (tmp_path / "out.star").read_text().splitlines()]
-    assert written[-3001:-1] == [line.split() for line in lines]
-
-
-@pytest.mark.parametrize(
-    ("line", "problem", "row"),
-    [
-        ("a 1", "line 1206: 2 values for 3 columns", 1201),
-        ("a \0 1", "line 1206 holds a zero byte", None),
-        (";", "line 1206: a text of several lines", None),
-    ],
-)
-def test_places_far_into_a_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, problem: str, row: int | None
-) -> None:
-    monkeypatch.setattr(star_module, "_PIECE_BYTES", 1000)
-    lines = ["data_a", "loop_", "_x", "_y", "_z", *["a 1 2"] * 1200, line, "a 1 2"]
-    with pytest.raises(BadDataError, match=problem) as refusal:
-        read_text(tmp_path, "\n".join(lines))
-    assert refusal.value.row == row
-    path = tmp_path / "latin.star"
-    path.write_bytes(("data_a\nloop_\n_x\n" + "a\n" * 1200).encode() + b"\xe9\n")
-    with pytest.raises(BadDataError, match="byte 2416 is not UTF-8"):
-        read_star(path)
-
-
-def test_columns_of_different_lengths_are_not_written(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="different lengths"):
-        write_star(tmp_path / "x.star", StarFile({"a": StarBlock({}, {"x": ["1"], "y": []})}))
-    assert not (tmp_path / "x.star").exists()

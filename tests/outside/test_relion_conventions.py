@@ -26,7 +26,8 @@ from cryospin.fourier.fsc import fourier_shell_correlation
 from cryospin.io.conventions import euler_to_rotation
 from cryospin.io.mrc import StackWriter, read_images, read_map, write_map
 from cryospin.io.relion import read_particles, write_new_particles, write_particles
-from cryospin.io.star import StarBlock, StarFile, read_star, write_star
+from cryospin.io.star import StarBlock, StarFile, read_star
+from cryospin.io.star_writer import write_star
 from cryospin.kernels import slice_volume
 from cryospin.types import CtfParameters, DensityMap, Optics, ParticleStack, Poses
 from cryospin.volumes.gridded import map_to_volume

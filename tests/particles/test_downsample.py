@@ -19,7 +19,8 @@ from cryospin.io.formats import read_particles_of_any_kind
 from cryospin.io.mrc import StackWriter, read_images
 from cryospin.io.relion import read_particles, write_new_particles, write_particles
 from cryospin.io.relion_optics import ASSUMED
-from cryospin.io.star import StarBlock, read_star, write_star
+from cryospin.io.star import StarBlock, read_star
+from cryospin.io.star_writer import write_star
 from cryospin.particles.audit import audit_table
 from cryospin.particles.contrast import inverted
 from cryospin.particles.downsample import downsample

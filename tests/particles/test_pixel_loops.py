@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from cryospin.particles.background import radius_grid
 from cryospin.particles.pixel_loops import Moments
-from cryospin.particles.prepare import radius_grid
 
 
 def noise(box: int, offset: float = 0.0) -> np.ndarray:

@@ -12,13 +12,10 @@ import torch
 
 from cryospin.ctf import contrast_transfer
 from cryospin.fourier.disk import FourierDisk
-from cryospin.io.mrc import StackWriter, read_images
+from cryospin.io.mrc import StackWriter
 from cryospin.io.relion import read_particles, write_new_particles
-from cryospin.particles.prepare import (
-    normalise_background,
-    prepare_particles,
-    soft_circle,
-)
+from cryospin.particles.background import soft_circle
+from cryospin.particles.prepare import prepare_particles
 from cryospin.types import CtfParameters, Optics, ParticleStack
 
 BOX, PIXEL, COUNT = 32, 3.0, 600
@@ -171,14 +168,6 @@ def test_the_mask_takes_the_surroundings_away(noisy: ParticleStack) -> None:
     assert abs(power_by_shell(narrow.coefficients, narrow.disk)[8:].mean() - 1) < 0.1
 
 
-def test_the_background_is_brought_to_mean_0_and_deviation_1(noisy: ParticleStack) -> None:
-    background = soft_circle(BOX, 8.0, 1.0) == 0
-    images = normalise_background(read_images(noisy, np.arange(10)), background)
-    outside = images[:, background]
-    torch.testing.assert_close(outside.mean(1), torch.zeros(10), rtol=0, atol=1e-4)
-    torch.testing.assert_close(outside.std(1), torch.ones(10), rtol=0, atol=1e-4)
-
-
 def test_a_batch_is_rows_within_a_radius(noisy: ParticleStack) -> None:
     particles = prepare_particles(noisy.select(np.arange(30)))
     rows, inner = torch.tensor([7, 3]), particles.disk.length_within(5.0)
@@ -240,13 +229,3 @@ def test_progress_counts_images(noisy: ParticleStack) -> None:
     told: list[tuple[int, int]] = []
     prepare_particles(noisy, progress=lambda *counts: told.append(counts))
     assert told == [(done, COUNT) for done in range(100, COUNT + 1, 100)]
-
-
-def test_soft_circle_falls_from_one_to_zero() -> None:
-    mask = soft_circle(BOX, 8.0, 4.0)
-    axis = torch.arange(BOX) - BOX // 2
-    radius = torch.hypot(axis[:, None].float(), axis.float())
-    assert (mask[radius <= 8] == 1).all() and (mask[radius >= 12] == 0).all()
-    along = mask[BOX // 2, BOX // 2 :]
-    assert (along[1:] <= along[:-1]).all()
-    assert float(mask[BOX // 2, BOX // 2 + 10]) == pytest.approx(0.5, abs=1e-6)

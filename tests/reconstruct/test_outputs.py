@@ -16,13 +16,14 @@ import torch
 
 from cryospin.errors import ResourceError, UsageError
 from cryospin.io.atomic import atomic_path
-from cryospin.io.formats import CRYOSPARC, read_particles_of_any_kind, write_table
+from cryospin.io.formats import CRYOSPARC, read_particles_of_any_kind
 from cryospin.io.mrc import read_map
 from cryospin.io.outputs import claimed
 from cryospin.io.record import RECORD
 from cryospin.io.relion import read_particles, write_new_particles
 from cryospin.io.run_folder import EVALUATION, NOT_CONVERGED
 from cryospin.io.star import read_star
+from cryospin.io.table_writer import write_table
 from cryospin.journal.checkpoints import Checkpoints
 from cryospin.particles.plan import output_bytes
 from cryospin.reconstruct.exploration_report import ExplorationReport, StartReport

@@ -35,7 +35,7 @@ from cryospin.simulate.poses import draw_poses
 from cryospin.simulate.projection import GaussianMolecule
 from cryospin.simulate.transfer import draw_ctf
 from cryospin.types import ParticleStack, Poses
-from cryospin.volumes import point_group
+from cryospin.volumes import point_group, symmetry_axes
 from cryospin.volumes.alignment import MapAlignment
 from cryospin.volumes.point_group import PointGroup
 from phantoms import random_turns
@@ -108,7 +108,7 @@ def test_images_tell_a_symmetry_that_is_nearly_there(
 ) -> None:
     """However little was asked of the map."""
     monkeypatch.setattr(point_group, "_KEPT", 0.1)
-    monkeypatch.setattr(point_group, "_FOLLOWED", 0.1)
+    monkeypatch.setattr(symmetry_axes, "_FOLLOWED", 0.1)
     monkeypatch.setattr(point_group, "_LARGEST_FIRST", ["C3"])
     planted = Planted.of(trimer(broken=True), tmp_path, mates=False)
     found = find_symmetry(planted.halves, 0.42, seed=0)

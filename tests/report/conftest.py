@@ -13,7 +13,8 @@ import torch
 
 from cryospin.io.mrc import write_map
 from cryospin.io.relion import write_new_particles
-from cryospin.io.star import StarBlock, StarFile, write_star
+from cryospin.io.star import StarBlock, StarFile
+from cryospin.io.star_writer import write_star
 from cryospin.report.page import write_report
 from cryospin.types import CtfParameters, DensityMap, Optics, Poses
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from cryospin.io.mrc import read_map
-from cryospin.io.star import StarBlock, StarFile, write_star
+from cryospin.io.star import StarBlock, StarFile
+from cryospin.io.star_writer import write_star
 from cryospin.report.inputs import read_poses, read_run
 from cryospin.types import Poses
 

@@ -10,7 +10,8 @@ from cryospin.bench.processes import run_command
 from cryospin.bench.structures import Structure, model_file
 from cryospin.errors import CryospinError
 from cryospin.io.mrc import read_map, write_map
-from cryospin.io.star import StarBlock, StarFile, read_star, write_star
+from cryospin.io.star import StarBlock, StarFile, read_star
+from cryospin.io.star_writer import write_star
 from cryospin.simulate.models import read_model
 from cryospin.types import DensityMap
 from cryospin.volumes.gridded import spherical_support

@@ -39,15 +39,14 @@ def convert(
     row.
     """
     from cryospin.io.formats import (
-        files_of,
         format_of,
         output_format,
         read_particles_of_any_kind,
         with_columns_of,
-        write_table,
     )
     from cryospin.io.losses import losses
     from cryospin.io.outputs import check_output_file
+    from cryospin.io.table_writer import files_of, write_table
 
     stack = read_particles_of_any_kind(
         particles, passthroughs=passthrough or (), poses=poses, ctf=ctf

@@ -39,7 +39,8 @@ from cryospin.io.relion_poses import (
     poses_of_rows,
 )
 from cryospin.io.relion_refusals import refuse
-from cryospin.io.star import StarBlock, StarFile, quoted, read_star, write_star
+from cryospin.io.star import StarBlock, StarFile, quoted, read_star
+from cryospin.io.star_writer import write_star
 from cryospin.io.tokens import Tokens
 from cryospin.types import Classes, CtfParameters, Optics, ParticleStack, Poses, Unread
 

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from cryospin.fourier.fsc import fourier_shell_correlation
 from cryospin.io.atomic import atomic_path, left_unfinished
-from cryospin.io.formats import write_beside
 from cryospin.io.mrc import write_map
 from cryospin.io.outputs import Outputs, begin_outputs
 from cryospin.io.record import RECORD, is_ours
 from cryospin.io.run_folder import NOT_CONVERGED, class_folder
+from cryospin.io.table_writer import write_beside
 from cryospin.mixture.solve import MixtureResult
 from cryospin.particles.contrast import inverted
 from cryospin.reconstruct.outputs import (

@@ -19,7 +19,7 @@ from cryospin.io.smaller_box import (
     new_stack_name,
     star_with_smaller_box,
 )
-from cryospin.io.star import write_star
+from cryospin.io.star_writer import write_star
 from cryospin.parallel import in_image_blocks
 from cryospin.particles.audit import audit_stacks
 from cryospin.types import ParticleStack

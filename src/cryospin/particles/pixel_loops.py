@@ -14,7 +14,7 @@ import numba
 import numpy as np
 
 from cryospin.fourier.disk import FourierDisk
-from cryospin.particles.prepare import radius_grid
+from cryospin.particles.background import radius_grid
 
 # not a number and infinity must show in the sums: neither may be assumed away
 _jit: Any = numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})

@@ -8,7 +8,8 @@ import numpy as np
 
 from cryospin.errors import BadDataError
 from cryospin.io.relion import RelionTable, columns_of_rows
-from cryospin.io.star import StarBlock, StarFile, quoted, write_star
+from cryospin.io.star import StarBlock, StarFile, quoted
+from cryospin.io.star_writer import write_star
 from cryospin.particles.audit import row_of
 from cryospin.particles.image_audit import DUPLICATE, REASONS, ImageAudit
 from cryospin.types import ParticleStack

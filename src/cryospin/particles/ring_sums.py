@@ -17,6 +17,7 @@ from torch import Tensor
 from cryospin.ctf import contrast_transfer, electron_wavelength_angstrom
 from cryospin.fourier.disk import FourierDisk, images_to_coefficients
 from cryospin.parallel import in_blocks
+from cryospin.particles.background import soft_circle
 from cryospin.particles.draws import particle_keys
 from cryospin.particles.pixel_loops import (
     add_shell_sums,
@@ -24,7 +25,6 @@ from cryospin.particles.pixel_loops import (
     normalised,
     pixel_rings,
 )
-from cryospin.particles.prepare import soft_circle
 from cryospin.types import ParticleStack
 
 _SAMPLE = 5_000

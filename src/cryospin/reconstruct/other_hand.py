@@ -13,10 +13,11 @@ from typing import Any
 
 from cryospin.errors import BadDataError, UsageError
 from cryospin.io.atomic import atomic_path
-from cryospin.io.formats import poses_of, read_particles_of_any_kind, write_beside
+from cryospin.io.formats import poses_of, read_particles_of_any_kind
 from cryospin.io.mrc import read_map, write_map
 from cryospin.io.outputs import Outputs, claimed
 from cryospin.io.run_folder import EVALUATION, LOG
+from cryospin.io.table_writer import write_beside
 from cryospin.rotations.align import mirror_rotations
 from cryospin.volumes.boxes import mirrored
 

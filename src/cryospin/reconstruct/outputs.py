@@ -14,12 +14,13 @@ from typing import Any
 import torch
 
 from cryospin.io.atomic import atomic_path, left_unfinished
-from cryospin.io.formats import write_beside
 from cryospin.io.mrc import write_map
 from cryospin.io.outputs import Outputs
 from cryospin.io.record import is_ours
 from cryospin.io.run_folder import CHECKPOINTS, EVALUATION, LOG, NOT_CONVERGED
-from cryospin.io.star import StarBlock, StarFile, write_star
+from cryospin.io.star import StarBlock, StarFile
+from cryospin.io.star_writer import write_star
+from cryospin.io.table_writer import write_beside
 from cryospin.reconstruct.result import Result
 from cryospin.reconstruct.samples import REJECTED_SAMPLES, SAMPLES, SIZE, write_size
 from cryospin.reconstruct.screening import REJECTED

@@ -18,9 +18,9 @@ from cryospin.fourier.resize import resized
 from cryospin.imaging import predict
 from cryospin.io.atomic import atomic_path
 from cryospin.io.mrc import read_images
+from cryospin.particles.background import normalise_background, radius_grid
 from cryospin.particles.diameter import ParticleSize
 from cryospin.particles.lens import Lenses
-from cryospin.particles.prepare import normalise_background, radius_grid
 from cryospin.types import DensityMap, ParticleStack, Poses
 from cryospin.volumes.gridded import map_to_volume
 

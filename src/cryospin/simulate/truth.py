@@ -11,7 +11,8 @@ import torch
 from cryospin.io.mrc import write_map
 from cryospin.io.record import is_ours
 from cryospin.io.relion import new_particles
-from cryospin.io.star import StarFile, write_star
+from cryospin.io.star import StarFile
+from cryospin.io.star_writer import write_star
 from cryospin.io.truth import (
     CONFORMATION,
     HINGE_ANGLE,
