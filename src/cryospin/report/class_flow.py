@@ -12,7 +12,7 @@ _SEEN = 0.002  # of a bar's length
 
 def pieces(fractions: Sequence[float]) -> list[dict[str, Any]]:
     """The pieces of a bar: the classes, and what is in none of them."""
-    found = [
+    found: list[dict[str, Any]] = [
         {"name": f"class {number}", "share": share, "colour": _COLOURS[number % len(_COLOURS) - 1]}
         for number, share in enumerate(fractions, 1)
     ]
