@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 
 from bad_inputs import (
     Spoil,
@@ -468,7 +467,7 @@ def options_of(command: str, fix: str) -> set[str]:
     """What the command at hand understands, or else another that the fix tells of by name."""
     found: set[str] = set()
     for words in (command.split(), re.findall(r"cryospin ([a-z-]+)", fix)):
-        group: Any = typer.main.get_command(build_app())
+        group: Any = build_app()
         for word in words:
             if word in getattr(group, "commands", {}):
                 group = group.commands[word]
@@ -477,9 +476,7 @@ def options_of(command: str, fix: str) -> set[str]:
 
 
 def test_every_command_is_in_the_table() -> None:
-    group = typer.main.get_command(build_app())
-    commands = set(getattr(group, "commands", {}))
-    assert commands <= {command.split()[0] for command, *_ in TABLE}
+    assert set(build_app().commands) <= {command.split()[0] for command, *_ in TABLE}
 
 
 @pytest.mark.parametrize(

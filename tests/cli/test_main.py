@@ -70,10 +70,8 @@ def test_usage_errors_exit_with_2(arguments: tuple[str, ...]) -> None:
 
 
 def test_every_command_explains_itself() -> None:
-    app = command_line.build_app()
-    for command in app.registered_commands:
-        assert command.callback is not None
-        assert command.callback.__doc__, f"{command.name} has no help text"
+    for name, command in command_line.build_app().commands.items():
+        assert command.help, f"{name} has no help text"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 
 from cryospin import api
 from cryospin.cli.main import build_app
@@ -99,8 +98,7 @@ def anchors(file: Path) -> set[str]:
 @pytest.mark.parametrize("page", NAMES)
 def test_options_exist(page: str) -> None:
     """Every `--option` in running text is one of cryospin's, or of a program that is named."""
-    group = typer.main.get_command(build_app())
-    known = {"--help", "--version"} | set(all_options(group))
+    known = {"--help", "--version"} | set(all_options(build_app()))
     others = {"--ind", "--uninvert-data", "--jaxtyping", "--enough-tests", "--data"}
     # RELION's, beside ours in the table of its page; and pip's
     others |= {"--denovo_3dref", "--auto_refine", "--sym", "--particle_diameter", "--ref"}

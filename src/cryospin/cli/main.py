@@ -14,9 +14,11 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import cache
 from typing import Annotated
 
 import typer
+from typer.core import TyperGroup
 
 from cryospin.errors import CryospinError, InterruptedRunError, ResourceError
 
@@ -78,7 +80,8 @@ def options(
     """
 
 
-def build_app() -> typer.Typer:
+@cache
+def build_app() -> TyperGroup:
     """The application with every sub-command whose module exists."""
     app = typer.Typer(
         no_args_is_help=True,
@@ -96,7 +99,9 @@ def build_app() -> typer.Typer:
                 app.add_typer(command, name=name.replace("_", "-"))
             else:
                 app.command(name.replace("_", "-"))(command)
-    return app
+    group = typer.main.get_command(app)
+    assert isinstance(group, TyperGroup)
+    return group
 
 
 def is_out_of_resources(error: BaseException) -> bool:
