@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from cryospin.journal.journal import UNRECORDED, Journal
 from cryospin.journal.tree import packed
 from cryospin.mixture.distinct import Likeness
 from cryospin.mixture.solve import MixtureResult, renumbered
+from cryospin.reconstruct.abinitio import AbInitio, Ready
 from cryospin.reconstruct.monitor import Monitor
 from cryospin.reconstruct.request import Request
 from cryospin.types import ParticleStack
@@ -107,3 +109,21 @@ def test_killed_in_every_phase_and_resumed_to_the_same_bits(
         assert (whole.numbers[each.rows] == number).all()
         assert len(each.result.poses.rotations) == len(each.rows)
         assert (each.result.half_set == whole.half_set[each.rows]).all()
+
+
+@pytest.mark.parametrize(("asked", "imposed"), [("C3", "auto"), ("D2", "auto"), ("O", "O")])
+def test_a_small_group_is_left_to_each_class(
+    asked: str, imposed: str, stack: ParticleStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+
+    def prepare(self: AbInitio, stack: ParticleStack, request: Request, monitor: Monitor) -> Ready:
+        seen.append(request.symmetry)
+        raise Killed
+
+    monkeypatch.setattr(AbInitio, "prepare", prepare)
+    starts = replace(METHOD.one.starts, tried_without=4)
+    method = replace(METHOD, one=replace(METHOD.one, starts=starts))
+    with pytest.raises(Killed):
+        method.run(stack, 2, Request(symmetry=asked), Monitor())
+    assert seen == [imposed]

@@ -18,9 +18,10 @@ from cryospin.mixture.fewer import dissolved, joined, without_the_empty
 from cryospin.mixture.pairing import ClassedHalves, pair_classes
 from cryospin.mixture.refinement import ClassedRefinement, class_maps
 from cryospin.parallel import single_threaded_torch
-from cryospin.reconstruct.abinitio import AbInitio
+from cryospin.reconstruct.abinitio import AbInitio, imposed_from_the_start
 from cryospin.reconstruct.exploration_report import ExplorationReport
 from cryospin.reconstruct.monitor import Monitor
+from cryospin.reconstruct.point_group import AUTO
 from cryospin.reconstruct.request import Request
 from cryospin.reconstruct.result import Result
 from cryospin.types import ParticleStack
@@ -79,7 +80,15 @@ class Mixture:
         journal: Journal = UNRECORDED,
         auto: bool = False,
     ) -> MixtureResult:
-        """classes: to be told apart; `auto`: at most so many."""
+        """classes: to be told apart; `auto`: at most so many.
+
+        A small point group is not imposed on the classes while they are found: a start in a wrong
+        map of that symmetry does not leave it, and one of the structures may break it. Each class
+        is refined with the group that its own map has, if its images do not object.
+        """
+        operators = imposed_from_the_start(request.symmetry)
+        if 1 < len(operators) <= self.one.starts.tried_without:
+            request = replace(request, symmetry=AUTO)
         with single_threaded_torch(), journal.patience():
             return _Run(self, stack, classes, request, monitor, journal, auto).result()
 
