@@ -9,40 +9,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from amortised_toys import small_decoder, small_encoder
 from cryospin.explore.amortised import AmortisedModel, EncoderTraining, batches, candidates
-from cryospin.explore.decoders import Decoder, ExplicitDecoder, ImplicitDecoder
-from cryospin.explore.encoder import PYRAMID_SIGMAS_PIXEL, PoseEncoder
-from cryospin.explore.heads import PoseHeads
+from cryospin.explore.decoders import Decoder, ExplicitDecoder
 from cryospin.explore.snapshot import NonFiniteLossError
 from cryospin.fourier.disk import FourierDisk
-from cryospin.particles.spectrum import signal_power
-from cryospin.volumes.hartley import HartleyVolume
-from cryospin.volumes.implicit import ImplicitVolume
 from phantoms import Blobs, PlantedParticles
 
 DISK = FourierDisk.of(16, 4.0)
 PLANTED = PlantedParticles.of(Blobs.random(1, spread=2.0), DISK, 33, 2, signal=20.0)
 PARTICLES = PLANTED.particles
-
-
-def small_encoder(heads: int) -> PoseEncoder:
-    """One convolution with batch norm in place of the VGG."""
-    generator = torch.Generator().manual_seed(1)
-    channels = len(PYRAMID_SIGMAS_PIXEL)
-    convolution = nn.Conv2d(channels, 8, 3, stride=2)
-    nn.init.kaiming_uniform_(convolution.weight, generator=generator)
-    nn.init.zeros_(convolution.bias)
-    backbone = nn.Sequential(convolution, nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten())
-    return PoseEncoder(DISK, 8, backbone, PoseHeads(72, heads, 1.0, generator, widths=(16,)))
-
-
-def small_decoder(implicit: bool) -> Decoder:
-    generator = torch.Generator().manual_seed(2)
-    power = signal_power(PARTICLES)
-    if implicit:
-        volume = ImplicitVolume(power, 16, generator, features=16, width=16, layers=2)
-        return ImplicitDecoder(volume)
-    return ExplicitDecoder(HartleyVolume.random(power, DISK.radius, generator), 2)
 
 
 def mantissa(decoder: Decoder) -> Tensor:
@@ -51,7 +27,9 @@ def mantissa(decoder: Decoder) -> Tensor:
 
 
 def train(method: EncoderTraining, heads: int = 2, implicit: bool = False, members=33):
-    model = AmortisedModel(small_encoder(heads), small_decoder(implicit), DISK)
+    model = AmortisedModel(
+        small_encoder(PARTICLES, heads), small_decoder(PARTICLES, implicit), DISK
+    )
     everyone = np.arange(members)
     arguments = (model, method.optimiser(model), PARTICLES, everyone, 3)
     reports = [
@@ -94,7 +72,7 @@ def test_fewer_images_than_a_batch(members: int) -> None:
 
 def test_the_half_turned_images_candidates_have_the_same_loss() -> None:
     """Scored on the turned image as the encoder saw it, or turned back on the image itself."""
-    encoder, decoder = small_encoder(2).eval(), small_decoder(False)
+    encoder, decoder = small_encoder(PARTICLES, 2).eval(), small_decoder(PARTICLES, False)
     batch = PARTICLES.batch(slice(3))
     images, mates = batch.coefficients, batch.coefficients.conj().resolve_conj()
     index = torch.arange(3)
@@ -111,7 +89,7 @@ def test_the_half_turned_images_candidates_have_the_same_loss() -> None:
 
 
 def test_an_implicit_volume_asked_in_blocks_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    decoder = small_decoder(True)
+    decoder = small_decoder(PARTICLES, True)
     likelihood = decoder.likelihood(PARTICLES.images())
     poses = PLANTED.rotations.float()[:7], torch.zeros(7, 2), torch.arange(7)
     together = likelihood(*poses)
@@ -120,7 +98,7 @@ def test_an_implicit_volume_asked_in_blocks_is_the_same(monkeypatch: pytest.Monk
 
 
 def test_a_non_finite_loss_stops_before_it_spreads() -> None:
-    encoder, decoder = small_encoder(2), small_decoder(False)
+    encoder, decoder = small_encoder(PARTICLES, 2), small_decoder(PARTICLES, False)
     with torch.no_grad():
         mantissa(decoder).fill_(torch.nan)
     model, method = AmortisedModel(encoder, decoder, DISK), EncoderTraining(1, 8)

@@ -10,10 +10,11 @@ import torch
 from cryospin.explore.amortised import EncoderTraining
 from cryospin.explore.exploration import Exploration
 from cryospin.explore.snapshot import Snapshot
+from cryospin.explore.warm_start import WarmStart
 from cryospin.fourier.disk import FourierDisk
 from cryospin.reconstruct.amortised import AmortisedTraining
 from cryospin.refine.direct import DirectOptimisation
-from phantoms import Blobs, PlantedParticles
+from phantoms import Blobs, PlantedParticles, random_turns
 
 COUNT = 21
 PARTICLES = PlantedParticles.of(
@@ -75,3 +76,15 @@ def test_runs_repeat_by_seed_whatever_torchs_global_one_is() -> None:
 def test_watching_changes_nothing() -> None:
     watched = explore(replace(SMALL, watch=lambda snapshot: None))
     assert watched.scores == explore(SMALL).scores
+
+
+def test_given_poses_are_where_it_starts() -> None:
+    """Fitted once, told as epoch 0; a run that is asked for again has the same bits."""
+    seen: list[Snapshot] = []
+    turns = random_turns(COUNT, 3).float()
+    given = WarmStart(PARTICLES.uids, turns, torch.zeros(COUNT, 2), epochs=2, volume_epochs=1)
+    method = replace(SMALL, start=given)
+    first = explore(replace(method, watch=seen.append))
+    assert [(s.epoch, s.stage) for s in seen][:2] == [(0, "given"), (1, "encoder")]
+    assert torch.equal(first.sums.numerator, explore(method).sums.numerator)
+    assert not torch.equal(first.sums.numerator, explore(SMALL).sums.numerator)

@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from cryospin.explore.encoder import PoseEncoder
 from cryospin.explore.small_encoder import SmallEncoder
 from cryospin.particles.source import ParticleSource
 from cryospin.particles.spectrum import signal_power
@@ -27,7 +26,7 @@ def parameter_counts(search: Any, particles: ParticleSource) -> dict[str, int] |
     if not isinstance(search, AmortisedTraining):
         return None
     disk, power = particles.disk.prefix(search.last_radius), signal_power(particles)
-    encoder = PoseEncoder.vgg(disk, search.heads, 0.0, generator)
+    encoder = search.make_encoder(disk, search.heads, 0.0, generator)
     volume: nn.Module
     if search.implicit:
         volume = ImplicitVolume(power, disk.box, generator)

@@ -8,6 +8,7 @@ because its second stage is a refinement.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -22,6 +23,8 @@ from cryospin.explore.encoder import PoseEncoder
 from cryospin.explore.exploration import Exploration, ExplorerProgress, unheard
 from cryospin.explore.heads import head_usage
 from cryospin.explore.snapshot import Snapshot, Watch
+from cryospin.explore.warm_start import WarmStart
+from cryospin.fourier.disk import FourierDisk
 from cryospin.journal.journal import UNRECORDED, Journal
 from cryospin.journal.networks import recall_training, training_state
 from cryospin.particles.draws import generator_for, held_out_split
@@ -32,6 +35,9 @@ from cryospin.refine.halves import HalfSet, sums_of
 from cryospin.types import PoseHypotheses
 from cryospin.volumes.hartley import HartleyVolume
 from cryospin.volumes.implicit import ImplicitVolume
+
+MakeEncoder = Callable[[FourierDisk, int, float, torch.Generator], PoseEncoder]
+"""From disk, number of heads, shift range in pixels and random numbers to an encoder."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +51,9 @@ class AmortisedTraining:
         pixel; 2 makes its linear interpolation accurate out to the edge of the box.
     last_radius: Fourier pixels to train on; the images' own radius where that is less.
     held_out: images (at most a tenth) the volume never learns from, for the score.
-    watch: called after each epoch.
+    make_encoder: the network that is trained.
+    start: poses that encoder and volume are fitted to first; None: random weights.
+    watch: called after each epoch, and once after the fit.
     """
 
     heads: int = 7
@@ -57,6 +65,8 @@ class AmortisedTraining:
     one_thread: bool = True
     last_radius: float = 63.0
     held_out: int = 300
+    make_encoder: MakeEncoder = PoseEncoder.vgg
+    start: WarmStart | None = None
     watch: Watch | None = None
 
     @property
@@ -110,7 +120,7 @@ class _Training:
         number = int(generator_for(seed, "weights").integers(2**62))
         generator = torch.Generator().manual_seed(number)
         self.device = particles.device
-        encoder = PoseEncoder.vgg(self.disk, method.heads, shift_range_pixel, generator)
+        encoder = method.make_encoder(self.disk, method.heads, shift_range_pixel, generator)
         decoder = self._decoder(generator)
         self.model = AmortisedModel(encoder.to(self.device), decoder, self.disk)
         self.began = time.monotonic()
@@ -141,6 +151,13 @@ class _Training:
         if recalled := journal.recalled():
             trained, done, rotations, shifts, self.last, begun = recalled
             recall_training(networks, optimiser, trained)
+        elif self.method.start is not None:
+            given = self.method.start
+            given.fit(self.model, stage, self.particles, self.members, self.seed)
+            best = predicted(np.arange(count))[1]
+            rotations, shifts = best.rotations, best.shifts_pixel
+            usage = head_usage(best.head, self.method.candidates)
+            self._snapshot("given", 0, rotations, shifts, usage, [float(best.loss.mean())])
         trained = partial(training_state, networks, optimiser)
         for epoch in range(done + 1, stage.epochs + 1):
 
