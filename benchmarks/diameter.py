@@ -21,13 +21,13 @@ import torch
 from cryospin.bench.structures import model_file
 from cryospin.io.mrc import StackWriter
 from cryospin.io.relion import read_particles, write_new_particles
+from cryospin.optics import Optics
 from cryospin.particles.diameter import particle_size
 from cryospin.simulate.models import read_model
 from cryospin.simulate.noise import draw_noise
 from cryospin.simulate.poses import draw_poses
 from cryospin.simulate.projection import GaussianMolecule
 from cryospin.simulate.transfer import apply_ctf, draw_ctf
-from cryospin.types import Optics
 
 PADDINGS = (0.4, 0.6, 0.8)
 MAX_SHIFT = 3.0

@@ -28,6 +28,7 @@ from cryospin.io.formats import poses_of, read_particles_of_any_kind
 from cryospin.io.mrc import StackWriter, write_map
 from cryospin.io.relion import write_new_particles
 from cryospin.io.table_writer import write_table
+from cryospin.optics import Optics
 from cryospin.particles.prepare import prepare_particles
 from cryospin.reconstruct.final_maps import both_together
 from cryospin.reconstruct.refinement import half_set_fsc, unfiltered_map
@@ -37,7 +38,7 @@ from cryospin.simulate.noise import draw_noise
 from cryospin.simulate.poses import draw_poses
 from cryospin.simulate.projection import GaussianMolecule
 from cryospin.simulate.transfer import apply_ctf, draw_ctf
-from cryospin.types import DensityMap, Optics
+from cryospin.types import DensityMap
 from cryospin.volumes.gridded import spherical_support
 from cryospin.volumes.masks import soft_mask
 from cryospin.volumes.resolution import half_map_resolution

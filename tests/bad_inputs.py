@@ -22,8 +22,9 @@ from cryospin.io.mrc import StackWriter, write_map
 from cryospin.io.relion import write_new_particles
 from cryospin.io.star import StarBlock, StarFile, read_star
 from cryospin.io.star_writer import write_star
+from cryospin.optics import CtfParameters, Optics
 from cryospin.simulate.molecule import chain_molecule
-from cryospin.types import CtfParameters, DensityMap, Optics, Poses
+from cryospin.types import DensityMap, Poses
 from phantoms import random_turns
 
 COUNT, BOX, PIXEL = 120, 16, 6.0

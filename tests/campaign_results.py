@@ -14,8 +14,9 @@ from cryospin.campaign.plan import Campaign, planned, write_campaign
 from cryospin.io.mrc import write_map
 from cryospin.io.relion import write_new_particles
 from cryospin.io.run_folder import NOT_CONVERGED
+from cryospin.optics import CtfParameters, Optics
 from cryospin.simulate.molecule import chain_molecule
-from cryospin.types import Classes, CtfParameters, DensityMap, Optics, Poses
+from cryospin.types import Classes, DensityMap, Poses
 from cryospin.volumes.alignment import MapAlignment, apply_alignment, poses_after_alignment
 from cryospin.volumes.masks import soft_mask
 from phantoms import random_turns

@@ -13,7 +13,8 @@ import torch
 from cryospin.aberrations import even_zernike_phase, image_phase
 from cryospin.ctf import contrast_transfer
 from cryospin.fourier.disk import FourierDisk, coefficients_to_images, images_to_coefficients
-from cryospin.types import CtfParameters, DensityMap, Optics, Poses
+from cryospin.optics import CtfParameters, Optics
+from cryospin.types import DensityMap, Poses
 
 BOX, PIXEL, SIGMA = 32, 3.0, 1.0
 

@@ -20,6 +20,7 @@ LAYERS = (
     ("errors", "parallel", "version", "caches", "control_groups", "torchrun"),
     ("threads", "devices", "memory"),
     ("names",),
+    ("optics",),
     ("types",),
     ("fourier",),
     ("rotations",),

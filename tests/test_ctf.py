@@ -11,7 +11,7 @@ import torch_ctf
 
 from cryospin.ctf import contrast_transfer, electron_wavelength_angstrom
 from cryospin.fourier.disk import FourierDisk
-from cryospin.types import CtfParameters
+from cryospin.optics import CtfParameters
 
 BOX, PIXEL = 48, 1.7
 DISK = FourierDisk.of(BOX)

@@ -13,10 +13,11 @@ from torch import Tensor
 from cryospin.fourier.disk import FourierDisk, coefficients_to_images
 from cryospin.io.mrc import StackWriter, write_map
 from cryospin.io.relion import write_new_particles
+from cryospin.optics import Optics
 from cryospin.particles.prepare import PreparedParticles
 from cryospin.refine.halves import HalfSet
 from cryospin.simulate.transfer import neutral_ctf
-from cryospin.types import DensityMap, Optics, Poses
+from cryospin.types import DensityMap, Poses
 from cryospin.volumes.gridded import spherical_support
 from phantoms import Blobs, disk_coefficients, random_turns
 

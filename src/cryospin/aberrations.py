@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from cryospin.ctf import wavelength_angstrom
-from cryospin.types import Optics
+from cryospin.optics import Optics
 
 
 def beam_tilt_phase(

@@ -25,6 +25,7 @@ from cryospin.fourier.image_batch import ImageBatch
 from cryospin.io.formats import read_particles_of_any_kind as read_particles
 from cryospin.io.mrc import read_images, read_map, write_map
 from cryospin.kernels import insert_slices, pose_normal_equations, slice_volume
+from cryospin.optics import CtfParameters, Optics
 from cryospin.particles.check import check
 from cryospin.reconstruct.result import Evidence, Result, Verdict
 from cryospin.run.finished import Run
@@ -36,7 +37,7 @@ from cryospin.simulate.molecule import chain_molecule
 from cryospin.simulate.poses import draw_poses
 from cryospin.simulate.states import Hinge, read_structures
 from cryospin.simulate.transfer import draw_ctf
-from cryospin.types import Classes, CtfParameters, DensityMap, Optics, ParticleStack, Poses
+from cryospin.types import Classes, DensityMap, ParticleStack, Poses
 from cryospin.variability.front import WrittenVariability, variability
 from cryospin.volumes.map_fsc import fsc
 from cryospin.volumes.point_group import PointGroup, find_point_group

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cryospin.fourier.disk import FourierDisk
-from cryospin.types import CtfParameters
+from cryospin.optics import CtfParameters
 
 
 def wavelength_angstrom(voltage_kv: float) -> float:

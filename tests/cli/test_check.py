@@ -16,8 +16,8 @@ from cryospin.io.mrc import StackWriter
 from cryospin.io.relion import write_new_particles
 from cryospin.io.star import StarFile, read_star
 from cryospin.io.star_writer import write_star
+from cryospin.optics import CtfParameters, Optics
 from cryospin.report import write_report
-from cryospin.types import CtfParameters, Optics
 
 PARTICLES, BOX, PIXEL = 120, 16, 2.5
 

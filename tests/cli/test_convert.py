@@ -22,7 +22,8 @@ from cryospin.io.relion import write_new_particles
 from cryospin.io.star import StarBlock, StarFile, read_star
 from cryospin.io.star_writer import write_star
 from cryospin.io.table_writer import write_beside, write_table
-from cryospin.types import CtfParameters, Optics, ParticleStack, Poses
+from cryospin.optics import CtfParameters, Optics
+from cryospin.types import ParticleStack, Poses
 from phantoms import random_turns
 
 COUNT, BOX, PIXEL = 6, 16, 1.4

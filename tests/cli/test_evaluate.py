@@ -12,8 +12,9 @@ from cryospin.cli.main import main
 from cryospin.io.mrc import write_map
 from cryospin.io.relion import read_particles, write_new_particles
 from cryospin.io.table_writer import write_table
+from cryospin.optics import CtfParameters, Optics
 from cryospin.simulate.molecule import chain_molecule
-from cryospin.types import Classes, CtfParameters, DensityMap, Optics, Poses
+from cryospin.types import Classes, DensityMap, Poses
 
 
 def run(*arguments: object) -> int:

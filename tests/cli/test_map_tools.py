@@ -13,8 +13,9 @@ from cryospin.cli.main import main
 from cryospin.evaluate.run import evaluate_run
 from cryospin.io.mrc import StackWriter, read_map, write_map
 from cryospin.io.relion import read_particles, write_new_particles, write_particles
+from cryospin.optics import CtfParameters, Optics
 from cryospin.simulate.molecule import chain_molecule
-from cryospin.types import CtfParameters, DensityMap, Optics, Poses
+from cryospin.types import DensityMap, Poses
 from cryospin.volumes.masks import spherical_mask
 from phantoms import random_turns
 

@@ -16,8 +16,9 @@ from cryospin.fourier.disk import FourierDisk, coefficients_to_images, moved
 from cryospin.io.mrc import StackWriter, write_map
 from cryospin.io.relion import write_new_particles
 from cryospin.kernels import slice_volume
+from cryospin.optics import CtfParameters, Optics
 from cryospin.simulate.molecule import chain_molecule
-from cryospin.types import CtfParameters, DensityMap, Optics, Poses
+from cryospin.types import DensityMap, Poses
 from cryospin.volumes.gridded import map_to_volume
 from phantoms import random_turns
 

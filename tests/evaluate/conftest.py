@@ -13,10 +13,11 @@ from scipy.spatial.transform import Rotation
 
 from cryospin.io.mrc import write_map
 from cryospin.io.relion import write_new_particles
+from cryospin.optics import CtfParameters, Optics
 from cryospin.rotations.symmetry import symmetry_group
 from cryospin.simulate.molecule import chain_molecule
 from cryospin.simulate.projection import GaussianMolecule
-from cryospin.types import CtfParameters, DensityMap, Optics, Poses
+from cryospin.types import DensityMap, Poses
 from cryospin.volumes.alignment import MapAlignment, poses_after_alignment
 
 BOX, PIXEL, COUNT = 32, 6.0, 400

@@ -12,8 +12,9 @@ import torch
 from cryospin.evaluate.two_runs import compare_runs
 from cryospin.io.mrc import read_map, write_map
 from cryospin.io.relion import write_new_particles
+from cryospin.optics import CtfParameters, Optics
 from cryospin.rotations.sampling import random_rotations
-from cryospin.types import CtfParameters, DensityMap, Optics, Poses
+from cryospin.types import DensityMap, Poses
 from cryospin.volumes.alignment import MapAlignment, apply_alignment, poses_after_alignment
 
 BOX, PIXEL, COUNT = 32, 4.0, 60

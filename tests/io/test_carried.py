@@ -20,9 +20,10 @@ from cryospin.io.cryosparc_table import read_cs
 from cryospin.io.formats import CRYOSPARC, RELION_31, read_particles_of_any_kind
 from cryospin.io.relion import read_particles
 from cryospin.io.table_writer import write_table
+from cryospin.optics import Optics
 from cryospin.particles.lens import Lenses
 from cryospin.particles.picks import tube_pairs
-from cryospin.types import Optics, ParticleStack
+from cryospin.types import ParticleStack
 from relion_tables import relion_table
 
 PIXEL = 1.5

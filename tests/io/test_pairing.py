@@ -12,7 +12,8 @@ from cryospin.errors import BadDataError
 from cryospin.io.mrc import StackWriter
 from cryospin.io.pairing import pair_particles
 from cryospin.io.relion import read_particles, write_new_particles
-from cryospin.types import CtfParameters, Optics, ParticleStack
+from cryospin.optics import CtfParameters, Optics
+from cryospin.types import ParticleStack
 
 COUNT, BOX = 4, 16
 Names = list[str]

@@ -16,8 +16,9 @@ from cryospin.io.mrc import StackWriter, read_images
 from cryospin.io.relion import read_particles, write_new_particles, write_particles
 from cryospin.io.star import read_star
 from cryospin.io.table_writer import write_table
+from cryospin.optics import CtfParameters, Optics
 from cryospin.particles.audit import audit_table
-from cryospin.types import CtfParameters, Optics, Poses
+from cryospin.types import Poses
 
 RELION_31 = """
 # version 30001

@@ -19,8 +19,8 @@ from cryospin.io.formats import (
 )
 from cryospin.io.relion import read_particles, write_particles
 from cryospin.io.table_writer import write_table
+from cryospin.optics import Optics
 from cryospin.particles.downsample import downsample
-from cryospin.types import Optics
 from relion_tables import relion_table
 
 PIXEL = 1.5

@@ -29,11 +29,12 @@ from cryospin.mixture.outputs import (
     write_mixture,
 )
 from cryospin.mixture.solve import ClassResult, MixtureResult
+from cryospin.optics import CtfParameters, Optics
 from cryospin.reconstruct.exploration_report import ExplorationReport
 from cryospin.reconstruct.outputs import clear_finished
 from cryospin.reconstruct.result import AMBIGUOUS, CONVERGED, FAILED, Result, Verdict
 from cryospin.run.job import particles_of_class
-from cryospin.types import CtfParameters, DensityMap, Optics, ParticleStack, Poses
+from cryospin.types import DensityMap, ParticleStack, Poses
 from cryospin.volumes.resolution import HalfMapResolution
 from phantoms import Blobs, random_turns
 

@@ -14,8 +14,9 @@ import torch
 from cryospin.fourier.fsc import fourier_shell_correlation
 from cryospin.io.mrc import StackWriter, read_map
 from cryospin.io.relion import write_new_particles
+from cryospin.optics import CtfParameters, Optics
 from cryospin.rotations.sampling import random_rotations
-from cryospin.types import CtfParameters, Optics, Poses
+from cryospin.types import Poses
 from distorted_images import BOX, KINDS, PIXEL, exact_images, exact_map
 
 COUNT = 300

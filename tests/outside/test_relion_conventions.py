@@ -29,7 +29,8 @@ from cryospin.io.relion import read_particles, write_new_particles, write_partic
 from cryospin.io.star import StarBlock, StarFile, read_star
 from cryospin.io.star_writer import write_star
 from cryospin.kernels import slice_volume
-from cryospin.types import CtfParameters, DensityMap, Optics, ParticleStack, Poses
+from cryospin.optics import CtfParameters, Optics
+from cryospin.types import DensityMap, ParticleStack, Poses
 from cryospin.volumes.gridded import map_to_volume
 
 BOX, PIXEL, COUNT = 32, 3.0, 300

@@ -18,7 +18,8 @@ from cryospin.cli.convert import Format, convert
 from cryospin.fourier.fsc import fourier_shell_correlation
 from cryospin.io.mrc import StackWriter, read_map
 from cryospin.io.relion import read_particles, write_new_particles, write_particles
-from cryospin.types import CtfParameters, Optics, Poses
+from cryospin.optics import CtfParameters, Optics
+from cryospin.types import Poses
 from phantoms import random_turns
 
 BOX, PIXEL, COUNT = 32, 3.0, 120

@@ -9,8 +9,9 @@ import torch
 from cryospin.errors import BadDataError
 from cryospin.io.mrc import StackWriter
 from cryospin.io.relion import read_particles, write_new_particles
+from cryospin.optics import CtfParameters, Optics
 from cryospin.particles.audit import audit_table, particles_too_close, stack_files
-from cryospin.types import CtfParameters, Optics, ParticleStack
+from cryospin.types import ParticleStack
 
 COUNT, BOX = 120, 16
 

@@ -11,6 +11,7 @@ import torch
 
 from cryospin.io.mrc import StackWriter
 from cryospin.io.relion import read_particles, write_new_particles
+from cryospin.optics import CtfParameters, Optics
 from cryospin.particles.contrast import inverted
 from cryospin.particles.diameter import ParticleSize, particle_size
 from cryospin.simulate.molecule import chain_molecule
@@ -18,7 +19,7 @@ from cryospin.simulate.noise import draw_noise
 from cryospin.simulate.poses import draw_poses
 from cryospin.simulate.projection import GaussianMolecule
 from cryospin.simulate.transfer import apply_ctf
-from cryospin.types import CtfParameters, Optics, ParticleStack
+from cryospin.types import ParticleStack
 
 BOX, COUNT, SHIFT = 48, 400, 2.0
 # shifts blur a small hollow particle into a wider one

@@ -21,12 +21,13 @@ from cryospin.io.relion import read_particles, write_new_particles, write_partic
 from cryospin.io.relion_optics import ASSUMED
 from cryospin.io.star import StarBlock, read_star
 from cryospin.io.star_writer import write_star
+from cryospin.optics import CtfParameters, Optics
 from cryospin.particles.audit import audit_table
 from cryospin.particles.contrast import inverted
 from cryospin.particles.downsample import downsample
 from cryospin.particles.half_sets import split_half_sets
 from cryospin.particles.picks import tube_pairs
-from cryospin.types import CtfParameters, Optics, Poses
+from cryospin.types import Poses
 from phantoms import random_turns
 
 BOX, SMALL, COUNT, PIXEL = 48, 32, 7, 2.0

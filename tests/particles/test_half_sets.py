@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import torch
 
+from cryospin.optics import CtfParameters, Optics
 from cryospin.particles.half_sets import split_half_sets
-from cryospin.types import CtfParameters, Optics, ParticleStack
+from cryospin.types import ParticleStack
 
 PIXEL = 2.0
 

@@ -13,6 +13,7 @@ from cryospin.errors import BadDataError
 from cryospin.io.mrc import StackWriter
 from cryospin.io.relion import read_particles, write_new_particles
 from cryospin.io.star import read_star
+from cryospin.optics import CtfParameters, Optics
 from cryospin.particles.image_audit import (
     CONSTANT,
     DUPLICATE,
@@ -21,7 +22,7 @@ from cryospin.particles.image_audit import (
     audit_images,
 )
 from cryospin.particles.rejection import REASON_COLUMN, sound_particles, write_rejected
-from cryospin.types import CtfParameters, Optics, ParticleStack
+from cryospin.types import ParticleStack
 
 COUNT, BOX = 140, 16
 

@@ -16,11 +16,12 @@ from cryospin.fourier.fsc import fourier_shell_correlation
 from cryospin.io.mrc import StackWriter
 from cryospin.io.relion import read_particles, write_new_particles
 from cryospin.kernels import margin_for, slice_volume
+from cryospin.optics import CtfParameters, Optics
 from cryospin.particles.lens import Lenses
 from cryospin.particles.prepare import PreparedParticles, prepare_particles
 from cryospin.refine.gauss_newton import GaussNewton
 from cryospin.rotations.sampling import random_rotations
-from cryospin.types import CtfParameters, Optics, ParticleStack, Poses
+from cryospin.types import ParticleStack, Poses
 from cryospin.volumes.gridded import SliceSums, map_to_volume, volume_to_map, wiener_volume
 from distorted_images import BOX, KINDS, PIXEL, STRETCHED, TILTED, exact_images, exact_map
 

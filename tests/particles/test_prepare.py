@@ -14,9 +14,10 @@ from cryospin.ctf import contrast_transfer
 from cryospin.fourier.disk import FourierDisk
 from cryospin.io.mrc import StackWriter
 from cryospin.io.relion import read_particles, write_new_particles
+from cryospin.optics import CtfParameters, Optics
 from cryospin.particles.background import soft_circle
 from cryospin.particles.prepare import prepare_particles
-from cryospin.types import CtfParameters, Optics, ParticleStack
+from cryospin.types import ParticleStack
 
 BOX, PIXEL, COUNT = 32, 3.0, 600
 

@@ -15,11 +15,12 @@ from cryospin.ctf import contrast_transfer
 from cryospin.fourier.disk import FourierDisk, coefficients_to_images, images_to_coefficients
 from cryospin.io.mrc import StackWriter, read_images
 from cryospin.io.relion import read_particles, write_new_particles
+from cryospin.optics import CtfParameters, Optics
 from cryospin.particles.background import radius_grid
 from cryospin.particles.image_audit import audit_images
 from cryospin.particles.pixel_loops import half_plane_shells
 from cryospin.particles.ring_sums import RingSampler, RingSums
-from cryospin.types import CtfParameters, Optics, ParticleStack
+from cryospin.types import ParticleStack
 
 BOX, COUNT = 32, 230
 

@@ -14,10 +14,11 @@ from cryospin.errors import ResourceError
 from cryospin.fourier.image_batch import ImageBatch
 from cryospin.io.mrc import StackWriter
 from cryospin.io.relion import read_particles, write_new_particles
+from cryospin.optics import CtfParameters, Optics
 from cryospin.particles import stored
 from cryospin.particles.prepare import Preparation, PreparedParticles
 from cryospin.particles.stored import StoredParticles, store_particles
-from cryospin.types import CtfParameters, Optics, ParticleStack
+from cryospin.types import ParticleStack
 
 BOX, PIXEL, COUNT = 64, 3.0, 230
 

@@ -13,6 +13,7 @@ from cryospin.ctf import contrast_transfer
 from cryospin.fourier.disk import FourierDisk, coefficients_to_images
 from cryospin.io.mrc import StackWriter
 from cryospin.io.relion import read_particles, write_new_particles
+from cryospin.optics import CtfParameters, Optics
 from cryospin.particles.contrast import BRIGHT, DARK, UNCERTAIN, contrast_sign, inverted
 from cryospin.particles.findings import ring_warnings
 from cryospin.particles.image_audit import ImageAudit, audit_images
@@ -24,7 +25,7 @@ from cryospin.particles.thon_rings import (
     ThonRings,
     compare_thon_rings,
 )
-from cryospin.types import CtfParameters, Optics, ParticleStack
+from cryospin.types import ParticleStack
 
 COUNT, BOX, PIXEL = 1200, 48, 3.0
 

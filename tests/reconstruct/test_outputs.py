@@ -25,6 +25,7 @@ from cryospin.io.run_folder import EVALUATION, NOT_CONVERGED
 from cryospin.io.star import read_star
 from cryospin.io.table_writer import write_table
 from cryospin.journal.checkpoints import Checkpoints
+from cryospin.optics import CtfParameters, Optics
 from cryospin.particles.plan import output_bytes
 from cryospin.reconstruct.exploration_report import ExplorationReport, StartReport
 from cryospin.reconstruct.outputs import (
@@ -36,7 +37,7 @@ from cryospin.reconstruct.outputs import (
 from cryospin.reconstruct.point_group import SymmetryFound
 from cryospin.reconstruct.result import CONVERGED, FAILED, Evidence, Result, Verdict
 from cryospin.report import write_report
-from cryospin.types import CtfParameters, DensityMap, NotModelled, Optics, ParticleStack, Poses
+from cryospin.types import DensityMap, NotModelled, ParticleStack, Poses
 from cryospin.volumes.alignment import MapAlignment
 from cryospin.volumes.point_group import PointGroup, TriedGroup
 from cryospin.volumes.resolution import HalfMapResolution

@@ -20,7 +20,8 @@ from cryospin.reconstruct.refinement import (
 from cryospin.refine.assign import GlobalAssignment
 from cryospin.refine.halves import HalfSet, sums_of
 from cryospin.rotations.grid import OrientationGrid
-from cryospin.volumes.gridded import shell_means, spherical_support, support_sphere
+from cryospin.volumes.gridded import spherical_support, support_sphere
+from cryospin.volumes.volume_shells import shell_means
 from phantoms import (
     Blobs,
     PlantedParticles,

@@ -13,8 +13,9 @@ from cryospin.ctf import contrast_transfer
 from cryospin.fourier.disk import FourierDisk, coefficients_to_images
 from cryospin.io.mrc import StackWriter
 from cryospin.io.relion import read_particles, write_new_particles
+from cryospin.optics import CtfParameters, Optics
 from cryospin.reconstruct.samples import PIXELS, chosen, write_rejected_samples, write_samples
-from cryospin.types import CtfParameters, DensityMap, Optics, ParticleStack, Poses
+from cryospin.types import DensityMap, ParticleStack, Poses
 from phantoms import Blobs, random_turns
 
 COUNT, BOX, PIXEL = 40, 48, 3.0

@@ -11,8 +11,9 @@ import torch
 from cryospin.errors import BadDataError
 from cryospin.io.mrc import StackWriter
 from cryospin.io.relion import read_particles, write_new_particles
+from cryospin.optics import CtfParameters, Optics
 from cryospin.reconstruct.screening import screened
-from cryospin.types import CtfParameters, Optics, ParticleStack
+from cryospin.types import ParticleStack
 
 COUNT, BOX, PIXEL = 200, 24, 5.0
 

@@ -15,8 +15,9 @@ from cryospin.io.mrc import write_map
 from cryospin.io.relion import write_new_particles
 from cryospin.io.star import StarBlock, StarFile
 from cryospin.io.star_writer import write_star
+from cryospin.optics import CtfParameters, Optics
 from cryospin.report.page import write_report
-from cryospin.types import CtfParameters, DensityMap, Optics, Poses
+from cryospin.types import DensityMap, Poses
 
 BOX, PIXEL, PARTICLES = 32, 4.0, 150
 

@@ -11,8 +11,8 @@ from cryospin.errors import BadDataError, UsageError
 from cryospin.io.formats import read_particles_of_any_kind
 from cryospin.io.relion import write_new_particles
 from cryospin.io.table_writer import write_table
+from cryospin.optics import CtfParameters, Optics
 from cryospin.simulate.transfer import apply_ctf, ctf_from_table, draw_ctf, neutral_ctf
-from cryospin.types import CtfParameters, Optics
 
 PIXEL = 3.0
 

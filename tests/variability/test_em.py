@@ -10,7 +10,8 @@ import torch
 from cryospin.refine.halves import sums_of
 from cryospin.variability.em import SubspaceEM
 from cryospin.variability.subspace import CentredImages, Coordinates, Subspace
-from cryospin.volumes.gridded import shell_means, spherical_support
+from cryospin.volumes.gridded import spherical_support
+from cryospin.volumes.volume_shells import shell_means
 from phantoms import in_memory
 from variability_toys import (
     RADIUS,

@@ -13,12 +13,11 @@ from cryospin.volumes.gridded import (
     SliceSums,
     complete_friedel,
     map_to_volume,
-    shell_means,
-    shells_of_volume,
     spherical_support,
     volume_to_map,
     wiener_volume,
 )
+from cryospin.volumes.volume_shells import shells_of_volume
 from phantoms import Blobs, disk_coefficients, random_turns
 
 BOX = 32
@@ -36,13 +35,6 @@ def inserted(
     weights = torch.ones(count, len(disk))
     margin = margin_for(disk.radius)
     return SliceSums.inserted(values, weights, rotations.float(), disk, margin, operators)
-
-
-def test_shells_are_frequencies_of_the_box() -> None:
-    shells = shells_of_volume(5)
-    assert shells.shape == (11, 11, 6)
-    assert shells[5, 5, 0] == 0 and shells[5, 5, 4] == 2
-    assert float(shells[5 - 3, 5 + 4, 0]) == pytest.approx(2.5)
 
 
 def window(grid: int) -> torch.Tensor:
@@ -230,14 +222,6 @@ def test_blending_forgets_and_takes() -> None:
     part = first.blended(second, 0.25, 1.0)
     torch.testing.assert_close(part.numerator, 0.75 * first.numerator + 0.25 * second.numerator)
     assert torch.equal(first.blended(second, 0.0, 1.0).denominator, first.denominator)
-
-
-def test_shell_means_of_a_radial_function() -> None:
-    shells = shells_of_volume(13)
-    torch.testing.assert_close(shell_means(torch.full_like(shells, 2.5), 7), torch.full((7,), 2.5))
-    # the mean radius of a shell is its number, to within the shell's asymmetry
-    means = shell_means(shells, 6)
-    torch.testing.assert_close(means[2:], torch.arange(2.0, 6.0), rtol=0, atol=0.1)
 
 
 def test_spherical_support_is_one_inside_and_zero_outside() -> None:

@@ -12,7 +12,7 @@ from cryospin.cli.progress import progress_display
 from cryospin.threads import configure_threads
 
 if TYPE_CHECKING:
-    from cryospin.types import CtfParameters
+    from cryospin.optics import CtfParameters
 
 
 class ViewChoice(StrEnum):

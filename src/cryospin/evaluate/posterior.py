@@ -37,7 +37,8 @@ from cryospin.particles.prepare import prepare_particles
 from cryospin.refine.gauss_newton import GaussNewton, RefinedPoses
 from cryospin.rotations.symmetry import symmetry_group
 from cryospin.types import DensityMap, ParticleStack
-from cryospin.volumes.gridded import map_to_volume, shells_of_volume
+from cryospin.volumes.gridded import map_to_volume
+from cryospin.volumes.volume_shells import shells_of_volume
 
 _LEAST_FSC = 0.143
 _NOISE_SAMPLE = 300  # particles the noise is measured on, besides the one asked for

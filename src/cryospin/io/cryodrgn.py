@@ -22,7 +22,8 @@ from cryospin.io.image_files import numbered_stacks, plain_name
 from cryospin.io.mrc_header import check_complete, read_header
 from cryospin.io.rows import doubled, rows_in_words
 from cryospin.names import ImageNames
-from cryospin.types import CtfParameters, Optics, ParticleStack, Poses, Unread
+from cryospin.optics import CtfParameters, Optics
+from cryospin.types import ParticleStack, Poses, Unread
 
 # columns of ctf.pkl: box, pixel size, defocus U, V, angle, kV, Cs, amplitude contrast, phase
 _BOX, _PIXEL, _OPTICS, _CTF = 0, 1, [5, 6, 7], [2, 3, 4, 8, 5, 6, 7]

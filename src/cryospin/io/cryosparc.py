@@ -28,7 +28,8 @@ from cryospin.io.distortion import poses_from_images
 from cryospin.io.image_files import numbered_stacks, one_pixel_size, plain_name
 from cryospin.io.relion_images import image_uids
 from cryospin.names import ImageNames
-from cryospin.types import Optics, ParticleStack, Unread
+from cryospin.optics import Optics
+from cryospin.types import ParticleStack, Unread
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,8 @@ from cryospin.io.conventions import (
 )
 from cryospin.io.rows import in_order_of_appearance
 from cryospin.io.tokens import Tokens
-from cryospin.types import CtfParameters, Poses, Unread
+from cryospin.optics import CtfParameters
+from cryospin.types import Poses, Unread
 
 # columns of ours, which cryoSPARC keeps and makes nothing of
 CONFIDENCE = "cryospin/confidence"

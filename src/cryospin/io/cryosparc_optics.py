@@ -12,7 +12,7 @@ from cryospin.io.conventions import beam_tilt_from_cryosparc, magnification_from
 from cryospin.io.cryosparc_columns import CryosparcColumns
 from cryospin.io.distortion import no_magnification
 from cryospin.io.rows import distinct_rows
-from cryospin.types import Optics
+from cryospin.optics import Optics
 
 TILT, MAGNIFICATION = "ctf/tilt_A", "ctf/anisomag"
 # see Optics; a column of ours, which cryoSPARC keeps and makes nothing of

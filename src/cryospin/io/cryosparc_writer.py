@@ -25,7 +25,8 @@ from cryospin.io.cryosparc_classes import MULTI, alignments_per_class, class_col
 from cryospin.io.cryosparc_columns import CONFIDENCE, ORIGINAL_NAME
 from cryospin.io.cryosparc_table import with_columns, write_cs
 from cryospin.io.distortion import poses_in_images
-from cryospin.types import Classes, CtfParameters, ParticleStack, Poses
+from cryospin.optics import CtfParameters
+from cryospin.types import Classes, ParticleStack, Poses
 
 # what cryoSPARC's own refinements write beside pose and shift, with what they begin at
 _NEUTRAL_ALIGNMENT = {

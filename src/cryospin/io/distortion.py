@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from cryospin.io.conventions import shifts_in_distorted_image, shifts_in_round_image
-from cryospin.types import Optics, Poses
+from cryospin.optics import Optics
+from cryospin.types import Poses
 
 _STRETCH = (0.5, 2.0)  # beyond what any microscope does; real ones differ by a few per cent
 

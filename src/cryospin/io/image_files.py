@@ -14,7 +14,8 @@ from jaxtyping import Int
 
 from cryospin.errors import BadDataError
 from cryospin.io.mrc_header import read_header
-from cryospin.types import Optics, ParticleStack
+from cryospin.optics import Optics
+from cryospin.types import ParticleStack
 
 LOOKED_FOR = (
     "names count from the table's folder or one above it, and if it is a link, from where it"

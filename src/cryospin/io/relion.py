@@ -42,7 +42,8 @@ from cryospin.io.relion_refusals import refuse
 from cryospin.io.star import StarBlock, StarFile, quoted, read_star
 from cryospin.io.star_writer import write_star
 from cryospin.io.tokens import Tokens
-from cryospin.types import Classes, CtfParameters, Optics, ParticleStack, Poses, Unread
+from cryospin.optics import CtfParameters, Optics
+from cryospin.types import Classes, ParticleStack, Poses, Unread
 
 ORIGINAL_NAME = "rlnImageOriginalName"
 

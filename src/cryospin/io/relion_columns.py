@@ -18,7 +18,8 @@ from cryospin.io.image_files import box_of_first_stack
 from cryospin.io.rows import doubled, rows_in_words, rows_of_keys
 from cryospin.io.star import StarBlock
 from cryospin.io.tokens import Tokens, unquoted
-from cryospin.types import CtfParameters, Unread
+from cryospin.optics import CtfParameters
+from cryospin.types import Unread
 
 _DEFOCUS_FIX = "estimate the CTF first (CtfFind or Gctf) and extract the particles again"
 # what is the microscope's needs no new estimate

@@ -15,7 +15,7 @@ from cryospin.io.relion_columns import OPTICS_FIXES, RelionColumns
 from cryospin.io.rows import distinct_rows
 from cryospin.io.star import StarBlock, quoted
 from cryospin.io.tokens import number
-from cryospin.types import Optics
+from cryospin.optics import Optics
 
 # each with its neutral value
 TILT = {"rlnBeamTiltX": 0.0, "rlnBeamTiltY": 0.0}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from cryospin.io.relion_columns import RelionColumns
-from cryospin.types import Optics, Unread
+from cryospin.optics import Optics
+from cryospin.types import Unread
 
 COORDINATES = ("rlnCoordinateX", "rlnCoordinateY")
 TUBE = "rlnHelicalTubeID"

@@ -25,7 +25,8 @@ from cryospin.io.relion_optics import ASSUMED
 from cryospin.io.rows import in_order_of_appearance
 from cryospin.io.star import Columns, StarFile, quoted
 from cryospin.io.tokens import Tokens
-from cryospin.types import Optics, ParticleStack
+from cryospin.optics import Optics
+from cryospin.types import ParticleStack
 
 _SIZES = ("rlnImageSize", "rlnImageSizeX", "rlnImageSizeY")
 _PIXEL_SIZES = ("rlnImagePixelSize", "rlnPixelSize")

@@ -16,8 +16,8 @@ from torch import Tensor
 from cryospin.ctf import contrast_transfer
 from cryospin.fourier.disk import FourierDisk, moved
 from cryospin.kernels import slice_volume
+from cryospin.optics import CtfParameters
 from cryospin.particles.prepare import PreparedParticles
-from cryospin.types import CtfParameters
 
 
 @dataclass(frozen=True)

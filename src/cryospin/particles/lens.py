@@ -22,8 +22,9 @@ from cryospin.aberrations import even_zernike_phase, image_phase
 from cryospin.ctf import contrast_transfer
 from cryospin.fourier.disk import FourierDisk, images_to_coefficients
 from cryospin.fourier.nonuniform import NonuniformTransform
+from cryospin.optics import Optics
 from cryospin.parallel import CPU
-from cryospin.types import Optics, ParticleStack
+from cryospin.types import ParticleStack
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.special import j0
 
 from cryospin.ctf import electron_wavelength_angstrom
-from cryospin.types import CtfParameters
+from cryospin.optics import CtfParameters
 
 _ACROSS = np.array([-1 / 3, 0.0, 1 / 3])  # of a ring's width
 _AZIMUTHS = np.pi * (np.arange(8) + 0.5) / 8

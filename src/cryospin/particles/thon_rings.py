@@ -19,10 +19,11 @@ import numpy as np
 import torch
 
 from cryospin.ctf import electron_wavelength_angstrom
+from cryospin.optics import CtfParameters
 from cryospin.parallel import in_blocks
 from cryospin.particles.ring_sums import RingSums
 from cryospin.particles.ring_transfer import ring_squares, ring_transfers
-from cryospin.types import CtfParameters, ParticleStack
+from cryospin.types import ParticleStack
 
 CONFIRMED, OTHER_FITS, UNEXPLAINED, SILENT = "confirmed", "other fits", "unexplained", "silent"
 

@@ -35,7 +35,6 @@ from cryospin.types import DensityMap
 from cryospin.volumes.gridded import (
     SliceSums,
     map_to_volume,
-    shell_means,
     support_sphere,
     volume_to_map,
     wiener_volume,
@@ -43,6 +42,7 @@ from cryospin.volumes.gridded import (
 from cryospin.volumes.map_sign import looks_dark
 from cryospin.volumes.masks import soft_mask
 from cryospin.volumes.resample import resized_map
+from cryospin.volumes.volume_shells import shell_means
 
 Halves = tuple[HalfSet, HalfSet]
 

@@ -18,6 +18,7 @@ from cryospin.errors import UsageError
 from cryospin.io.mrc import StackWriter
 from cryospin.io.outputs import Outputs, claimed
 from cryospin.io.truth import TRUE_MAP
+from cryospin.optics import CtfParameters
 from cryospin.parallel import in_blocks, single_threaded_torch
 from cryospin.simulate.junk import junk_image
 from cryospin.simulate.mixture import Mixture
@@ -25,7 +26,7 @@ from cryospin.simulate.models import Molecule
 from cryospin.simulate.noise import draw_noise
 from cryospin.simulate.transfer import apply_ctf
 from cryospin.simulate.truth import Truth, map_names, write_truth
-from cryospin.types import CtfParameters, Poses
+from cryospin.types import Poses
 
 BLOCK = 32
 _TABLES = ("particles.star", "truth.star")

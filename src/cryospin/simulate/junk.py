@@ -11,12 +11,12 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from cryospin.optics import CtfParameters
 from cryospin.particles.draws import generator_for
 from cryospin.simulate.models import Molecule
 from cryospin.simulate.molecule import PROTEIN_DENSITY
 from cryospin.simulate.projection import GaussianMolecule
 from cryospin.simulate.transfer import apply_ctf
-from cryospin.types import CtfParameters
 
 KINDS = ("empty", "aggregate", "edge", "ice", "piece")
 """Equally many of each. empty: noise alone. aggregate: one to eight blobs of protein that touch,

@@ -16,8 +16,8 @@ from cryospin.errors import BadDataError, UsageError
 from cryospin.fourier.disk import FourierDisk
 from cryospin.io.formats import read_particles_of_any_kind
 from cryospin.io.losses import not_in_the_ctf
+from cryospin.optics import CtfParameters
 from cryospin.particles.draws import generator_for
-from cryospin.types import CtfParameters
 
 # Defocus spreads a particle beyond its box, and what leaves it is lost, as in a real
 # extraction; in a box without margin it would come in again on the other side.

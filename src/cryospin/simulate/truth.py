@@ -21,9 +21,10 @@ from cryospin.io.truth import (
     class_map_name,
     conformation_map_name,
 )
+from cryospin.optics import CtfParameters, Optics
 from cryospin.simulate.junk import junk_kind
 from cryospin.simulate.mixture import Mixture
-from cryospin.types import CtfParameters, DensityMap, Optics, Poses
+from cryospin.types import DensityMap, Poses
 
 PARTICLES_PER_MICROGRAPH = 100
 

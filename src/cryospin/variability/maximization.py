@@ -16,7 +16,8 @@ from torch import Tensor
 from cryospin.kernels import margin_for
 from cryospin.parallel import in_blocks_on
 from cryospin.variability.subspace import CentredImages, Coordinates
-from cryospin.volumes.gridded import SliceSums, shells_of_volume
+from cryospin.volumes.gridded import SliceSums
+from cryospin.volumes.volume_shells import shells_of_volume
 
 _PLANES = 4  # of the volumes that one thread solves for at once
 

@@ -21,22 +21,12 @@ from cryospin.fourier.image_batch import ImageBatch
 from cryospin.fourier.volume import volume_of_spectrum, volume_spectrum
 from cryospin.kernels import OVERSAMPLING, Portion, insert_portions, margin_for
 from cryospin.parallel import CPU, in_blocks_on
+from cryospin.volumes.volume_shells import shells_of_volume
 
 _PORTION = 1000  # images whose weighted copies are in memory at once
 _PORTION_ON_A_CARD = 5000
 _BLOCK = 50  # and those one thread makes at once
 _PLANES = 16  # of a volume that one thread works on
-
-
-@lru_cache(maxsize=8)
-def shells_of_volume(
-    margin: int, oversampling: int = OVERSAMPLING, device: torch.device = CPU
-) -> Float[Tensor, "z y x"]:
-    """|k| in Fourier pixels of the box at each point of a Fourier volume; not to be written to."""
-    axis = torch.arange(-margin, margin + 1, dtype=torch.float32, device=device)
-    x = torch.arange(0, margin + 1, dtype=torch.float32, device=device)
-    square = axis[:, None, None] ** 2 + axis[None, :, None] ** 2 + x[None, None, :] ** 2
-    return square.sqrt() / oversampling
 
 
 def complete_friedel(volume: Tensor) -> Tensor:
@@ -122,24 +112,6 @@ def map_to_volume(
         inner * (_units(box) / grid**3)
     )
     return volume
-
-
-def shell_means(values: Float[Tensor, "z y x"], shells: int) -> Float[Tensor, " s"]:
-    """Mean of a quantity over each shell of the box."""
-    index, population = _shell_index(values.shape[-1] - 1, values.device)
-    total = torch.zeros(len(population), dtype=torch.float64, device=values.device)
-    total.index_add_(0, index, values.reshape(-1).double())
-    return (total / population)[:shells].to(values.dtype)
-
-
-@lru_cache(maxsize=8)
-def _shell_index(margin: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """The nearest shell of each point, flat, and the number of points of each shell."""
-    index = shells_of_volume(margin, device=device).round().long().reshape(-1)
-    shells = int(3**0.5 * margin / OVERSAMPLING) + 2
-    population = torch.zeros(shells, dtype=torch.long, device=device)
-    population.index_add_(0, index, torch.ones_like(index))
-    return index, population.clamp_min(1)
 
 
 def _units(box: int) -> float:

@@ -12,7 +12,7 @@ from jaxtyping import Complex, Float
 from torch import Tensor, nn
 
 from cryospin.kernels import OVERSAMPLING, margin_for
-from cryospin.volumes.gridded import shells_of_volume
+from cryospin.volumes.volume_shells import shells_of_volume
 
 
 def hartley_to_fourier(hartley: Float[Tensor, "z y x"]) -> Complex[Tensor, "z y w"]:

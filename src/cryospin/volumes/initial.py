@@ -10,9 +10,10 @@ from cryospin.particles.draws import generator_for
 from cryospin.particles.source import ParticleSource
 from cryospin.rotations.sampling import random_rotations
 from cryospin.types import DensityMap
-from cryospin.volumes.gridded import map_to_volume, shells_of_volume
+from cryospin.volumes.gridded import map_to_volume
 from cryospin.volumes.masks import low_passed
 from cryospin.volumes.resample import resample
+from cryospin.volumes.volume_shells import shells_of_volume
 
 _VIEWS = 500  # random slices and images the scale is taken from
 
