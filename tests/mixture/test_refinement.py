@@ -116,3 +116,11 @@ def test_is_reproducible() -> None:
     ends = [refined((planted(1).classed(), planted(2).classed()), method) for _ in range(2)]
     for one, other in zip(*ends, strict=True):
         assert torch.equal(one.weights, other.weights)
+
+
+def test_a_class_without_images_stays_as_it_is() -> None:
+    """In one half or both: none of its poses is refined."""
+    halves = planted(1).classed(), planted(2).classed()
+    starved = ClassedHalf(halves[0].sets, torch.tensor([[0.999, 0.001]]).expand(200, 2))
+    found = refined((starved, halves[1]), replace(METHOD, rounds=1))
+    assert found[0].sets[1] is starved.sets[1]

@@ -95,6 +95,8 @@ class ClassedRefinement:
     ) -> HalfSet:
         """The poses of a class's candidates refined, the others' left alone."""
         rows = torch.nonzero(candidates).flatten()
+        if not len(rows):
+            return half
         found = refine_half(half.select(rows), density, radius, self.method)
         rotations, shifts = half.rotations.clone(), half.shifts_pixel.clone()
         rotations[rows], shifts[rows] = found.rotations, found.shifts_pixel
