@@ -20,7 +20,7 @@ import json
 from datetime import date
 from pathlib import Path
 
-from cryospin.bench.datasets import Setting, simulated
+from cryospin.bench.datasets import Conditions, simulated
 from cryospin.bench.ledger import Row
 from cryospin.bench.oracle import Oracle, oracle_of
 from cryospin.bench.runs import Method, measured
@@ -63,7 +63,7 @@ def arguments() -> argparse.Namespace:
 
 
 def one_run(options: argparse.Namespace, text: str, seed: int) -> tuple[Row, Oracle]:
-    setting = Setting(
+    conditions = Conditions(
         options.particles,
         options.box,
         options.snr,
@@ -72,8 +72,8 @@ def one_run(options: argparse.Namespace, text: str, seed: int) -> tuple[Row, Ora
         options.views,
     )
     structure = Structure.parse(text)
-    work = options.work / setting.label(structure, seed)
-    dataset = simulated(structure, setting, seed, options.models, work / "data")
+    work = options.work / conditions.label(structure, seed)
+    dataset = simulated(structure, conditions, seed, options.models, work / "data")
     oracle = oracle_of(dataset, work / "oracle")
     method = Method(options.recipe, seed)
     row = measured(dataset, method, oracle, work / "run", None)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cryospin.explore.setting import Setting
 from cryospin.fourier.disk import FourierDisk
 from cryospin.mixture.classed_half import ClassedHalf
 from cryospin.refine.halves import HalfSet
@@ -16,6 +17,7 @@ from phantoms import Blobs, PlantedParticles, in_memory
 BOX, SUPPORT = 24, 0.42
 DISK = FourierDisk.of(BOX)
 IDENTITY = torch.eye(3)[None]
+SETTING = Setting(IDENTITY, 1.0, support_radius=SUPPORT)
 WHOLE = Blobs.random(2, spread=2.5, sigma=1.2)
 
 

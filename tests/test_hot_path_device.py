@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from cryospin.explore.exhaustive import ExhaustiveSearch, _Setting
+from cryospin.explore.exhaustive import ExhaustiveSearch, _Race
 from cryospin.explore.grid_step import GridStep
 from cryospin.explore.patience import Patience, PatientSearch
-from cryospin.explore.running_map import RunningMap
+from cryospin.explore.setting import Setting
 from cryospin.fourier.disk import FourierDisk
 from cryospin.kernels import margin_for
 from cryospin.particles.prepare import PreparedParticles
@@ -68,6 +68,10 @@ def operators() -> Tensor:
     return elsewhere(2, 3, 3)
 
 
+def setting() -> Setting:
+    return Setting(operators()[:1], 2.0)
+
+
 def sums() -> SliceSums:
     return sums_of(half(), RADIUS, operators())
 
@@ -116,20 +120,19 @@ def test_poses_are_searched_where_the_images_are() -> None:
     method = GlobalAssignment(grid, hypotheses=2, polish=GaussNewton(steps=2))
     margin = margin_for(RADIUS)
     volume = elsewhere(2 * margin + 1, 2 * margin + 1, margin + 1, dtype=torch.complex64)
-    found, weight = method.run(volume, particles(), RADIUS, operators()[:1], 2.0)
+    found, weight = method.run(volume, particles(), RADIUS, setting())
     assert_elsewhere(found.rotations, found.shifts_pixel, found.loss, weight)
 
 
 def grid_step() -> GridStep:
-    running_map = RunningMap.of(particles(), 8.0, 0.42)
-    return GridStep.of(particles(), operators()[:1], 2.0, 3, running_map, fine_from=7.0)
+    return GridStep.of(particles(), setting(), 3, last_radius=8.0, fine_from=7.0)
 
 
 def test_exploration_stays_where_the_images_are() -> None:
     search = ExhaustiveSearch(most_images=20, fewest_images=10, last_radius=8.0, race_radius=7.0)
-    setting = _Setting(search, grid_step(), 100.0, 0, 0)
-    made = setting.random_start(0)
-    made = setting.iterate(made, 0, 0, setting.racing)
+    race = _Race(search, grid_step(), 100.0)
+    made = race.random_start(0)
+    made = race.iterate(made, 0, 0, race.racing)
     assert_elsewhere(made.numerator, made.denominator)
 
 
@@ -138,7 +141,7 @@ def test_patience_stays_where_the_images_are(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("cryospin.explore.patience.dropped", lambda evidence, cycle: False)
     number = "cryospin.explore.patience.float"
     monkeypatch.setattr(number, lambda value: 12.0, raising=False)
-    search = PatientSearch(Patience(), grid_step(), 10.0, 0, 0)
+    search = PatientSearch(Patience(), grid_step(), 10.0)
     order = particles().rows(np.arange(COUNT))
     climb = search._next(search._begun(order), order)
     assert_elsewhere(*climb.references, *climb.mapped, climb.sums[0].numerator, climb.prior)

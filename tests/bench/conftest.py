@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from cryospin.bench.datasets import Dataset, Setting
+from cryospin.bench.datasets import Conditions, Dataset
 from cryospin.bench.structures import Structure
 from cryospin.bench.watched import Watched
 from cryospin.io.relion import read_particles
@@ -28,7 +28,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     simulate(
         chain_molecule(1), poses, Microscope(BOX, PIXEL, SNR, draw_ctf(COUNT, 1), seed=1), folder
     )
-    return Dataset(folder, Structure("chain"), Setting(COUNT, BOX, SNR, 1.0), 1, PIXEL)
+    return Dataset(folder, Structure("chain"), Conditions(COUNT, BOX, SNR, 1.0), 1, PIXEL)
 
 
 def watched_poses(dataset: Dataset, degrees: tuple[float, ...], heads: int = 3) -> Watched:

@@ -72,7 +72,11 @@ def pretence(
 
 def plan(dataset: Dataset, **changes: Any) -> Plan:
     recipes = ("exhaustive", "cryospin-paper", "amortized")
-    told = {"setting": dataset.setting, "recipes": recipes, "structures": (dataset.structure,)}
+    told = {
+        "conditions": dataset.conditions,
+        "recipes": recipes,
+        "structures": (dataset.structure,),
+    }
     return Plan(**{**told, "pose_counts": (1000,), **changes})
 
 

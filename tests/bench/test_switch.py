@@ -55,7 +55,7 @@ def test_moments_branch_off_one_training(dataset: Dataset) -> None:
         direct=DirectStage(rounds=1),
         last_radius=8.0,
     )
-    plan = SwitchPlan((dataset.structure,), (dataset.setting,), (2, 6, 8), seed=1)
+    plan = SwitchPlan((dataset.structure,), (dataset.conditions,), (2, 6, 8), seed=1)
     found = branched(dataset, plan, method)
     assert [moment["step"] for moment in found["fixed"]] == [2, 6, 8]
     assert 4 <= found["automatic"]["step"] <= 6

@@ -14,12 +14,15 @@ from cryospin.bench.parameters import parameter_counts
 from cryospin.bench.watched import Watched
 from cryospin.bench.watching import can_be_watched, watch_explorer, watch_stack
 from cryospin.errors import UsageError
+from cryospin.explore.setting import Setting
 from cryospin.explore.snapshot import Snapshot, Watch
 from cryospin.fourier.disk import FourierDisk
 from cryospin.particles.prepare import PreparedParticles
 from cryospin.reconstruct.amortised import AmortisedTraining
 from cryospin.types import PoseHypotheses
 from phantoms import Blobs, PlantedParticles, random_turns
+
+SETTING = Setting(torch.eye(3)[None], 0.0)
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,6 @@ class Pretended:
     """An explorer of ten seconds an epoch that does nothing; heads in its first two epochs."""
 
     epochs: int = 4
-    support_radius: float = 0.4
     last_radius: float = 8.0
     watch: Watch | None = None
 
@@ -60,7 +62,9 @@ def particles() -> PreparedParticles:
 
 def test_every_epoch_is_kept(particles: PreparedParticles, tmp_path: Path) -> None:
     path = tmp_path / "watched.npz"
-    found = watch_explorer(Pretended(), particles, keep=lambda watched: watched.write(path))
+    found = watch_explorer(
+        Pretended(), particles, SETTING, keep=lambda watched: watched.write(path)
+    )
     assert found.stages == ("encoder", "encoder", "direct", "direct")
     assert found.seconds.tolist() == [10, 20, 30, 40]
     assert found.candidates is not None and found.candidates.shape == (20, 2, 3, 3)
@@ -74,13 +78,13 @@ def test_every_epoch_is_kept(particles: PreparedParticles, tmp_path: Path) -> No
 def test_an_explorer_is_ended_at_the_limit(
     particles: PreparedParticles, limit: dict[str, Any]
 ) -> None:
-    found = watch_explorer(Pretended(), particles, **limit)
+    found = watch_explorer(Pretended(), particles, SETTING, **limit)
     assert len(found.epochs) == 2 and found.candidates is None
 
 
 def test_an_explorer_without_an_epoch_is_refused(particles: PreparedParticles) -> None:
     with pytest.raises(UsageError, match="before its first epoch"):
-        watch_explorer(Pretended(epochs=0), particles)
+        watch_explorer(Pretended(epochs=0), particles, SETTING)
 
 
 def test_a_recipe_without_epochs_is_refused(tmp_path: Path) -> None:

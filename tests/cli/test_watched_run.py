@@ -28,12 +28,12 @@ from cryospin.explore import exhaustive
 from reconstruct_toys import cut_down, toy
 cut_down(pytest.MonkeyPatch())
 recipes.find_recipe = toy
-sharpened = exhaustive._Setting.sharpened
+sharpened = exhaustive._Race.sharpened
 def waiting(*arguments):
     while not Path("go").exists():
         time.sleep(0.05)
     return sharpened(*arguments)
-exhaustive._Setting.sharpened = waiting
+exhaustive._Race.sharpened = waiting
 main(sys.argv[1:])
 """
 ENDED = "/Converged|Ambiguous|Failed/.test(document.title)"

@@ -8,7 +8,6 @@ import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import gemmi
@@ -18,6 +17,7 @@ import pytest
 import cryospin.recipes.exhaustive
 from cryospin.cli.convert import convert
 from cryospin.cli.reconstruct import reconstruct
+from cryospin.explore.exhaustive import ExhaustiveSearch
 from cryospin.io.cryosparc_table import read_cs, with_columns, write_cs
 from cryospin.reconstruct.abinitio import AbInitio
 from cryospin.reconstruct.starting import IndependentStarts
@@ -38,8 +38,7 @@ def quick_searches() -> Iterator[None]:
     """The default recipe with fewer starts and orientations, for centred particles; coarser
     searches for the placement of maps and for axes of symmetry."""
     full = cryospin.recipes.exhaustive.recipe()
-    few = {"starts": 1, "fewest_iterations": 16, "final_iterations": 4, "shifts_per_axis": 1}
-    search = replace(full.starts.search, **few)
+    search = ExhaustiveSearch(starts=1, fewest_iterations=16, final_iterations=4, shifts_per_axis=1)
     assignment = GlobalAssignment(OrientationGrid.of(3, 18), hypotheses=3)
     quick = AbInitio(IndependentStarts(search, assignment, attempts=3), full.refinement)
     with pytest.MonkeyPatch.context() as patch:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from cryospin.explore.bounded_search import BoundedSearch, _Problem
 from cryospin.explore.candidates import Candidates, Level
+from cryospin.explore.setting import Setting
 from cryospin.fourier.disk import FourierDisk
 from cryospin.kernels import margin_for, pose_losses
 from cryospin.rotations.grid import VIEW_HALF_TURNS, OrientationGrid
@@ -21,8 +22,10 @@ BOX = 32
 DISK = FourierDisk.of(BOX, 12.0)
 BLOBS = Blobs.random(4, count=20, spread=4.0, sigma=1.2)
 VOLUME = BLOBS.volume(margin_for(DISK.radius), BOX).to(torch.complex64)
-IDENTITY = torch.eye(3)[None]
-SUPPORT = 0.3
+
+
+def setting(shift_range: float = 1.0) -> Setting:
+    return Setting(torch.eye(3)[None], shift_range, support_radius=0.3)
 
 
 @dataclass(frozen=True)
@@ -43,15 +46,8 @@ class Planted:
         return pose_losses(VOLUME, images, rotations.float(), shifts.float())
 
     def run(self, search: BoundedSearch, shift_range: float = 1.0):
-        levels = search.levels(DISK.radius, SUPPORT, shift_range, BOX)
-        return search.run(
-            VOLUME,
-            self.truth.particles.images(),
-            levels,
-            IDENTITY,
-            shift_range,
-            np.random.default_rng(0),
-        )
+        images = self.truth.particles.images()
+        return search.run(VOLUME, images, setting(shift_range), np.random.default_rng(0))
 
 
 @pytest.mark.parametrize("signal", [3.0, 10.0])
@@ -79,7 +75,7 @@ def test_the_bound_keeps_the_cell_of_the_true_pose(signal: float, level: Level) 
 
 def test_the_dive_is_an_upper_bound_of_the_least_loss() -> None:
     planted = Planted.of(20, seed=5, signal=6.0, largest_shift=0.0)
-    levels = BoundedSearch().levels(DISK.radius, SUPPORT, 0.0, BOX)
+    levels = BoundedSearch().levels(setting(0.0), DISK)
     start = Candidates(
         planted.truth.rotations.float(), torch.zeros(20, 2), torch.arange(20), torch.zeros(20)
     )
@@ -96,7 +92,7 @@ def test_ends_where_an_exhaustive_search_of_the_finest_grid_does() -> None:
     every = (VIEW_HALF_TURNS[:, None] @ fine.base).reshape(-1, 3, 3)
     least = planted.problem.best_of_grid(every, torch.zeros(1, 2), DISK, 1)
     # grids differ by where their points lie: as good a loss to within a cell's loss
-    finest = search.levels(DISK.radius, SUPPORT, 0.0, BOX)[-1].side_radians
+    finest = search.levels(setting(0.0), DISK)[-1].side_radians
     apart = angles_degrees(best.rotations, least.rotations)
     assert (apart < np.degrees(finest) + fine.spacing_degrees).all()
 
@@ -106,7 +102,7 @@ def test_finds_planted_poses_to_the_finest_cell(shift_range: float) -> None:
     planted = Planted.of(40, seed=11, signal=40.0, largest_shift=shift_range)
     search = BoundedSearch()
     best = planted.run(search, shift_range).best(40)
-    finest = search.levels(DISK.radius, SUPPORT, shift_range, BOX)[-1]
+    finest = search.levels(setting(shift_range), DISK)[-1]
     apart = angles_degrees(best.rotations, planted.truth.rotations)
     assert apart.median() < np.degrees(finest.side_radians)
     assert (best.shifts_pixel - planted.truth.shifts_pixel).abs().median() < 0.5
@@ -116,7 +112,8 @@ def test_finds_planted_poses_to_the_finest_cell(shift_range: float) -> None:
 
 
 def test_levels_halve_until_they_fit() -> None:
-    levels = BoundedSearch(detail=0.5).levels(20.0, 0.4, 3.0, 64)
+    wide = Setting(torch.eye(3)[None], 3.0, support_radius=0.4)
+    levels = BoundedSearch(detail=0.5).levels(wide, FourierDisk.of(64, 20.0))
     sides = [level.side_radians for level in levels]
     assert all(a == 2 * b for a, b in zip(sides, sides[1:], strict=False))
     assert sides[-1] <= 0.5 / (2 * 0.4 * 20.0) < sides[-2]
@@ -125,7 +122,7 @@ def test_levels_halve_until_they_fit() -> None:
 
 
 def test_one_level_where_the_first_grid_fits() -> None:
-    levels = BoundedSearch(detail=8.0).levels(6.0, 0.4, 0.0, 64)
+    levels = BoundedSearch(detail=8.0).levels(setting(0.0), FourierDisk.of(64, 6.0))
     assert len(levels) == 1 and levels[0].radius == 6.0
 
 

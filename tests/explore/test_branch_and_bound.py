@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ import torch
 from cryospin.explore.bounded_search import BoundedSearch
 from cryospin.explore.branch_and_bound import BranchAndBound, _Run, _State
 from cryospin.explore.exploration import Exploration
+from cryospin.explore.setting import Setting
 from cryospin.fourier.disk import FourierDisk
 from cryospin.journal.journal import UNRECORDED
 from phantoms import Blobs, PlantedParticles, angles_degrees
@@ -30,8 +33,8 @@ TINY = BranchAndBound(
     last_radius=8.0,
     march_search=SEARCH,
     search=SEARCH,
-    support_radius=0.35,
 )
+SETTING = Setting(IDENTITY, 0.0, support_radius=0.35)
 
 
 @pytest.fixture(scope="module")
@@ -40,12 +43,12 @@ def planted() -> PlantedParticles:
 
 
 def explore(planted: PlantedParticles, seed: int) -> Exploration:
-    return TINY.run(planted.particles, IDENTITY, 0.0, seed, 0)
+    return TINY.run(planted.particles, replace(SETTING, seed=seed))
 
 
 def test_what_it_hands_on(planted: PlantedParticles) -> None:
     told: list[tuple[str, int, int]] = []
-    found = TINY.run(planted.particles, IDENTITY, 0.0, 1, 0, lambda *step: told.append(step))
+    found = TINY.run(planted.particles, SETTING, lambda *step: told.append(step))
     assert len(found.scores) == 2 and found.uncertainty > 0 and found.radius == 8.0
     assert found.hypotheses is not None
     assert found.hypotheses.rotations.shape == (120, 1, 3, 3)
@@ -62,18 +65,18 @@ def test_the_same_seed_gives_the_same_map(planted: PlantedParticles) -> None:
 
 def test_from_the_true_map_poses_are_true(planted: PlantedParticles) -> None:
     """Steps of the gradient stay at the solution, and the closed form sharpens it."""
-    run = _Run(TINY, planted.particles, IDENTITY, 0.0, 0, 0)
+    run = _Run(TINY, planted.particles, SETTING)
     density = (BLOBS.density(len(run.support), BOX).float()) * run.support
     state = _State(density, torch.zeros_like(density), run.random_start(0).curvature)
     for iteration in range(6):
         state = run.iterate(state, 0, iteration)
     _, best = run.settled(state.density, lambda done: None, UNRECORDED)
     apart = angles_degrees(best.rotations, planted.rotations)
-    finest = SEARCH.levels(8.0, TINY.support_radius, 0.0, BOX)[-1].side_radians
+    finest = SEARCH.levels(SETTING, FourierDisk.of(BOX, 8.0))[-1].side_radians
     assert apart.median() < 1.5 * np.degrees(finest)
 
 
 def test_radii_march_and_stay_inside_the_disk(planted: PlantedParticles) -> None:
-    run = _Run(TINY, planted.particles, IDENTITY, 0.0, 0, 0)
+    run = _Run(TINY, planted.particles, SETTING)
     radii = [run.radius_at(i) for i in range(6)]
     assert radii == sorted(radii) and radii[0] == 4.0 and radii[-1] <= 6.0

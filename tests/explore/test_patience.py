@@ -17,7 +17,7 @@ from cryospin.explore.patience import (
     rises,
     watched,
 )
-from cryospin.explore.running_map import RunningMap
+from cryospin.explore.setting import Setting
 from cryospin.fourier.disk import FourierDisk
 from cryospin.fourier.fsc import fourier_shell_correlation
 from cryospin.types import DensityMap
@@ -25,7 +25,8 @@ from cryospin.volumes.alignment import align_maps, apply_alignment
 from phantoms import Blobs, PlantedParticles
 
 IDENTITY = torch.eye(3)[None]
-BOX, RADIUS, SUPPORT = 24, 6.0, 0.4
+BOX, RADIUS = 24, 6.0
+SETTING = Setting(IDENTITY, 1.0, support_radius=0.4, seed=1, shared_seed=1)
 BLOBS = Blobs.random(2, spread=2.5, sigma=1.2)
 QUICK = Patience(
     below_nats=1e9,
@@ -38,11 +39,13 @@ QUICK = Patience(
 )
 
 
-def searched(method: Patience = QUICK, count: int = 600, signal: float = 18.0) -> PatientSearch:
+def searched(
+    method: Patience = QUICK, count: int = 600, signal: float = 18.0, seed: int = 1
+) -> PatientSearch:
     particles = PlantedParticles.of(BLOBS, FourierDisk.of(BOX), count, 5, signal=signal).particles
-    running = RunningMap.of(particles, RADIUS, SUPPORT)
-    step = GridStep.of(particles, IDENTITY, 1.0, 1, running, fine_from=2 * RADIUS)
-    return PatientSearch(method, step, nats=10.0, seed=1, shared_seed=1)
+    setting = replace(SETTING, seed=seed)
+    step = GridStep.of(particles, setting, 1, RADIUS, fine_from=2 * RADIUS)
+    return PatientSearch(method, step, nats=10.0)
 
 
 @pytest.mark.parametrize(
@@ -135,7 +138,7 @@ def test_the_last_cycle_is_plain(rising: bool) -> None:
 
 def found_correlation(seed: int) -> float:
     """Of the map found with the true one, over the shells within 5."""
-    search = replace(searched(), seed=seed)
+    search = searched(seed=seed)
     climb = search.run()
     assert not climb.rising and climb.done < search.most_iterations
     grid = len(search.step.map.support)
@@ -165,7 +168,7 @@ def test_information_decides_who_is_searched_patiently(below: float, patient: bo
         patience=replace(QUICK, below_nats=below, held=2.0),
     )
     told: list[tuple[str, int, int]] = []
-    found = search.run(particles, IDENTITY, 1.0, 1, 1, lambda *event: told.append(event))
+    found = search.run(particles, SETTING, lambda *event: told.append(event))
     assert (found.rising is not None) is patient
     assert len(found.scores) == (1 if patient else 2)
     assert told[-1][0] == ("patient start" if patient else "best start")

@@ -9,6 +9,7 @@ import pytest
 import roma
 import torch
 
+from cryospin.explore.setting import Setting
 from cryospin.explore.winner_search import EncoderState, WinnerSearch, _inner_product
 from cryospin.fourier.disk import FourierDisk
 from cryospin.volumes.gridded import map_to_volume
@@ -22,10 +23,8 @@ SMALL = WinnerSearch(heads=2, batch=20, width=32, march=10, random_images=30)
 
 
 def state(search: WinnerSearch = SMALL, shift_range: float = 1.0, seed: int = 0) -> EncoderState:
-    members = np.arange(COUNT)
-    return EncoderState(
-        search, PLANTED.particles, members, torch.eye(3)[None], shift_range, 0.4, seed
-    )
+    setting = Setting(torch.eye(3)[None], shift_range, support_radius=0.4, seed=seed)
+    return EncoderState(search, PLANTED.particles, np.arange(COUNT), setting)
 
 
 def test_the_scalar_has_the_wanted_gradient() -> None:

@@ -15,7 +15,7 @@ from cryospin.refine.assign import GlobalAssignment
 from cryospin.refine.gauss_newton import GaussNewton
 from cryospin.rotations.grid import OrientationGrid
 from phantoms import angles_degrees, random_turns
-from planted_mixture import IDENTITY, STATES, SUPPORT, UNRELATED, PlantedMixture, accuracy
+from planted_mixture import SETTING, STATES, UNRELATED, PlantedMixture, accuracy
 
 GRID = OrientationGrid.of(2, 12)
 ASSIGNMENT = GlobalAssignment(GRID, hypotheses=2, shifts_per_axis=2, polish=GaussNewton(steps=4))
@@ -53,7 +53,11 @@ def small_grids(monkeypatch: pytest.MonkeyPatch) -> None:
 def searched(mixture: PlantedMixture, seed: int = 1) -> Searched:
     told: list[tuple[str, int, int]] = []
     found = METHOD.run(
-        mixture.half, 2, IDENTITY, ASSIGNMENT, 1.0, SUPPORT, seed, lambda *e: told.append(e)
+        mixture.half,
+        2,
+        replace(SETTING, seed=seed, shared_seed=seed),
+        ASSIGNMENT,
+        lambda *e: told.append(e),
     )
     assert {"split", "joint search", "assign class 1", "assign class 2"} <= {e[0] for e in told}
     assert all(0 < done <= total for _, done, total in told)

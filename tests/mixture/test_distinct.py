@@ -19,7 +19,7 @@ from cryospin.mixture.distinct import (
 from cryospin.mixture.refinement import class_maps
 from cryospin.mixture.split import ClassSplit
 from phantoms import Blobs
-from planted_mixture import BOX, IDENTITY, STATES, SUPPORT, UNRELATED, WHOLE, PlantedMixture
+from planted_mixture import BOX, SETTING, STATES, UNRELATED, WHOLE, PlantedMixture
 
 RADIUS = 8.0
 QUICK = ClassSplit(radii=(6.0, 8.0), iterations=6, starts=1)
@@ -78,8 +78,7 @@ def split_halves(structure: Blobs, classes: int) -> tuple[ClassedHalf, ClassedHa
         QUICK.run(
             PlantedMixture.of((structure,), (200,), seed, signal=30.0).half,
             classes,
-            IDENTITY,
-            SUPPORT,
+            SETTING,
             np.random.default_rng(seed),
         )
         for seed in (1, 2)
@@ -88,7 +87,7 @@ def split_halves(structure: Blobs, classes: int) -> tuple[ClassedHalf, ClassedHa
 
 
 def compared(halves: tuple[ClassedHalf, ClassedHalf]) -> list[Likeness]:
-    maps, _ = class_maps(halves, RADIUS, IDENTITY, SUPPORT)
+    maps, _ = class_maps(halves, RADIUS, SETTING)
     return compare_classes(halves, maps, RADIUS)
 
 
@@ -113,7 +112,7 @@ def test_every_two_of_three_are_compared() -> None:
 
 def test_confusion_counts_every_image_once() -> None:
     halves = halves_of(STATES[:2], 60)
-    maps, _ = class_maps(halves, RADIUS, IDENTITY, SUPPORT)
+    maps, _ = class_maps(halves, RADIUS, SETTING)
     table = confusion_between(halves, maps, RADIUS)
     assert table.sum() == 240 and table.sum(dim=1).tolist() == [120, 120]
     assert table.diagonal().sum() > 0.95 * 240

@@ -10,7 +10,7 @@ from cryospin.mixture.pairing import pair_classes
 from cryospin.refine.halves import after_alignment
 from cryospin.volumes.alignment import MapAlignment
 from phantoms import angles_degrees, random_turns
-from planted_mixture import IDENTITY, SUPPORT, UNRELATED, PlantedMixture
+from planted_mixture import SETTING, UNRELATED, PlantedMixture
 
 RADIUS = 8.0
 
@@ -30,7 +30,7 @@ def test_order_rotation_shift_and_hand_are_undone() -> None:
     other = ClassedHalf((moved[1], moved[0]), truth.weights.flip(1))
     told: list[tuple[int, int]] = []
     paired = pair_classes(
-        (first.classed(), other), RADIUS, IDENTITY, SUPPORT, lambda *event: told.append(event)
+        (first.classed(), other), RADIUS, SETTING, lambda *event: told.append(event)
     )
     found = paired.halves[1]
     assert torch.equal(found.weights, truth.weights)

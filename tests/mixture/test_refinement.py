@@ -9,7 +9,7 @@ import torch
 from cryospin.mixture.classed_half import ClassedHalf
 from cryospin.mixture.refinement import ClassedRefinement, class_maps
 from phantoms import angles_degrees, disk_coefficients, in_memory
-from planted_mixture import BOX, DISK, IDENTITY, STATES, SUPPORT, PlantedMixture, accuracy
+from planted_mixture import BOX, DISK, SETTING, STATES, PlantedMixture, accuracy
 
 METHOD = ClassedRefinement(rounds=3, first_radius=7.0, smallest_radius=5.0)
 JUNK = 25  # images of each half that are noise alone
@@ -30,9 +30,7 @@ def with_junk(half: ClassedHalf) -> ClassedHalf:
 
 def refined(halves: tuple[ClassedHalf, ClassedHalf], method: ClassedRefinement = METHOD):
     told: list[tuple[int, int]] = []
-    found = method.run(
-        halves, IDENTITY, SUPPORT, 1.0, lambda done, total, _: told.append((done, total))
-    )
+    found = method.run(halves, SETTING, lambda done, total, _: told.append((done, total)))
     assert told == [(done, method.rounds) for done in range(1, method.rounds + 1)]
     return found
 
@@ -98,7 +96,7 @@ def test_without_junk_every_image_is_in_a_class() -> None:
 
 def test_maps_of_the_classes_and_how_far_they_agree() -> None:
     halves = planted(1).classed(), planted(2).classed()
-    maps, limits = class_maps(halves, 8.0, IDENTITY, SUPPORT)
+    maps, limits = class_maps(halves, 8.0, SETTING)
     assert [len(own) for own in maps] == [2, 2] and len(limits) == 2
     assert min(limits) > 6.5
     for number, blobs in enumerate(STATES[:2]):

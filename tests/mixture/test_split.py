@@ -12,14 +12,14 @@ from cryospin.particles.spectrum import signal_power
 from cryospin.refine.halves import map_of
 from cryospin.volumes.gridded import support_sphere
 from phantoms import Blobs
-from planted_mixture import BOX, IDENTITY, STATES, SUPPORT, PlantedMixture, accuracy
+from planted_mixture import BOX, IDENTITY, SETTING, STATES, SUPPORT, PlantedMixture, accuracy
 
 QUICK = ClassSplit(radii=(6.0, 8.0), iterations=8)
 
 
 def split_of(mixture: PlantedMixture, classes: int, seed: int, method: ClassSplit = QUICK):
     rng = np.random.default_rng(seed)
-    return method.run(mixture.half, classes, IDENTITY, SUPPORT, rng)
+    return method.run(mixture.half, classes, SETTING, rng)
 
 
 @pytest.mark.parametrize("states", [STATES[:2], STATES], ids=["two", "three"])
@@ -41,7 +41,7 @@ def test_the_same_seed_gives_the_same_bits_and_every_iteration_is_told() -> None
     method = ClassSplit(radii=(5.0, 6.0), iterations=2, starts=3)
     told: list[tuple[int, int]] = []
     first = method.run(
-        mixture.half, 2, IDENTITY, SUPPORT, np.random.default_rng(4), lambda *e: told.append(e)
+        mixture.half, 2, SETTING, np.random.default_rng(4), lambda *e: told.append(e)
     )
     assert torch.equal(first.weights, split_of(mixture, 2, 4, method).weights)
     assert told == [(done, 8) for done in range(1, 9)]
@@ -54,7 +54,7 @@ def test_an_iteration_is_a_step_of_em() -> None:
     mixture = PlantedMixture.of(STATES[:2], (40, 40), 3, signal=30.0)
     begun, radius = mixture.classed(0.3), 6.0
     method = ClassSplit(iterations=1, over_relaxation=1.0)
-    found, evidence = method.settle(begun, radius, IDENTITY, SUPPORT)
+    found, evidence = method.settle(begun, radius, SETTING)
     support = support_sphere(BOX, radius, SUPPORT)
     precision = 1.0 / signal_power(mixture.half.particles)
     maps = [

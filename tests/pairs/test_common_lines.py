@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from cryospin.errors import BadDataError, UsageError
 from cryospin.explore.bounded_search import BoundedSearch
 from cryospin.explore.pairwise_start import PairwiseStart
+from cryospin.explore.setting import Setting
 from cryospin.fourier.disk import FourierDisk
 from cryospin.pairs.common_lines import CommonLineSolver, Round
 from cryospin.particles.spectrum import signal_power
@@ -24,9 +27,8 @@ START = PairwiseStart(
     images=60,
     radii=(5.0, 7.0),
     search=BoundedSearch(nside=2, in_plane=12, first_radius=4.0, most_candidates=6, detail=1.0),
-    support_radius=0.4,
 )
-IDENTITY = torch.eye(3)[None]
+SETTING = Setting(torch.eye(3)[None], 0.0, support_radius=0.4, seed=1)
 
 
 def planted(shift: float, signal: float = 300.0, count: int = 80) -> PlantedParticles:
@@ -47,7 +49,7 @@ def test_what_the_explorer_hands_on_is_the_same_each_time() -> None:
     particles = planted(0.0, count=120)
     told: list[str] = []
     first, again = (
-        START.run(particles.particles, IDENTITY, 0.0, 1, 0, lambda label, *_: told.append(label))
+        START.run(particles.particles, SETTING, lambda label, *_: told.append(label))
         for _ in range(2)
     )
     assert torch.equal(first.sums.numerator, again.sums.numerator)
@@ -58,17 +60,17 @@ def test_what_the_explorer_hands_on_is_the_same_each_time() -> None:
 def test_images_that_make_no_pairs() -> None:
     few = planted(0.0, count=49)
     with pytest.raises(BadDataError, match="45 images.*\n.*exhaustive"):
-        START.run(few.particles, IDENTITY, 0.0, 1, 0)
+        START.run(few.particles, SETTING)
     same = planted(0.0).particles
     same.coefficients[:] = same.coefficients[:1].clone()
     with pytest.raises(BadDataError, match="all images are the same"):
-        START.run(same, IDENTITY, 0.0, 1, 0)
+        START.run(same, SETTING)
 
 
 def test_a_point_group_is_refused() -> None:
     operators = torch.as_tensor(symmetry_group("C3"), dtype=torch.float32)
     with pytest.raises(UsageError, match="--symmetry C1"):
-        START.run(planted(0.0).particles, operators, 0.0, 1, 0)
+        START.run(planted(0.0).particles, replace(SETTING, operators=operators))
 
 
 def test_the_recipe_refines_as_the_default_does() -> None:

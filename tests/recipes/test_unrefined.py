@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from cryospin.explore.exploration import Exploration
+from cryospin.explore.setting import Setting
 from cryospin.io.relion import read_particles
 from cryospin.particles.prepare import PreparedParticles
 from cryospin.recipes.unrefined import unrefined
@@ -37,24 +38,21 @@ class Told:
     """An explorer that has the answer, but for some particles whose poses are made up."""
 
     rotations: dict[str, Tensor]
-    support_radius: float = 0.42
     last_radius: float = 12.0
     one_thread: bool = False
 
     def run(
         self,
         particles: PreparedParticles,
-        operators: Tensor,
-        shift_range_pixel: float,
-        seed: int,
+        setting: Setting,
         *circumstances: Any,
     ) -> Exploration:
         rotations = torch.stack([self.rotations[uid] for uid in particles.uids])
         count = len(rotations)
         half = HalfSet(particles, rotations, torch.zeros(count, 2), torch.ones(count))
-        half = misplaced(half, WRONG, seed)
+        half = misplaced(half, WRONG, setting.seed)
         hypotheses = PoseHypotheses(half.rotations[:, None], half.shifts_pixel[:, None])
-        sums = sums_of(half, self.last_radius, operators)
+        sums = sums_of(half, self.last_radius, setting.operators)
         return Exploration(sums, self.last_radius, (0.0,), 1.0, hypotheses)
 
 

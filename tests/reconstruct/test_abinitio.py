@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 import torch
 
+from cryospin.explore.exhaustive import ExhaustiveSearch
+from cryospin.explore.setting import Setting
 from cryospin.fourier.fsc import fourier_shell_correlation
 from cryospin.io.mrc import StackWriter, read_map
 from cryospin.io.relion import read_particles, write_particles
@@ -48,9 +50,10 @@ MAX_SHIFT = 1.0
 def method() -> AbInitio:
     """The default recipe with fewer starts, iterations and orientations."""
     full = find_recipe("exhaustive")
-    few = {"starts": 1, "fewest_iterations": 16, "most_iterations": 16, "final_iterations": 4}
     starts = IndependentStarts(
-        search=replace(full.starts.search, **few),
+        search=ExhaustiveSearch(
+            starts=1, fewest_iterations=16, most_iterations=16, final_iterations=4
+        ),
         assignment=GlobalAssignment(OrientationGrid.of(3, 18), hypotheses=3),
         attempts=1,
     )
@@ -144,8 +147,7 @@ def test_the_map_keeps_the_detail_of_its_halves(tmp_path: Path, seed: int) -> No
         particle_size(stack, 0, 0.0),
         (halves[0], halves[1]),
         half_set,
-        torch.eye(3)[None],
-        0.0,
+        Setting(torch.eye(3)[None], 0.0),
         Request(),
         [],
         ExplorationReport(agreed=False),
@@ -265,8 +267,8 @@ def test_a_group_imposed_to_no_good_is_looked_for_instead(
     begun: list[int] = []
     asked: list[Request] = []
 
-    def run(self: IndependentStarts, prepared: Any, operators: torch.Tensor, *rest: object):
-        begun.append(len(operators))
+    def run(self: IndependentStarts, prepared: Any, setting: Setting, *rest: object):
+        begun.append(len(setting.operators))
         halves = [
             HalfSet(
                 p, torch.eye(3).repeat(len(p), 1, 1), torch.zeros(len(p), 2), torch.ones(len(p))

@@ -9,6 +9,7 @@ import torch
 
 from cryospin.explore.amortised import EncoderTraining
 from cryospin.explore.exploration import Exploration
+from cryospin.explore.setting import Setting
 from cryospin.explore.snapshot import Snapshot
 from cryospin.explore.warm_start import WarmStart
 from cryospin.fourier.disk import FourierDisk
@@ -29,14 +30,14 @@ SMALL = AmortisedTraining(
 
 
 def explore(method: AmortisedTraining, seed: int = 1) -> Exploration:
-    return method.run(PARTICLES, IDENTITY, 1.0, seed, 0)
+    return method.run(PARTICLES, Setting(IDENTITY, 1.0, seed=seed))
 
 
 def test_semi_amortised_hands_on_one_pose_per_particle() -> None:
     seen: list[Snapshot] = []
     told: list[tuple[str, int, int]] = []
     method = replace(SMALL, watch=seen.append)
-    result = method.run(PARTICLES, IDENTITY, 1.0, 1, 0, lambda *told_now: told.append(told_now))
+    result = method.run(PARTICLES, Setting(IDENTITY, 1.0, seed=1), lambda *now: told.append(now))
     assert result.hypotheses is not None and result.hypotheses.rotations.shape == (COUNT, 1, 3, 3)
     assert result.radius == PARTICLES.disk.radius and len(result.scores) == 1
     assert [(s.epoch, s.stage, len(s.usage)) for s in seen] == [

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from cryospin.explore.setting import Setting
 from cryospin.fourier.disk import FourierDisk
 from cryospin.particles.spectrum import signal_power
 from cryospin.reconstruct.cross_check import (
@@ -37,7 +38,8 @@ def checked(halves: tuple[HalfSet, HalfSet], seed: int = 1) -> CrossCheck:
     support = support_sphere(BOX, RADIUS, 0.42)
     curve = half_set_fsc(sums, RADIUS, BOX, support)
     maps = [map_of(s, prior_of(s, curve), RADIUS, BOX, support) for s in sums]
-    return cross_check(halves, (maps[0], maps[1]), IDENTITY, 1.0, 8.0, seed, most=100)
+    setting = Setting(IDENTITY, 1.0, seed=seed)
+    return cross_check(halves, (maps[0], maps[1]), setting, 8.0, most=100)
 
 
 def test_right_poses_are_found_again() -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from cryospin.explore.setting import Setting
 from cryospin.fourier.disk import FourierDisk
 from cryospin.fourier.fsc import fourier_shell_correlation
 from cryospin.reconstruct.final_maps import FinalMaps, final_maps
@@ -26,7 +27,8 @@ def made(sign: float, either_contrast: bool) -> FinalMaps:
         images = replace(own, coefficients=sign * own.coefficients)
         halves.append(replace(half, particles=images))
     first, second = (sums_of(half, 15.0, torch.eye(3)[None]) for half in halves)
-    return final_maps((first, second), halves[0].particles, 0.42, either_contrast, seed=0)
+    setting = Setting(torch.eye(3)[None], 0.0)
+    return final_maps((first, second), halves[0].particles, setting, either_contrast)
 
 
 def test_maps_are_of_the_particle() -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import torch
 
+from cryospin.explore.setting import Setting
 from cryospin.fourier.disk import FourierDisk
 from cryospin.reconstruct.joining import superimposed
 from cryospin.rotations.align import align_rotations
@@ -24,7 +25,7 @@ def test_a_half_in_another_frame_is_turned_back() -> None:
     first, second = (planted.half_set() for planted in PLANTED)
     turn = random_turns(1, 9)[0].float()
     elsewhere = replace(second, rotations=second.rotations @ turn)
-    found, agreement = superimposed((first, elsewhere), RADIUS, IDENTITY, 0.42)
+    found, agreement = superimposed((first, elsewhere), RADIUS, Setting(IDENTITY, 0.0))
     assert agreement == RADIUS
     both = torch.cat([first.rotations, found.rotations])
     true = torch.cat([planted.rotations.float() for planted in PLANTED])
@@ -34,5 +35,5 @@ def test_a_half_in_another_frame_is_turned_back() -> None:
 def test_maps_of_nothing_in_common_do_not_agree() -> None:
     first, second = (planted.half_set() for planted in PLANTED)
     wrong = replace(second, rotations=random_turns(len(second.rotations), 5).float())
-    _, agreement = superimposed((first, wrong), RADIUS, IDENTITY, 0.42)
+    _, agreement = superimposed((first, wrong), RADIUS, Setting(IDENTITY, 0.0))
     assert agreement < 5.0

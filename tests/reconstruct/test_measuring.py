@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from cryospin.explore.setting import Setting
 from cryospin.fourier.disk import FourierDisk
 from cryospin.reconstruct.exploration_report import ExplorationReport, StartReport
 from cryospin.reconstruct.final_maps import FinalMaps
@@ -74,9 +75,8 @@ def measured(halves: tuple[HalfSet, HalfSet], exploration: ExplorationReport = A
         halves,
         maps,
         exploration,
-        IDENTITY,
-        1.0,
-        Request(seed=3, doubts=("the CTF is doubted",)),
+        Setting(IDENTITY, 1.0, seed=3, shared_seed=3),
+        Request(doubts=("the CTF is doubted",)),
     )
 
 

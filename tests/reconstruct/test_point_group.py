@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from cryospin.explore.setting import Setting
 from cryospin.io.relion import read_particles
 from cryospin.journal.checkpoints import Checkpoints
 from cryospin.journal.journal import UNRECORDED, Journal
@@ -41,6 +42,7 @@ from cryospin.volumes.point_group import PointGroup
 from phantoms import random_turns
 
 BOX, PIXEL, COUNT = 32, 5.0, 800
+SETTING = Setting(torch.eye(3)[None], 0.0)
 # C3 about an axis that is not z
 AXES = random_turns(1, 7)[0].double().numpy()
 
@@ -96,7 +98,7 @@ def symmetrical(tmp_path_factory: pytest.TempPathFactory) -> Planted:
 
 
 def test_a_symmetry_that_images_confirm_is_named(symmetrical: Planted) -> None:
-    found = find_symmetry(symmetrical.halves, 0.42, seed=0)
+    found = find_symmetry(symmetrical.halves, SETTING)
     assert found.name == "C3"
     assert found.loss is not None
     # the same signal with less noise
@@ -111,7 +113,7 @@ def test_images_tell_a_symmetry_that_is_nearly_there(
     monkeypatch.setattr(symmetry_axes, "_FOLLOWED", 0.1)
     monkeypatch.setattr(point_group, "_LARGEST_FIRST", ["C3"])
     planted = Planted.of(trimer(broken=True), tmp_path, mates=False)
-    found = find_symmetry(planted.halves, 0.42, seed=0)
+    found = find_symmetry(planted.halves, SETTING)
     assert found.in_the_map.name == "C3" and found.images_object
     assert found.name == "C1"
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from cryospin.explore.exploration import Exploration
+from cryospin.explore.setting import Setting
 from cryospin.explore.winner_search import EncoderState, WinnerSearch
 from cryospin.fourier.disk import FourierDisk
 from cryospin.journal.tree import on_device, packed, unpacked
@@ -60,8 +61,8 @@ def test_devices_do_not_mix(elsewhere: Elsewhere) -> None:
 
 
 def explored(recipe: str, particles: PreparedParticles, operators: Tensor) -> Exploration:
-    found: Exploration = SEARCHES[recipe].run(particles, operators, 1.0, 3, 3)
-    return found
+    setting = Setting(operators, 1.0, seed=3, shared_seed=3)
+    return SEARCHES[recipe].run(particles, setting)
 
 
 @pytest.mark.parametrize("recipe", SEARCHES)
@@ -85,8 +86,8 @@ def tensors(found: Exploration) -> list[Tensor]:
 
 def begun(device: torch.device) -> EncoderState:
     search = WinnerSearch(heads=3, batch=32, width=32, side=16, march=4, last_radius=7.0)
-    where = PARTICLES.to(device), np.arange(COUNT), IDENTITY.to(device)
-    return EncoderState(search, *where, 1.0, 0.42, 5)
+    setting = Setting(IDENTITY.to(device), 1.0, seed=5)
+    return EncoderState(search, PARTICLES.to(device), np.arange(COUNT), setting)
 
 
 def test_a_training_goes_on_on_another_device(elsewhere: Elsewhere) -> None:

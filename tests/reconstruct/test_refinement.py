@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from cryospin.explore.setting import Setting
 from cryospin.fourier.disk import FourierDisk
 from cryospin.fourier.shell_curve import ShellCurve
 from cryospin.reconstruct.refinement import (
@@ -35,6 +36,7 @@ BOX = 32
 DISK = FourierDisk.of(BOX)
 BLOBS = Blobs.random(1, spread=3.5, sigma=1.0)
 IDENTITY = torch.eye(3)[None]
+SETTING = Setting(IDENTITY, 1.0)
 METHOD = AlternatingRefinement(first_radius=8.0)
 ASSIGNMENT = GlobalAssignment(OrientationGrid.of(3, 18), hypotheses=2)
 
@@ -121,9 +123,8 @@ def test_poses_and_maps_sharpen_each_other() -> None:
     told: list[tuple[int, int]] = []
     found, reports = METHOD.run(
         halves,
-        IDENTITY,
+        SETTING,
         ASSIGNMENT,
-        1.0,
         lambda done, total, *_: told.append((done, total)),
     )
     for half, truth in zip(found, (first, second), strict=True):
@@ -152,7 +153,7 @@ def test_each_half_is_whitened_by_its_own_noise(powers: tuple[float, float]) -> 
         images = replace(own, coefficients=own.coefficients + more.to(torch.complex64))
         halves.append(replace(half, particles=images))
     method = replace(METHOD, most_rounds=3, noise_rounds=(1,))
-    found, _ = method.run((halves[0], halves[1]), IDENTITY, ASSIGNMENT, 1.0)
+    found, _ = method.run((halves[0], halves[1]), SETTING, ASSIGNMENT)
     for half, power in zip(found, powers, strict=True):
         assert (half.particles.noise_power[0, 3:] / power - 1).abs().max() < 0.12
         # and the transfer function, in units of that noise
@@ -170,7 +171,7 @@ def test_unsure_particles_are_looked_for_again() -> None:
         half = truth.half_set(off_degrees=2.0)
         rotations = torch.where(lost[:, None, None], random_turns(300, 9).float(), half.rotations)
         halves.append(replace(half, rotations=rotations, confidence=torch.where(lost, 0.3, 1.0)))
-    found, _ = METHOD.run((halves[0], halves[1]), IDENTITY, ASSIGNMENT, 1.0)
+    found, _ = METHOD.run((halves[0], halves[1]), SETTING, ASSIGNMENT)
     for half, truth in zip(found, truths, strict=True):
         error = angles_degrees(half.rotations, truth.rotations)[lost]
         assert error.median() < 2.0
@@ -182,7 +183,7 @@ def test_is_reproducible() -> None:
     ends = []
     for _ in range(2):
         halves = planted(1, 60).half_set(3.0, 0.3), planted(2, 60).half_set(3.0, 0.3)
-        ends.append(method.run(halves, IDENTITY, ASSIGNMENT, 1.0)[0])
+        ends.append(method.run(halves, SETTING, ASSIGNMENT)[0])
     for first, second in zip(*ends, strict=True):
         assert torch.equal(first.rotations, second.rotations)
         assert torch.equal(first.shifts_pixel, second.shifts_pixel)
@@ -195,6 +196,6 @@ def test_noise_does_not_agree_with_noise() -> None:
         of_noise(planted(2, 200).half_set(), 12),
     )
     method = replace(METHOD, most_rounds=6)
-    _, reports = method.run(halves, IDENTITY, ASSIGNMENT, 1.0)
+    _, reports = method.run(halves, SETTING, ASSIGNMENT)
     assert max(report.limit for report in reports) < 6.0
     assert reports[-1].radius < 8.0

@@ -16,6 +16,7 @@ import torch
 
 from cryospin.errors import InterruptedRunError, ResourceError
 from cryospin.explore import amortised
+from cryospin.explore.setting import Setting
 from cryospin.explore.snapshot import NonFiniteLossError
 from cryospin.fourier.disk import FourierDisk
 from cryospin.journal import checkpoints as checkpoints_module
@@ -28,7 +29,6 @@ from cryospin.particles.prepare import PreparedParticles
 from cryospin.reconstruct import semi_amortised
 from cryospin.reconstruct.abinitio import monitor_rounds
 from cryospin.reconstruct.monitor import Look, Monitor
-from cryospin.reconstruct.request import Request
 from cryospin.types import DensityMap
 from phantoms import Blobs, PlantedParticles
 from reconstruct_toys import SEARCHES, cut_down, toy
@@ -39,7 +39,7 @@ PLANTED = tuple(
     PlantedParticles.of(BLOBS, FourierDisk.of(BOX), COUNT, half, signal=30.0).particles
     for half in (1, 2)
 )
-IDENTITY = torch.eye(3)[None]
+SETTING = Setting(torch.eye(3)[None], 1.0, seed=3, shared_seed=3)
 GIVEN = DensityMap(BLOBS.density(BOX).float(), 3.0)
 
 
@@ -71,16 +71,16 @@ def outcome(
 ) -> bytes:
     """All that a run of both stages finds, to the last bit."""
     monitor = monitor or Monitor()
-    method, request = toy(recipe), Request(seed=3, initial_map=given)
+    method, found_by = toy(recipe), (prepared(), SETTING, monitor, journal.part("start"))
     with journal.patience():
-        halves, exploration = method.starts.run(
-            prepared(), IDENTITY, 1.0, request, monitor, journal.part("start")
-        )
+        if given is None:
+            halves, exploration = method.starts.run(*found_by)
+        else:
+            halves, exploration = method.starts.from_map(given, 30.0, *found_by)
         halves, reports = method.refinement.run(
             halves,
-            IDENTITY,
+            SETTING,
             method.starts.assignment,
-            1.0,
             monitor_rounds(monitor),
             journal.part("refine"),
         )

@@ -6,6 +6,7 @@ import roma
 import torch
 
 from cryospin.explore.running_map import RunningMap
+from cryospin.explore.setting import Setting
 from cryospin.explore.snapshot import Snapshot
 from cryospin.explore.winner_search import EncoderState, WinnerSearch
 from cryospin.fourier.disk import FourierDisk
@@ -20,6 +21,7 @@ BOX, COUNT = 32, 200
 BLOBS = Blobs.random(4, spread=4.0, sigma=1.3)
 PLANTED = PlantedParticles.of(BLOBS, FourierDisk.of(BOX), COUNT, 5, signal=300.0, largest_shift=1.0)
 IDENTITY = torch.eye(3)[None]
+SETTING = Setting(IDENTITY, 1.0, seed=1)
 
 
 def test_both_stages_hand_on_a_pose_and_its_rivals() -> None:
@@ -31,7 +33,7 @@ def test_both_stages_hand_on_a_pose_and_its_rivals() -> None:
         watch=seen.append,
     )
     told: list[tuple[str, int, int]] = []
-    found = method.run(PLANTED.particles, IDENTITY, 1.0, 1, 0, lambda *now: told.append(now))
+    found = method.run(PLANTED.particles, SETTING, lambda *now: told.append(now))
     assert found.hypotheses is not None
     assert found.hypotheses.rotations.shape == (COUNT, 1 + 3, 3, 3)
     assert found.radius == method.last_radius and found.uncertainty > 0
@@ -42,7 +44,7 @@ def test_both_stages_hand_on_a_pose_and_its_rivals() -> None:
     assert all(snapshot.rotations.shape == (COUNT, 3, 3) for snapshot in seen)
     assert torch.isclose(seen[0].usage.sum(), torch.tensor(1.0))
     assert told[-1] == ("encoder", 10 * checks, 30)
-    again = method.run(PLANTED.particles, IDENTITY, 1.0, 1, 0)
+    again = method.run(PLANTED.particles, SETTING)
     assert again.hypotheses is not None
     assert torch.equal(again.hypotheses.rotations, found.hypotheses.rotations)
 
@@ -60,7 +62,7 @@ def test_the_direct_stage_settles_poses_from_candidates_near_them() -> None:
     particles = PLANTED.particles
     running = RunningMap.of(particles, 12.0, 0.42)
     volume = map_to_volume(BLOBS.density(BOX).float(), BOX, 12.0)
-    half = DirectStage(rounds=5).run(volume, hypotheses, particles, running, IDENTITY)
+    half = DirectStage(rounds=5).run(volume, hypotheses, particles, running, SETTING)
     error = angles_degrees(half.rotations, PLANTED.rotations)
     assert error.median() < 2 and (error < 8).double().mean() > 0.9
 
@@ -75,7 +77,7 @@ def test_mirror_mates_look_alike_where_the_map_is_its_mirror_image() -> None:
     poses = torch.where(swapped[:, None, None], mirror @ true @ mirror, true)
     search = WinnerSearch(heads=1, batch=40, width=32, last_radius=9.0, first_radius=9.0)
     particles = PLANTED.particles
-    state = EncoderState(search, particles, torch.arange(COUNT).numpy(), IDENTITY, 1.0, 0.42, 0)
+    state = EncoderState(search, particles, torch.arange(COUNT).numpy(), SETTING)
     shifts = PLANTED.shifts_pixel.float()
     half = HalfSet(particles, poses, shifts, torch.ones(COUNT))
     state.sums = sums_of(half, 9.0, IDENTITY)

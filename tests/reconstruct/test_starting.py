@@ -7,24 +7,25 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
 from cryospin.explore.exploration import Exploration
+from cryospin.explore.setting import Setting
 from cryospin.fourier.disk import FourierDisk
 from cryospin.particles.prepare import PreparedParticles
 from cryospin.reconstruct.exploration_report import ExplorationReport
 from cryospin.reconstruct.monitor import Monitor
-from cryospin.reconstruct.request import Request
 from cryospin.reconstruct.starting import IndependentStarts
 from cryospin.refine.assign import GlobalAssignment, PolishedHypotheses
 from cryospin.refine.gauss_newton import GaussNewton
 from cryospin.refine.halves import sums_of
 from cryospin.rotations.grid import OrientationGrid
+from cryospin.rotations.symmetry import symmetry_group
 from cryospin.types import PoseHypotheses
 from phantoms import Blobs, PlantedParticles, random_turns
 
 RADIUS = 10.0
 IDENTITY = torch.eye(3)[None]
+SETTING = Setting(IDENTITY, 1.0, seed=4, shared_seed=4)
 BLOBS = Blobs.random(1, spread=3.5, sigma=1.0)
 HALVES = [
     PlantedParticles.of(BLOBS, FourierDisk.of(32), 300, seed, signal=60.0).half_set()
@@ -39,7 +40,6 @@ class Remembered:
 
     wrong: dict[tuple[int, int], float]
     scores: tuple[float, float] = (100.0, 100.0)
-    support_radius: float = 0.42
     last_radius: float = RADIUS
     one_thread: bool = False
     gained: float = 1.0
@@ -48,13 +48,11 @@ class Remembered:
     def run(
         self,
         particles: PreparedParticles,
-        operators: Tensor,
-        shift_range_pixel: float,
-        seed: int,
+        setting: Setting,
         *circumstances: Any,
         **more: Any,
     ) -> Exploration:
-        attempt, half = divmod(seed % 1000, 10)
+        attempt, half = divmod(setting.seed % 1000, 10)
         found = HALVES[half - 1]
         rotations = found.rotations.clone()
         count = int(self.wrong.get((half, attempt), 0.0) * len(rotations))
@@ -83,7 +81,7 @@ def started(
     )
     monitor.begin(32, 3.0)
     prepared = HALVES[0].particles, HALVES[1].particles
-    _, report = starts.run(prepared, IDENTITY, 1.0, Request(seed=4), monitor)
+    _, report = starts.run(prepared, SETTING, monitor)
     return report, compared
 
 
@@ -162,14 +160,13 @@ class Judged:
     """Ends at this evidence of a few held-out images where no group is imposed."""
 
     evidence: tuple[float, ...] | None
-    support_radius: float = 0.42
     last_radius: float = RADIUS
     one_thread: bool = False
 
     def run(
-        self, particles: PreparedParticles, operators: Tensor, *rest: Any, **more: Any
+        self, particles: PreparedParticles, setting: Setting, *rest: Any, **more: Any
     ) -> Exploration:
-        assert len(operators) == 1
+        assert len(setting.operators) == 1
         of_images = None if self.evidence is None else torch.tensor(self.evidence)
         sums = sums_of(HALVES[0], RADIUS, IDENTITY)
         return Exploration(sums, RADIUS, (0.0,), 0.0, evidence=of_images)
@@ -195,5 +192,5 @@ def test_images_say_whether_a_group_was_imposed_to_no_good(
     before = None if imposed is None else torch.tensor(imposed)
     explored = ExplorationReport(agreed=True, evidence=(before, before))
     prepared = HALVES[0].particles, HALVES[1].particles
-    given = prepared, explored, 1.0, Request(seed=4), Monitor()
-    assert starts.better_without(*given) is better
+    imposing = replace(SETTING, operators=symmetry_group("C2").float())
+    assert starts.better_without(prepared, explored, imposing, Monitor()) is better

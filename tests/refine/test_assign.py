@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from cryospin.explore.setting import Setting
 from cryospin.fourier.disk import FourierDisk
 from cryospin.refine.assign import GlobalAssignment
 from cryospin.rotations.grid import OrientationGrid
@@ -30,7 +31,7 @@ def test_finds_the_poses_of_clear_images(symmetry: str) -> None:
     blobs = symmetrised(BLOBS, operators)
     planted = PlantedParticles.of(blobs, DISK, 60, seed=5, signal=300.0, largest_shift=1.5)
     volume = map_to_volume(blobs.density(BOX).float(), BOX, RADIUS)
-    poses, weight = METHOD.run(volume, planted.particles, RADIUS, operators, 1.6)
+    poses, weight = METHOD.run(volume, planted.particles, RADIUS, Setting(operators, 1.6))
     copies = (planted.rotations[:, None] @ operators.double()).transpose(0, 1)
     error = torch.stack([angles_degrees(poses.rotations, copy) for copy in copies]).amin(0)
     assert error.median() < 0.6
@@ -48,7 +49,7 @@ def test_clear_images_leave_no_doubt(symmetry: str) -> None:
     blobs = symmetrised(BLOBS, operators)
     planted = PlantedParticles.of(blobs, DISK, 60, seed=5, signal=300.0, largest_shift=1.5)
     volume = map_to_volume(blobs.density(BOX).float(), BOX, RADIUS)
-    _, weight = METHOD.run(volume, planted.particles, RADIUS, operators, 1.6)
+    _, weight = METHOD.run(volume, planted.particles, RADIUS, Setting(operators, 1.6))
     assert weight.median() > 0.99
 
 
@@ -56,7 +57,8 @@ def test_weights_say_how_sure() -> None:
     """Where noise drowns the image the rivals share the weight."""
     planted = PlantedParticles.of(BLOBS, DISK, 60, seed=6, signal=0.01)
     volume = map_to_volume(BLOBS.density(BOX).float(), BOX, RADIUS)
-    _, weight = METHOD.run(volume, planted.particles, RADIUS, torch.eye(3)[None], 1.0)
+    setting = Setting(torch.eye(3)[None], 1.0)
+    _, weight = METHOD.run(volume, planted.particles, RADIUS, setting)
     torch.testing.assert_close(weight, torch.full_like(weight, 1 / 3), rtol=0, atol=0.05)
 
 
@@ -73,8 +75,7 @@ def test_batches_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
                 volume,
                 planted.particles,
                 RADIUS,
-                torch.eye(3)[None],
-                1.0,
+                Setting(torch.eye(3)[None], 1.0),
                 lambda *counts: told.append(counts),
             )
         )

@@ -15,7 +15,7 @@ FILLED = 0.33
 
 
 @dataclass(frozen=True)
-class Setting:
+class Conditions:
     """What is simulated of each structure. max_shift_pixel: 0 is centred."""
 
     particles: int
@@ -34,8 +34,8 @@ class Setting:
 
 
 SCALES = {
-    "small": Setting(particles=5_000, box=64, snr=0.1),
-    "paper": Setting(particles=50_000, box=128, snr=0.1),
+    "small": Conditions(particles=5_000, box=64, snr=0.1),
+    "paper": Conditions(particles=50_000, box=128, snr=0.1),
 }
 
 
@@ -45,13 +45,13 @@ class Dataset:
 
     folder: Path
     structure: Structure
-    setting: Setting
+    conditions: Conditions
     seed: int
     pixel_size_angstrom: float
 
     @property
     def label(self) -> str:
-        return self.setting.label(self.structure, self.seed)
+        return self.conditions.label(self.structure, self.seed)
 
     @property
     def particles(self) -> Path:
@@ -67,7 +67,7 @@ class Dataset:
 
 
 def simulated(
-    structure: Structure, setting: Setting, seed: int, models: Path, folder: Path
+    structure: Structure, conditions: Conditions, seed: int, models: Path, folder: Path
 ) -> Dataset:
     """The images in `folder`, made there unless they are there already.
 
@@ -75,19 +75,21 @@ def simulated(
     """
     model = model_file(structure.name, models)
     radius = read_model(model, 3.0).radius_angstrom
-    dataset = Dataset(folder, structure, setting, seed, round(radius / (FILLED * setting.box), 2))
+    dataset = Dataset(
+        folder, structure, conditions, seed, round(radius / (FILLED * conditions.box), 2)
+    )
     # the table is the last that `simulate` writes
     if dataset.particles.exists():
         return dataset
     options = {
         "out": folder,
-        "particles": setting.particles,
-        "box": setting.box,
+        "particles": conditions.particles,
+        "box": conditions.box,
         "pixel-size": dataset.pixel_size_angstrom,
-        "snr": setting.snr,
-        "max-shift": setting.max_shift_pixel,
-        "ctf-from": setting.ctf_from,
-        "views": setting.views,
+        "snr": conditions.snr,
+        "max-shift": conditions.max_shift_pixel,
+        "ctf-from": conditions.ctf_from,
+        "views": conditions.views,
         "seed": seed,
     }
     words = [word for name, value in options.items() for word in (f"--{name}", value)]

@@ -98,7 +98,7 @@ class EpochBench:
         """The command line after `cryospin`."""
         words: list[object] = ["bench", "epochs", dataset.particles, "--out", path]
         words += ["--recipe", recipe, "--seed", dataset.seed]
-        words += ["--max-shift", dataset.setting.max_shift_pixel]
+        words += ["--max-shift", dataset.conditions.max_shift_pixel]
         for name, value in (
             ("--epochs", self.plan.most_epochs),
             ("--threads", self.plan.threads),

@@ -21,6 +21,7 @@ from cryospin.bench.datasets import Dataset
 from cryospin.evaluate.poses import LOST_DEGREES
 from cryospin.evaluate.run import evaluate_run
 from cryospin.evaluate.symmetry_axis import align_about_any_axis
+from cryospin.explore.setting import Setting
 from cryospin.fourier.disk import shift_phases
 from cryospin.io.atomic import atomic_path
 from cryospin.io.mrc import read_map, write_map
@@ -76,7 +77,7 @@ def _computed(dataset: Dataset, out: Path) -> Oracle:
         float((errors > LOST_DEGREES).double().mean()),
         float(moved.square().mean().sqrt()),
         _lost_in_search(
-            volume, truth, particles, dataset.structure.symmetry, dataset.setting.max_shift_pixel
+            volume, truth, particles, dataset.structure.symmetry, dataset.conditions.max_shift_pixel
         ),
         evaluate_run(out, dataset.truth, dataset.true_map)["map"],
     )
@@ -159,8 +160,7 @@ def _lost_in_search(
         volume,
         particles.select(sample),
         radius,
-        torch.eye(3)[None],
-        max_shift_pixel,
+        Setting(torch.eye(3)[None], max_shift_pixel),
     )
     true = truth.poses.rotations.float()[sample]
     found = align_about_any_axis(searched.rotations, true, symmetry)

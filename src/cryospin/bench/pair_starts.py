@@ -16,6 +16,7 @@ from cryospin.bench.pair_cases import PairCase, aligned, made
 from cryospin.explore.exploration import Exploration, ExplorerProgress, unheard
 from cryospin.explore.pairwise_start import PairwiseStart
 from cryospin.explore.running_map import RunningMap
+from cryospin.explore.setting import Setting
 from cryospin.io.relion import read_particles
 from cryospin.journal.journal import UNRECORDED, Journal
 from cryospin.pairs.learned import LearnedSolver
@@ -41,16 +42,12 @@ class KnownPoses:
     rotations: Float[Tensor, "n 3 3"]
     shifts_pixel: Float[Tensor, "n 2"]
     last_radius: float = 12.0
-    support_radius: float = 0.42
     one_thread: bool = False
 
     def run(
         self,
         particles: ParticleSource,
-        operators: Float[Tensor, "s 3 3"],
-        shift_range_pixel: float,
-        seed: int,
-        held_out_seed: int,
+        setting: Setting,
         progress: ExplorerProgress = unheard,
         journal: Journal = UNRECORDED,
     ) -> Exploration:
@@ -58,9 +55,9 @@ class KnownPoses:
         row_of = {uid: row for row, uid in enumerate(self.uids)}
         rows = torch.tensor([row_of[uid] for uid in particles.uids])
         rotations, shifts = self.rotations[rows], self.shifts_pixel[rows]
-        running = RunningMap.of(particles, self.last_radius, self.support_radius)
+        running = RunningMap.of(particles, self.last_radius, setting.support_radius)
         images = particles.images(self.last_radius)
-        sums = SliceSums.of_images(images, rotations, shifts, running.margin, operators)
+        sums = SliceSums.of_images(images, rotations, shifts, running.margin, setting.operators)
         known = PoseHypotheses(rotations[:, None], shifts[:, None])
         return Exploration(sums, self.last_radius, (0.0,), 1.0, known)
 

@@ -75,10 +75,10 @@ class _Bench:
     def compared(self, structure: Structure, seed: int) -> tuple[Dataset, Oracle, list[Row]]:
         """A data set, its oracle, and the rows of all recipes (those there are, where Table 1
         is not asked for)."""
-        label = self.plan.setting.label(structure, seed)
+        label = self.plan.conditions.label(structure, seed)
         self.tell(f"images of {structure.title}")
         folder = self.out / "data" / label
-        dataset = simulated(structure, self.plan.setting, seed, self.models, folder)
+        dataset = simulated(structure, self.plan.conditions, seed, self.models, folder)
         oracle = oracle_of(dataset, self.out / "oracle" / label)
         rows = []
         for recipe in self.plan.recipes:
@@ -94,15 +94,16 @@ class _Bench:
         return dataset, oracle, rows
 
     def errors(self, found: list[tuple[Dataset, Oracle, list[Row]]]) -> Section:
-        setting = self.plan.setting
+        conditions = self.plan.conditions
         centred = (
             "centred"
-            if not setting.max_shift_pixel
-            else (f"shifts to {setting.max_shift_pixel:g} pixels")
+            if not conditions.max_shift_pixel
+            else (f"shifts to {conditions.max_shift_pixel:g} pixels")
         )
         words = (
-            f"{setting.particles:,} images of {setting.box}x{setting.box}, SNR {setting.snr:g}, "
-            f"CTF {setting.ctf_from}, {centred}, views {setting.views}. Errors are after the best "
+            f"{conditions.particles:,} images of {conditions.box}x{conditions.box}, "
+            f"SNR {conditions.snr:g}, CTF {conditions.ctf_from}, {centred}, "
+            f"views {conditions.views}. Errors are after the best "
             "global rotation and hand, modulo the symmetry named (it is not imposed); shift "
             "errors are of the particles within 10 degrees.",
             "; ".join(structure.title for structure in self.plan.structures) + ".",

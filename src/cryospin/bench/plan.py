@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from cryospin.bench.datasets import Setting
+from cryospin.bench.datasets import Conditions
 from cryospin.bench.runs import Method
 from cryospin.bench.structures import Structure
 from cryospin.errors import UsageError
@@ -25,7 +25,7 @@ class Plan:
     pose_counts: numbers of poses whose cost is measured.
     """
 
-    setting: Setting
+    conditions: Conditions
     recipes: tuple[str, ...]
     structures: tuple[Structure, ...]
     seeds: tuple[int, ...] = (1,)
@@ -46,4 +46,4 @@ class Plan:
 
     def method(self, recipe: str, seed: int) -> Method:
         # methods are told what is known of the images, centred ones included
-        return Method(recipe, seed, self.setting.max_shift_pixel, self.device, self.threads)
+        return Method(recipe, seed, self.conditions.max_shift_pixel, self.device, self.threads)

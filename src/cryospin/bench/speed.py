@@ -16,6 +16,7 @@ from cryospin.bench.by_autograd import AutogradStage
 from cryospin.explore.amortised import AmortisedModel
 from cryospin.explore.decoders import ExplicitDecoder
 from cryospin.explore.encoder import PoseEncoder
+from cryospin.explore.setting import Setting
 from cryospin.explore.winner_search import EncoderState
 from cryospin.kernels import OVERSAMPLING, margin_for
 from cryospin.particles.source import ParticleSource
@@ -73,7 +74,7 @@ def encoder_stage(particles: ParticleSource, seed: int = 0, repeats: int = 3) ->
     members = np.arange(min(_ENCODED, len(particles)))
     everyone = np.arange(len(particles))
     search = replace(fast.search, batch=len(members))
-    state = EncoderState(search, particles, everyone, torch.eye(3)[None], 0.0, 0.42, seed)
+    state = EncoderState(search, particles, everyone, Setting(torch.eye(3)[None], 0.0, seed=seed))
 
     def plain() -> None:
         published.encoder.epoch(

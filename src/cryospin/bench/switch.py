@@ -8,7 +8,7 @@ the encoder itself says at that moment is the fully amortised method: the paper'
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -16,12 +16,13 @@ import numpy as np
 import torch
 
 from cryospin.bench.curves import Truth
-from cryospin.bench.datasets import Dataset, Setting, simulated
+from cryospin.bench.datasets import Conditions, Dataset, simulated
 from cryospin.bench.figures import switch_figure
 from cryospin.bench.ledger import Ledger, Row
 from cryospin.bench.page import PAGES, Section, write_page
 from cryospin.bench.structures import Structure
 from cryospin.bench.tables import Table, number, share
+from cryospin.explore.setting import Setting
 from cryospin.explore.winner_search import EncoderState
 from cryospin.io.outputs import Outputs, claimed
 from cryospin.io.relion import read_particles
@@ -40,10 +41,10 @@ _POSES = {"encoder": "encoder_degrees", "after the direct stage": "median_degree
 
 @dataclass(frozen=True)
 class SwitchPlan:
-    """steps: the fixed moments. Half of each setting's particles are one training's."""
+    """steps: the fixed moments. Half of the particles of each dataset are one training's."""
 
     structures: tuple[Structure, ...]
-    settings: tuple[Setting, ...]
+    conditions: tuple[Conditions, ...]
     steps: tuple[int, ...]
     seed: int
 
@@ -65,7 +66,9 @@ def compare_switches(
     plan: SwitchPlan, models: Path, out: Path, command: str, tell: Callable[[str], None]
 ) -> Path:
     """Markdown page in `out`; two trainings run at a time. Finished ones are not run again."""
-    labels = [s.label(structure, plan.seed) for s in plan.settings for structure in plan.structures]
+    labels = [
+        c.label(structure, plan.seed) for c in plan.conditions for structure in plan.structures
+    ]
     with claimed(out, Outputs((*PAGES, FIGURE), (LEDGER,), tuple(labels))):
         return _compare(plan, models, out, command, tell)
 
@@ -75,8 +78,10 @@ def _compare(
 ) -> Path:
     ledger = Ledger(out / LEDGER)
     datasets = [
-        simulated(structure, setting, plan.seed, models, out / setting.label(structure, plan.seed))
-        for setting in plan.settings
+        simulated(
+            structure, conditions, plan.seed, models, out / conditions.label(structure, plan.seed)
+        )
+        for conditions in plan.conditions
         for structure in plan.structures
     ]
     waiting = [dataset for dataset in datasets if dataset.label not in ledger.rows()]
@@ -115,17 +120,17 @@ def of_recipe() -> SemiAmortised:
 def branched(dataset: Dataset, plan: SwitchPlan, method: SemiAmortised) -> Row:
     """One training, left to run to the last fixed step, with a direct stage at each moment."""
     stack = read_particles(dataset.particles)
-    shift_range = dataset.setting.max_shift_pixel
+    shift_range = dataset.conditions.max_shift_pixel
     size = particle_size(stack, plan.seed, shift_range)
     particles = prepare_particles(
         stack.select(np.arange(0, len(stack), 2)),
         mask_diameter_angstrom=size.mask_diameter_angstrom,
         seed=plan.seed,
     )
-    field = stack.box * stack.pixel_size_angstrom
-    method = replace(method, support_radius=size.support_radius(field, method.support_radius))
+    support = size.support_radius(stack.box * stack.pixel_size_angstrom)
+    setting = Setting(torch.eye(3)[None], shift_range, support, plan.seed, plan.seed)
     truth = Truth.of(dataset, particles.uids)
-    state, unseen = method.begun(particles, torch.eye(3)[None], shift_range, plan.seed, plan.seed)
+    state, unseen = method.begun(particles, setting)
     moments, automatic, checks = [], None, list[Check]()
     before = None
     while state.steps < max(plan.steps) or automatic is None:
@@ -144,7 +149,7 @@ def branched(dataset: Dataset, plan: SwitchPlan, method: SemiAmortised) -> Row:
     return {
         "key": dataset.label,
         "structure": dataset.structure.title,
-        "snr": dataset.setting.snr,
+        "snr": dataset.conditions.snr,
         "automatic": vars(automatic),
         "fixed": [vars(reached) for reached in moments],
         "checks": [vars(check) for check in checks],

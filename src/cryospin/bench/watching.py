@@ -21,6 +21,7 @@ from cryospin.bench.parameters import parameter_counts
 from cryospin.bench.processes import peak_bytes
 from cryospin.bench.watched import Watched
 from cryospin.errors import UsageError
+from cryospin.explore.setting import Setting
 from cryospin.explore.snapshot import Snapshot
 from cryospin.io.outputs import check_output_file
 from cryospin.io.relion import read_particles
@@ -85,9 +86,8 @@ def can_be_watched(recipe: str) -> bool:
 def watch_explorer(
     search: Any,
     particles: ParticleSource,
+    setting: Setting,
     *,
-    shift_range_pixel: float = 0.0,
-    seed: int = 0,
     most_epochs: int | None = None,
     limit_seconds: float | None = None,
     keep: Callable[[Watched], None] = lambda watched: None,
@@ -99,9 +99,7 @@ def watch_explorer(
     recorder = Recorder(particles.uids, most_epochs, limit_seconds, keep)
     hypotheses = None
     try:
-        exploration = replace(search, watch=recorder).run(
-            particles, torch.eye(3)[None], shift_range_pixel, seed, seed, lambda *told: None
-        )
+        exploration = replace(search, watch=recorder).run(particles, setting, lambda *told: None)
         hypotheses = exploration.hypotheses
     except _Enough:
         pass
@@ -136,11 +134,11 @@ def watch_stack(
     stack = read_particles(star)
     check_output_file(out, stack.inputs)
     size = particle_size(stack, seed, shift_range_pixel)
+    support = size.support_radius(stack.box * stack.pixel_size_angstrom)
     return watch_explorer(
-        find_recipe(recipe).sized(stack, size).starts.search,
+        find_recipe(recipe).starts.search,
         prepare_particles(stack, mask_diameter_angstrom=size.mask_diameter_angstrom, seed=seed),
-        shift_range_pixel=shift_range_pixel,
-        seed=seed,
+        Setting(torch.eye(3)[None], shift_range_pixel, support, seed, seed),
         most_epochs=most_epochs,
         limit_seconds=limit_seconds,
         keep=lambda watched: replace(watched, peak_bytes=peak_bytes(os.getpid())).write(out),

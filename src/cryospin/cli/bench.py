@@ -79,16 +79,16 @@ def paper(
     from cryospin.recipes import RECIPES
 
     simulated = tuple(recipe for recipe in RECIPES if recipe != "cryospin-paper-real")
-    setting = SCALES[scale.value]
-    setting = replace(
-        setting,
-        particles=particles or setting.particles,
-        box=box or setting.box,
-        snr=snr or setting.snr,
+    conditions = SCALES[scale.value]
+    conditions = replace(
+        conditions,
+        particles=particles or conditions.particles,
+        box=box or conditions.box,
+        snr=snr or conditions.snr,
         max_shift_pixel=max_shift,
     )
     plan = Plan(
-        setting,
+        conditions,
         _listed(recipes) or simulated,
         tuple(Structure.parse(text) for text in _listed(structures) or PAPER_STRUCTURES),
         _numbers("--seeds", seeds, int),
@@ -161,13 +161,13 @@ def switch(
     Every moment branches off the same training, so that nothing else differs.
     """
     configure_threads(threads)
-    from cryospin.bench.datasets import Setting
+    from cryospin.bench.datasets import Conditions
     from cryospin.bench.structures import PAPER_STRUCTURES, Structure
     from cryospin.bench.switch import SwitchPlan, compare_switches
 
     plan = SwitchPlan(
         tuple(Structure.parse(text) for text in _listed(structures) or PAPER_STRUCTURES),
-        tuple(Setting(particles, box, snr) for snr in _numbers("--snrs", snrs, float)),
+        tuple(Conditions(particles, box, snr) for snr in _numbers("--snrs", snrs, float)),
         _numbers("--steps", steps, int),
         seed,
     )

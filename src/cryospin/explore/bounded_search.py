@@ -26,6 +26,7 @@ from jaxtyping import Complex, Float
 from torch import Tensor
 
 from cryospin.explore.candidates import Candidates, Level, subdivided
+from cryospin.explore.setting import Setting
 from cryospin.fourier.disk import FourierDisk, moved
 from cryospin.fourier.image_batch import ImageBatch
 from cryospin.kernels import pose_losses, slice_volume
@@ -59,15 +60,15 @@ class BoundedSearch:
     def first_side_radians(self) -> float:
         return float(np.radians(OrientationGrid.of(self.nside, self.in_plane).spacing_degrees))
 
-    def levels(
-        self, radius: float, support_radius: float, shift_range_pixel: float, box: int
-    ) -> tuple[Level, ...]:
-        """Sides are halved, and the radius grows as they do, until they fit `radius`.
+    def levels(self, setting: Setting, disk: FourierDisk) -> tuple[Level, ...]:
+        """Sides are halved, and the radius grows as they do, until they fit the disk's.
 
-        `support_radius` is in boxes: a turn by w moves the rim by w * support_radius * box
-        pixels, and a period of radius k is box / k.
+        A turn by w moves the rim by w * support_radius * box pixels, and a period of radius k is
+        box / k.
         """
-        side, step = self.first_side_radians, self.first_step(shift_range_pixel, box)
+        radius, support_radius = disk.radius, setting.support_radius
+        side = self.first_side_radians
+        step = self.first_step(setting.shift_range_pixel, disk.box)
         fits = self.detail / (2 * support_radius * radius)
         found = [Level(side, step, min(radius, self.first_radius))]
         while side > fits:
@@ -88,16 +89,14 @@ class BoundedSearch:
         self,
         volume: Complex[Tensor, "z y x"],
         images: ImageBatch,
-        levels: tuple[Level, ...],
-        operators: Float[Tensor, "s 3 3"],
-        shift_range_pixel: float,
+        setting: Setting,
         rng: np.random.Generator,
     ) -> Candidates:
         """Poses of every image that bounds do not exclude, at the finest level, with their losses
         on the images' disk (the full radius)."""
-        problem, disk = _Problem(volume, images.contiguous()), images.disk
-        first = disk.prefix(levels[0].radius)
-        rotations, shifts = self._grid(operators, shift_range_pixel, disk.box, rng)
+        problem, levels = _Problem(volume, images.contiguous()), self.levels(setting, images.disk)
+        first = images.disk.prefix(levels[0].radius)
+        rotations, shifts = self._grid(setting, images.disk.box, rng)
         cells = problem.best_of_grid(rotations, shifts, first, self.most_candidates)
         lowest = problem.dive(cells.best(len(images)), levels)
         for number, (parent, child) in enumerate(pairwise(levels)):
@@ -113,19 +112,17 @@ class BoundedSearch:
         return cells
 
     def _grid(
-        self,
-        operators: Tensor,
-        shift_range_pixel: float,
-        box: int,
-        rng: np.random.Generator,
+        self, setting: Setting, box: int, rng: np.random.Generator
     ) -> tuple[Float[Tensor, "g 3 3"], Float[Tensor, "t 2"]]:
         """Every orientation of a freshly turned grid, and every shift."""
-        device = operators.device
+        device = setting.operators.device
         grid = OrientationGrid.of(self.nside, self.in_plane).to(device)
-        grid = grid.turned(random_rotations(1, rng)[0].to(device)).asymmetric_unit(operators)
-        count = self._shifts_per_axis(shift_range_pixel, box)
+        grid = grid.turned(random_rotations(1, rng)[0].to(device))
+        grid = grid.asymmetric_unit(setting.operators)
+        count = self._shifts_per_axis(setting.shift_range_pixel, box)
         axis = torch.arange(count) - (count - 1) / 2
-        shifts = torch.cartesian_prod(axis, axis) * self.first_step(shift_range_pixel, box)
+        step = self.first_step(setting.shift_range_pixel, box)
+        shifts = torch.cartesian_prod(axis, axis) * step
         rotations = view_half_turns(device)[:, None] @ grid.base
         return rotations.reshape(-1, 3, 3), shifts.to(device)
 

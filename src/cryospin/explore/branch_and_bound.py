@@ -20,8 +20,8 @@ from torch import Tensor
 from cryospin.explore.bounded_search import BoundedSearch
 from cryospin.explore.candidates import Candidates
 from cryospin.explore.exploration import Exploration, ExplorerProgress, unheard
+from cryospin.explore.setting import Setting
 from cryospin.fourier.disk import FourierDisk, moved
-from cryospin.fourier.image_batch import ImageBatch
 from cryospin.journal.journal import UNRECORDED, Journal
 from cryospin.kernels import margin_for, slice_volume
 from cryospin.particles.draws import generator_for, held_out_split
@@ -70,21 +70,17 @@ class BranchAndBound:
     held_out: int = 200
     march_search: BoundedSearch = BoundedSearch(most_candidates=8, detail=1.5)
     search: BoundedSearch = BoundedSearch()
-    support_radius: float = 0.42
     one_thread: bool = True
 
     def run(
         self,
         particles: ParticleSource,
-        operators: Float[Tensor, "s 3 3"],
-        shift_range_pixel: float,
-        seed: int,
-        held_out_seed: int,
+        setting: Setting,
         progress: ExplorerProgress = unheard,
         journal: Journal = UNRECORDED,
     ) -> Exploration:
         """Explore one half-set from random starts."""
-        run = _Run(self, particles, operators, shift_range_pixel, seed, held_out_seed)
+        run = _Run(self, particles, setting)
         race = self.race_iterations
         total = self.starts * race + self.iterations + self.passes * run.batches
 
@@ -122,18 +118,11 @@ class _State:
 class _Run:
     """What belongs to one half-set; the state itself is passed in and out."""
 
-    def __init__(
-        self,
-        method: BranchAndBound,
-        particles: ParticleSource,
-        operators: Tensor,
-        shift_range_pixel: float,
-        seed: int,
-        held_out_seed: int,
-    ):
-        self.method, self.particles, self.operators, self.seed = method, particles, operators, seed
-        self.shift_range_pixel = shift_range_pixel
-        self.held_out, self.members = held_out_split(held_out_seed, particles.uids, method.held_out)
+    def __init__(self, method: BranchAndBound, particles: ParticleSource, setting: Setting):
+        self.method, self.particles, self.setting = method, particles, setting
+        self.held_out, self.members = held_out_split(
+            setting.shared_seed, particles.uids, method.held_out
+        )
         self.last_radius = min(method.last_radius, particles.disk.radius)
         self.marched_radius = min(method.marched_radius, self.last_radius)
         self.margin = margin_for(self.marched_radius)
@@ -143,7 +132,7 @@ class _Run:
 
     def _support(self, radius: float) -> Tensor:
         box, device = self.particles.disk.box, self.particles.device
-        return support_sphere(box, radius, self.method.support_radius, device)
+        return support_sphere(box, radius, self.setting.support_radius, device)
 
     def radius_at(self, iteration: int) -> float:
         """Slow in the race, faster after it, and at rest in the end."""
@@ -159,7 +148,7 @@ class _Run:
 
     def _drawn(self, *purpose: object) -> tuple[Tensor, np.random.Generator]:
         """A batch of the images that are not held out."""
-        rng = generator_for(self.seed, *purpose)
+        rng = generator_for(self.setting.seed, *purpose)
         count = min(self.method.batch, len(self.members))
         return self.particles.rows(rng.choice(self.members, count, replace=False)), rng
 
@@ -183,21 +172,10 @@ class _Run:
         self, values: Tensor, weights: Tensor, rotations: Tensor, disk: FourierDisk, images: int
     ) -> SliceSums:
         """Sums of a batch, scaled to stand for all images."""
-        sums = SliceSums.inserted(values, weights, rotations, disk, self.margin, self.operators)
+        operators = self.setting.operators
+        sums = SliceSums.inserted(values, weights, rotations, disk, self.margin, operators)
         scale = len(self.particles) / images
         return SliceSums(sums.numerator * scale, sums.denominator * scale)
-
-    def search(
-        self,
-        volume: Complex[Tensor, "z y x"],
-        images: ImageBatch,
-        search: BoundedSearch,
-        rng: np.random.Generator,
-    ) -> Candidates:
-        support_radius, disk = self.method.support_radius, images.disk
-        shift_range = self.shift_range_pixel
-        levels = search.levels(disk.radius, support_radius, shift_range, disk.box)
-        return search.run(volume, images, levels, self.operators, shift_range, rng)
 
     def raced(
         self, start: int, step: Callable[[int], None], journal: Journal
@@ -235,7 +213,7 @@ class _Run:
         images = self.particles.batch(rows, radius)
         disk = images.disk
         volume = map_to_volume(state.density, disk.box, self.marched_radius)
-        found = self.search(volume, images, method.march_search, rng)
+        found = method.march_search.run(volume, images, self.setting, rng)
         kept = found.capped(method.weighed, len(rows))
         weight = kept.weights(len(rows))[:, None]
         posed = images.select(kept.image)
@@ -256,9 +234,9 @@ class _Run:
         """Mean log-likelihood of held-out images at their best poses, and its error."""
         radius = min(self.method.race_radius, self.marched_radius)
         volume = map_to_volume(density, self.particles.disk.box, self.marched_radius)
-        rows, rng = self.particles.rows(self.held_out), generator_for(self.seed, "score")
+        rows, rng = self.particles.rows(self.held_out), generator_for(self.setting.seed, "score")
         images = self.particles.batch(rows, radius)
-        found = self.search(volume, images, self.method.march_search, rng)
+        found = self.method.march_search.run(volume, images, self.setting, rng)
         likelihood = -found.best(len(rows)).loss
         return float(likelihood.mean()), float(likelihood.std() / len(rows) ** 0.5)
 
@@ -289,8 +267,8 @@ class _Run:
         done = sum(map(len, found))
         batches = self.particles.batches(_BATCH, radius, done)
         for batch, (rows, images) in enumerate(batches, done // _BATCH):
-            rng = generator_for(self.seed, "everyone", number, batch)
-            left = self.search(volume, images.contiguous(), self.method.search, rng)
+            rng = generator_for(self.setting.seed, "everyone", number, batch)
+            left = self.method.search.run(volume, images.contiguous(), self.setting, rng)
             found.append(replace(left.best(len(rows)), image=rows))
             step(number * self.batches + batch + 1)
             journal.keep(partial(Candidates.joined, *found))
@@ -305,7 +283,7 @@ class _Run:
             best.rotations,
             best.shifts_pixel,
             margin_for(radius),
-            self.operators,
+            self.setting.operators,
         )
 
     def density_of(self, sums: SliceSums, radius: float) -> Float[Tensor, "g g g"]:

@@ -19,7 +19,7 @@ from torch import Tensor
 from cryospin.explore.exploration import Exploration, ExplorerProgress, Look, unheard
 from cryospin.explore.grid_step import GridStep
 from cryospin.explore.patience import Patience, PatientSearch
-from cryospin.explore.running_map import RunningMap
+from cryospin.explore.setting import Setting
 from cryospin.journal.journal import UNRECORDED, Journal
 from cryospin.particles.draws import generator_for, held_out_split
 from cryospin.particles.source import ParticleSource
@@ -31,7 +31,6 @@ from cryospin.volumes.gridded import SliceSums
 class ExhaustiveSearch:
     """Hyper-parameters. Radii are in Fourier pixels of the box, shifts in pixels.
 
-    support_radius: of the sphere the particle lies in, in boxes.
     iterations_times_nats, images_times_nats, temperature_times_nats: a start's iterations, the
         images of each, and the temperature it begins with, all times the information an image
         carries: the noisier, the slower, the more, the softer, each within its limits.
@@ -55,37 +54,28 @@ class ExhaustiveSearch:
     last_forgetting: float = 0.15
     held_out: int = 300
     shifts_per_axis: int = 3
-    support_radius: float = 0.42
     one_thread: bool = False
     patience: Patience = Patience()
 
     def run(
         self,
         particles: ParticleSource,
-        operators: Float[Tensor, "s 3 3"],
-        shift_range_pixel: float,
-        seed: int,
-        held_out_seed: int,
+        setting: Setting,
         progress: ExplorerProgress = unheard,
         journal: Journal = UNRECORDED,
     ) -> Exploration:
-        """Explore one half-set from random starts.
-
-        Scores of different seeds can be compared where `held_out_seed` is the same.
-        """
+        """Explore one half-set from random starts."""
         step = GridStep.of(
             particles,
-            operators,
-            shift_range_pixel,
+            setting,
             self.shifts_per_axis,
-            RunningMap.of(particles, self.last_radius, self.support_radius),
+            self.last_radius,
             fine_from=self.race_radius,
         )
         nats = max(information_per_image(particles, self.first_radius), 1e-3)
         if nats < self.patience.below_nats:
-            search = PatientSearch(self.patience, step, nats, seed, held_out_seed)
-            return self._patient(search, progress, journal)
-        return self._raced(_Setting(self, step, nats, seed, held_out_seed), progress, journal)
+            return self._patient(PatientSearch(self.patience, step, nats), progress, journal)
+        return self._raced(_Race(self, step, nats), progress, journal)
 
     def _patient(
         self, search: PatientSearch, progress: ExplorerProgress, journal: Journal
@@ -101,11 +91,9 @@ class ExhaustiveSearch:
             found.sums[0], self.last_radius, (score,), uncertainty, rising=found.rising
         )
 
-    def _raced(
-        self, setting: _Setting, progress: ExplorerProgress, journal: Journal
-    ) -> Exploration:
-        race = setting.race_iterations
-        total = self.starts * race + self.final_iterations
+    def _raced(self, race: _Race, progress: ExplorerProgress, journal: Journal) -> Exploration:
+        length = race.iterations
+        total = self.starts * length + self.final_iterations
 
         def tell(label: str, first: int, done: int, look: Look) -> None:
             progress(label, first + done, total, look)
@@ -113,15 +101,15 @@ class ExhaustiveSearch:
         finishes: list[SliceSums] = []
         evidence: list[Tensor] = []
         for start in range(self.starts):
-            step = partial(tell, f"start {start + 1} of {self.starts}", start * race)
-            raced = partial(setting.raced, start, step, journal.part(f"race{start + 1}"))
+            step = partial(tell, f"start {start + 1} of {self.starts}", start * length)
+            raced = partial(race.run, start, step, journal.part(f"race{start + 1}"))
             sums, of_images = journal.once(f"start{start + 1}", raced)
             finishes.append(sums)
             evidence.append(of_images)
         means = tuple(float(each.mean()) for each in evidence)
         winner = int(np.argmax(means))
-        step = partial(tell, "best start", self.starts * race)
-        sums = setting.sharpened(finishes[winner], winner, step, journal.part("best"))
+        step = partial(tell, "best start", self.starts * length)
+        sums = race.sharpened(finishes[winner], winner, step, journal.part("best"))
         return Exploration(
             sums,
             self.last_radius,
@@ -133,26 +121,19 @@ class ExhaustiveSearch:
         )
 
 
-class _Setting:
+class _Race:
     """What all starts of one half-set share; the state itself is passed in and out."""
 
-    def __init__(
-        self,
-        search: ExhaustiveSearch,
-        step: GridStep,
-        nats: float,
-        seed: int,
-        held_out_seed: int,
-    ):
-        self.search, self.step, self.seed = search, step, seed
+    def __init__(self, search: ExhaustiveSearch, step: GridStep, nats: float):
+        self.search, self.step, self.seed = search, step, step.setting.seed
         self.held_out, self.racing = held_out_split(
-            held_out_seed, step.particles.uids, search.held_out
+            step.setting.shared_seed, step.particles.uids, search.held_out
         )
 
         def scaled(times_nats: float, lowest: float, highest: float) -> float:
             return float(np.clip(times_nats / nats, lowest, highest))
 
-        self.race_iterations = round(
+        self.iterations = round(
             scaled(search.iterations_times_nats, search.fewest_iterations, search.most_iterations)
         )
         self.batch = round(
@@ -165,12 +146,12 @@ class _Setting:
     def schedule(self, iteration: int) -> tuple[float, float, float]:
         """Radius, temperature and forgetting rate: all reach their ends with the race."""
         search = self.search
-        fraction = min(1.0, iteration / self.race_iterations)
-        if iteration < self.race_iterations:
+        fraction = min(1.0, iteration / self.iterations)
+        if iteration < self.iterations:
             span = search.race_radius - search.first_radius
             radius = search.first_radius + fraction * span
         else:
-            late = (iteration - self.race_iterations + 1) / (0.7 * search.final_iterations)
+            late = (iteration - self.iterations + 1) / (0.7 * search.final_iterations)
             span = search.last_radius - search.race_radius
             radius = search.race_radius + min(1.0, late) * span
         temperature = self.first_temperature ** (1 - fraction)
@@ -187,12 +168,12 @@ class _Setting:
         )
         return self.step.random_start(rows, self.search.first_radius, rng)
 
-    def raced(
+    def run(
         self, start: int, step: Callable[[int, Look], None], journal: Journal
     ) -> tuple[SliceSums, Float[Tensor, " h"]]:
         """Where a random start ends, and its evidence."""
         done, sums = journal.recalled() or (0, self.random_start(start))
-        for iteration in range(done, self.race_iterations):
+        for iteration in range(done, self.iterations):
             sums = self.iterate(sums, start, iteration, self.racing)
             step(iteration + 1, partial(self.density, sums, iteration))
             journal.keep(iteration + 1, sums)
@@ -205,8 +186,8 @@ class _Setting:
         everyone = np.arange(len(self.step.particles))
         done, sums = journal.recalled() or (0, sums)
         for number in range(done, self.search.final_iterations):
-            sums = self.iterate(sums, start, self.race_iterations + number, everyone)
-            step(number + 1, partial(self.density, sums, self.race_iterations + number))
+            sums = self.iterate(sums, start, self.iterations + number, everyone)
+            step(number + 1, partial(self.density, sums, self.iterations + number))
             journal.keep(number + 1, sums)
         return sums
 
@@ -235,7 +216,7 @@ class _Setting:
         radius = self.search.race_radius
         posterior = self.step.posterior(
             (self.step.map.volume(sums, radius),),
-            self.step.fine.asymmetric_unit(self.step.operators),
+            self.step.fine.asymmetric_unit(self.step.setting.operators),
             self.step.particles.rows(self.held_out),
             radius,
             1.0,

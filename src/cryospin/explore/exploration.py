@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
 
+from cryospin.explore.setting import Setting
 from cryospin.journal.journal import Journal
 from cryospin.particles.source import ParticleSource
 from cryospin.types import PoseHypotheses
@@ -68,16 +69,10 @@ def same_end(one: Exploration, other: Exploration) -> bool:
 class Explorer(Protocol):
     """From one half-set to a map, from random starts. A frozen dataclass of hyper-parameters.
 
-    support_radius: of the sphere the particle lies in, in boxes.
     last_radius: Fourier pixels out to which the map is found.
     one_thread: whether exploring a half-set keeps one thread busy, not all: then both half-sets
         are explored at once.
     """
-
-    __dataclass_fields__: ClassVar[dict[str, Any]]
-
-    @property
-    def support_radius(self) -> float: ...
 
     @property
     def last_radius(self) -> float: ...
@@ -87,16 +82,13 @@ class Explorer(Protocol):
     def run(
         self,
         particles: ParticleSource,
-        operators: Float[Tensor, "s 3 3"],
-        shift_range_pixel: float,
-        seed: int,
-        held_out_seed: int,
+        setting: Setting,
         progress: ExplorerProgress = ...,
         journal: Journal = ...,
     ) -> Exploration:
         """Explore one half-set.
 
-        Scores of different seeds can be compared where `held_out_seed` is the same. Asked
+        Scores of different seeds can be compared where `shared_seed` is the same. Asked
         again with the journal of an exploration that was cut off, it goes on to the same end.
         """
         ...

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from cryospin.explore.posterior import GridPosterior, grid_posterior
 from cryospin.explore.running_map import RunningMap
+from cryospin.explore.setting import Setting
 from cryospin.kernels import slice_volume
 from cryospin.particles.source import ParticleSource
 from cryospin.rotations.grid import OrientationGrid
@@ -28,8 +29,7 @@ class GridStep:
     """
 
     particles: ParticleSource
-    operators: Float[Tensor, "s 3 3"]
-    shift_range_pixel: float
+    setting: Setting
     shifts_per_axis: int
     map: RunningMap
     coarse: OrientationGrid
@@ -40,18 +40,16 @@ class GridStep:
     def of(
         cls,
         particles: ParticleSource,
-        operators: Float[Tensor, "s 3 3"],
-        shift_range_pixel: float,
+        setting: Setting,
         shifts_per_axis: int,
-        running_map: RunningMap,
+        last_radius: float,
         fine_from: float,
     ) -> GridStep:
         return cls(
             particles,
-            operators,
-            shift_range_pixel,
+            setting,
             shifts_per_axis,
-            running_map,
+            RunningMap.of(particles, last_radius, setting.support_radius),
             OrientationGrid.of(3, 18).to(particles.device),
             OrientationGrid.of(4, 24).to(particles.device),
             fine_from,
@@ -69,14 +67,14 @@ class GridStep:
             rotations,
             images.disk,
             self.map.margin,
-            self.operators,
+            self.setting.operators,
         )
 
     def turned_grid(self, radius: float, rng: np.random.Generator) -> OrientationGrid:
         """A random turn each time: no orientation is favoured by where the grid's points lie."""
         grid = self.coarse if radius < self.fine_from else self.fine
         turn = random_rotations(1, rng)[0].to(self.particles.device)
-        return grid.turned(turn).asymmetric_unit(self.operators)
+        return grid.turned(turn).asymmetric_unit(self.setting.operators)
 
     def posterior(
         self,
@@ -95,7 +93,7 @@ class GridStep:
         """
         images = self.particles.batch(rows, radius)
         count = self.shifts_per_axis
-        step = 2 * self.shift_range_pixel / count
+        step = 2 * self.setting.shift_range_pixel / count
         axis = (torch.arange(count) - (count - 1) / 2) * step
         shifts = (torch.cartesian_prod(axis, axis) + offset * step).to(self.particles.device)
         slices = torch.cat([slice_volume(volume, grid.base, images.disk) for volume in volumes])
@@ -112,5 +110,5 @@ class GridStep:
             grid.base,
             self.particles.disk.prefix(radius),
             self.map.margin,
-            self.operators,
+            self.setting.operators,
         )

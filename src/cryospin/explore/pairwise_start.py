@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from cryospin.explore.bounded_search import BoundedSearch
 from cryospin.explore.candidates import Candidates
 from cryospin.explore.exploration import Exploration, ExplorerProgress, unheard
 from cryospin.explore.running_map import RunningMap
+from cryospin.explore.setting import Setting
 from cryospin.journal.journal import UNRECORDED, Journal
 from cryospin.pairs.common_lines import PairPoses, PairProgress
 from cryospin.pairs.images import check_asymmetric, check_images
@@ -32,8 +33,6 @@ from cryospin.volumes.gridded import SliceSums
 @runtime_checkable
 class PairSolver(Protocol):
     """From images to poses by what pairs of them say, on the CPU; a frozen dataclass."""
-
-    __dataclass_fields__: ClassVar[dict[str, Any]]
 
     def run(
         self,
@@ -56,7 +55,6 @@ class PairwiseStart:
     radii: tuple[float, ...] = (7.0, 8.5, 10.0, 12.0)
     held_out: int = 200
     search: BoundedSearch = BoundedSearch(most_candidates=8, detail=1.0)
-    support_radius: float = 0.42
     one_thread: bool = False
 
     @property
@@ -66,10 +64,7 @@ class PairwiseStart:
     def run(
         self,
         particles: ParticleSource,
-        operators: Float[Tensor, "s 3 3"],
-        shift_range_pixel: float,
-        seed: int,
-        held_out_seed: int,
+        setting: Setting,
         progress: ExplorerProgress = unheard,
         journal: Journal = UNRECORDED,
     ) -> Exploration:
@@ -77,20 +72,21 @@ class PairwiseStart:
 
         Raises UsageError for a point group, BadDataError for images that make no pairs.
         """
-        check_asymmetric(operators)
-        held_out, members = held_out_split(held_out_seed, particles.uids, self.held_out)
-        rng = generator_for(seed, "images of pairs")
+        check_asymmetric(setting.operators)
+        held_out, members = held_out_split(setting.shared_seed, particles.uids, self.held_out)
+        rng = generator_for(setting.seed, "images of pairs")
         drawn = rng.choice(members, min(self.images, len(members)), replace=False)
         chosen = particles.select(np.sort(drawn))
         check_images(chosen)
 
         def solved() -> PairPoses:
             power = signal_power(particles).cpu()
-            return self.solver.run(chosen.to(CPU), power, shift_range_pixel, progress)
+            shift_range = setting.shift_range_pixel
+            return self.solver.run(chosen.to(CPU), power, shift_range, progress)
 
         # solvers compute on the CPU: this is where images go there, and poses come back
         poses = journal.once("poses", solved).to(particles.device)
-        run = _Run(self, chosen, operators, shift_range_pixel, seed)
+        run = _Run(self, chosen, setting)
         sums = run.marched(poses, lambda done: progress("first map", done, len(self.radii)))
         volume = run.map.volume(sums, self.last_radius)
         judged = run.searched(particles.select(held_out), volume, self.last_radius, "score")
@@ -105,14 +101,12 @@ class _Run:
 
     method: PairwiseStart
     particles: ParticleSource
-    operators: Float[Tensor, "s 3 3"]
-    shift_range_pixel: float
-    seed: int
+    setting: Setting
 
     @property
     def map(self) -> RunningMap:
         last = min(self.method.last_radius, self.particles.disk.radius)
-        return RunningMap.of(self.particles, last, self.method.support_radius)
+        return RunningMap.of(self.particles, last, self.setting.support_radius)
 
     def marched(self, poses: PairPoses, tell: Callable[[int], None]) -> SliceSums:
         """Sums of the last map."""
@@ -135,7 +129,7 @@ class _Run:
             rotations,
             shifts_pixel,
             running.margin,
-            self.operators,
+            self.setting.operators,
             weight,
         )
 
@@ -147,15 +141,5 @@ class _Run:
         purpose: str,
     ) -> Candidates:
         """Poses of images in the map, batch by batch."""
-        search, support = self.method.search, self.method.support_radius
-        images = particles.images(radius)
-        disk = images.disk
-        levels = search.levels(disk.radius, support, self.shift_range_pixel, disk.box)
-        return search.run(
-            volume,
-            images,
-            levels,
-            self.operators,
-            self.shift_range_pixel,
-            generator_for(self.seed, "pairwise start", purpose),
-        )
+        rng = generator_for(self.setting.seed, "pairwise start", purpose)
+        return self.method.search.run(volume, particles.images(radius), self.setting, rng)

@@ -118,8 +118,8 @@ class Climb:
 class PatientSearch:
     """A half-set searched patiently. nats: information an image carries.
 
-    Images and turns of the grid depend on `shared_seed`, the random start on `seed`: evidence of
-    several starts can be compared.
+    Images and turns of the grid depend on the seed that is shared, the random start on its own:
+    evidence of several starts can be compared.
 
     classes: maps searched for at once, each from a random start of its own. While they form
     their weights are held so that each gets as many images, or the first to tell something would
@@ -129,8 +129,6 @@ class PatientSearch:
     method: Patience
     step: GridStep
     nats: float
-    seed: int
-    shared_seed: int
     classes: int = 1
 
     @property
@@ -145,7 +143,9 @@ class PatientSearch:
     ) -> Climb:
         """From random orientations, or a start, to where the evidence no longer rises, or
         iterations end."""
-        keys = particle_keys(self.shared_seed, self.step.particles.uids, "patient batch")
+        keys = particle_keys(
+            self.step.setting.shared_seed, self.step.particles.uids, "patient batch"
+        )
         order = self.step.particles.rows(np.argsort(keys, kind="stable"))
         recalled = journal.recalled()
         climb: Climb = recalled[0] if recalled else start or self._begun(order)
@@ -162,7 +162,7 @@ class PatientSearch:
 
     def _begun(self, order: Int[Tensor, " n"]) -> Climb:
         radius = self.method.first_radius
-        rng = generator_for(self.seed, "patient start")
+        rng = generator_for(self.step.setting.seed, "patient start")
         sums = tuple(
             self.step.random_start(order[number :: self.classes], radius, rng)
             for number in range(self.classes)
@@ -203,7 +203,8 @@ class PatientSearch:
     ) -> tuple[GridPosterior, tuple[SliceSums, ...]]:
         """The E-step of some images, and the sums of each class, as of all images."""
         step = self.step
-        rng = generator_for(self.shared_seed, "patient turn", climb.done % self.method.cycle)
+        turn = climb.done % self.method.cycle
+        rng = generator_for(step.setting.shared_seed, "patient turn", turn)
         grid = step.turned_grid(radius, rng)
         offset = torch.as_tensor(rng.uniform(-0.25, 0.25, 2), dtype=torch.float32)
         box = step.particles.disk.box

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from cryospin.explore.heads import Winners, winner_takes_all
 from cryospin.explore.running_map import RunningMap
+from cryospin.explore.setting import Setting
 from cryospin.explore.small_encoder import (
     BandLimitedImages,
     SmallEncoder,
@@ -78,19 +79,16 @@ class EncoderState:
         search: WinnerSearch,
         particles: ParticleSource,
         members: np.ndarray,
-        operators: Float[Tensor, "s 3 3"],
-        shift_range_pixel: float,
-        support_radius: float,
-        seed: int,
+        setting: Setting,
     ):
         self.search, self.particles, self.members = search, particles, members
-        self.operators, self.seed, self.steps = operators, seed, 0
-        self.centred = shift_range_pixel < _SHIFT_FLOOR
-        number = int(generator_for(seed, "weights").integers(2**62))
+        self.setting, self.seed, self.steps = setting, setting.seed, 0
+        self.centred = setting.shift_range_pixel < _SHIFT_FLOOR
+        number = int(generator_for(self.seed, "weights").integers(2**62))
         self.encoder = SmallEncoder(
             search.side,
             search.heads,
-            shift_range_pixel,
+            setting.shift_range_pixel,
             torch.Generator().manual_seed(number),
             width=search.width,
         ).to(particles.device)
@@ -98,7 +96,7 @@ class EncoderState:
             self.encoder.parameters(), lr=search.learning_rate, fused=True
         )
         self.input = BandLimitedImages.of(particles, search.side)
-        self.map = RunningMap.of(particles, search.last_radius, support_radius)
+        self.map = RunningMap.of(particles, search.last_radius, setting.support_radius)
         self.wins = torch.zeros(search.heads, device=particles.device)
         self._waiting = np.empty(0, dtype=np.int64)
         self._epoch = 0
@@ -117,7 +115,8 @@ class EncoderState:
         self, rows: Int[Tensor, " b"], rotations: Tensor, shifts_pixel: Tensor, radius: float
     ) -> SliceSums:
         images = self.particles.batch(rows, radius)
-        return SliceSums.of_images(images, rotations, shifts_pixel, self.map.margin, self.operators)
+        margin, operators = self.map.margin, self.setting.operators
+        return SliceSums.of_images(images, rotations, shifts_pixel, margin, operators)
 
     def recorded(self) -> Tree:
         """All that steps change."""

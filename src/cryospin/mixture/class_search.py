@@ -12,12 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from cryospin.explore.grid_step import GridStep
 from cryospin.explore.patience import Climb, Patience, PatientSearch
-from cryospin.explore.running_map import RunningMap
+from cryospin.explore.setting import Setting
 from cryospin.mixture.classed_half import ClassedHalf
 from cryospin.mixture.split import ClassSplit
 from cryospin.particles.draws import generator_for
@@ -48,25 +47,13 @@ class ClassSearch:
         self,
         consensus: HalfSet,
         classes: int,
-        operators: Float[Tensor, "s 3 3"],
+        setting: Setting,
         assignment: GlobalAssignment,
-        shift_range_pixel: float,
-        support_radius: float,
-        seed: int,
         progress: Callable[[str, int, int], None] = lambda label, done, total: None,
     ) -> Searched:
-        problem = _Problem(
-            self,
-            classes,
-            operators,
-            assignment,
-            shift_range_pixel,
-            support_radius,
-            seed,
-            progress,
-            min(self.radius, consensus.particles.disk.radius),
-        )
-        rng = generator_for(seed, "classes")
+        radius = min(self.radius, consensus.particles.disk.radius)
+        problem = _Problem(self, classes, setting, assignment, progress, radius)
+        rng = generator_for(setting.seed, "classes")
 
         def told(done: int, total: int) -> None:
             progress("split", done, total)
@@ -74,7 +61,7 @@ class ClassSearch:
         # what lies beyond takes time to copy and is not looked at
         reach = min(self.radius + 1, consensus.particles.disk.radius)
         inner = replace(consensus, particles=consensus.particles.within(reach))
-        split = self.split.run(inner, classes, operators, support_radius, rng, told)
+        split = self.split.run(inner, classes, setting, rng, told)
         alike = problem.searched(split)
         unlike = problem.polished(problem.searched_jointly(split))
         best = max((alike, unlike), key=lambda end: end.evidence)
@@ -108,11 +95,8 @@ class _Searched:
 class _Problem:
     method: ClassSearch
     classes: int
-    operators: Float[Tensor, "s 3 3"]
+    setting: Setting
     assignment: GlobalAssignment
-    shift_range_pixel: float
-    support_radius: float
-    seed: int
     progress: Callable[[str, int, int], None]
     radius: float
 
@@ -120,17 +104,10 @@ class _Problem:
         """All images in the maps of a joint search that these classes' maps start."""
         method, particles = self.method, classed.particles
         radius = min(method.joint_radius, particles.disk.radius)
-        step = GridStep.of(
-            particles,
-            self.operators,
-            self.shift_range_pixel,
-            3,
-            RunningMap.of(particles, radius, self.support_radius),
-            fine_from=method.joint_radius + 1,
-        )
+        step = GridStep.of(particles, self.setting, 3, radius, fine_from=method.joint_radius + 1)
         nats = max(information_per_image(particles, method.joint.first_radius), 1e-3)
-        search = PatientSearch(method.joint, step, nats, self.seed, self.seed, self.classes)
-        sums = tuple(classed.sums(c, radius, self.operators) for c in range(self.classes))
+        search = PatientSearch(method.joint, step, nats, self.classes)
+        sums = tuple(classed.sums(c, radius, self.setting.operators) for c in range(self.classes))
         densities = tuple(step.map.density(each, method.joint.first_radius) for each in sums)
         even = torch.full((self.classes,), 1 / self.classes, device=particles.device)
         total = search.most_iterations
@@ -157,19 +134,17 @@ class _Problem:
 
     def _settled(self, before: ClassedHalf, moved: ClassedHalf) -> _Searched:
         """At new poses, and how many changed class."""
-        found, evidence = self.method.split.settle(
-            moved, self.radius, self.operators, self.support_radius
-        )
+        found, evidence = self.method.split.settle(moved, self.radius, self.setting)
         changed = float((found.numbers != before.numbers).double().mean())
         return _Searched(found, evidence, changed)
 
     def _densities(self, classed: ClassedHalf) -> list[Tensor]:
-        particles, radius = classed.particles, self.radius
+        particles, radius, setting = classed.particles, self.radius, self.setting
         box = particles.disk.box
-        support = support_sphere(box, radius, self.support_radius, particles.device)
+        support = support_sphere(box, radius, setting.support_radius, particles.device)
         precision = 1.0 / signal_power(particles)
         return [
-            map_of(classed.sums(c, radius, self.operators), precision, radius, box, support)
+            map_of(classed.sums(c, radius, setting.operators), precision, radius, box, support)
             for c in range(self.classes)
         ]
 
@@ -181,9 +156,7 @@ class _Problem:
             def told(done: int, total: int, number: int = number) -> None:
                 self.progress(f"assign class {number}", done, total)
 
-            poses, weight = self.assignment.run(
-                volume, half.particles, radius, self.operators, self.shift_range_pixel, told
-            )
+            poses, weight = self.assignment.run(volume, half.particles, radius, self.setting, told)
             sets.append(replace(half.with_poses(poses), confidence=weight))
             losses.append(poses.loss)
         return ClassedHalf(tuple(sets), torch.softmax(-torch.stack(losses, dim=1), dim=1))

@@ -6,10 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
 from scipy.optimize import linear_sum_assignment
-from torch import Tensor
 
+from cryospin.explore.setting import Setting
 from cryospin.mixture.classed_half import ClassedHalf
 from cryospin.reconstruct.joining import laid_upon, map_to_join
 from cryospin.refine.halves import after_alignment
@@ -33,8 +32,7 @@ class Paired:
 def pair_classes(
     halves: ClassedHalves,
     radius: float,
-    operators: Float[Tensor, "s 3 3"],
-    support_radius: float,
+    setting: Setting,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Paired:
     """Every class of half 1 with the class of half 2 whose map is most like its own.
@@ -44,7 +42,12 @@ def pair_classes(
     """
     maps = [
         [
-            map_to_join(half.sums(c, radius, operators), half.particles, radius, support_radius)
+            map_to_join(
+                half.sums(c, radius, setting.operators),
+                half.particles,
+                radius,
+                setting.support_radius,
+            )
             for c in range(half.classes)
         ]
         for half in halves

@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from cryospin.explore.setting import Setting
 from cryospin.mixture.classed_half import ClassedHalf, class_weights
 from cryospin.mixture.junk import junk_log_likelihoods, log_evidence
 from cryospin.mixture.pairing import ClassedHalves
@@ -50,20 +51,18 @@ class ClassedRefinement:
     def run(
         self,
         halves: ClassedHalves,
-        operators: Float[Tensor, "s 3 3"],
-        support_radius: float,
-        shift_range_pixel: float,
+        setting: Setting,
         report: Callable[[int, int, ClassedHalves], None] = lambda done, total, halves: None,
     ) -> ClassedHalves:
         largest = halves[0].particles.disk.radius
         radius = min(self.first_radius, largest)
         for number in range(self.rounds):
             outer = min(radius * self.growth + 4, largest)
-            maps, limits = class_maps(halves, outer, operators, support_radius)
+            maps, limits = class_maps(halves, outer, setting)
             radius = max(min(radius, min(limits) + self.headroom), self.smallest_radius)
             halves = (
-                self._refined(halves[0], maps[0], radius, shift_range_pixel),
-                self._refined(halves[1], maps[1], radius, shift_range_pixel),
+                self._refined(halves[0], maps[0], radius, setting.shift_range_pixel),
+                self._refined(halves[1], maps[1], radius, setting.shift_range_pixel),
             )
             radius = min(radius * self.growth, largest)
             report(number + 1, self.rounds, halves)
@@ -104,17 +103,17 @@ class ClassedRefinement:
 
 
 def class_maps(
-    halves: ClassedHalves, radius: float, operators: Float[Tensor, "s 3 3"], support_radius: float
+    halves: ClassedHalves, radius: float, setting: Setting
 ) -> tuple[tuple[list[Tensor], list[Tensor]], list[float]]:
     """The Wiener maps of each half and class, without the solvent's noise, and the radius to
     which each class's half-maps share FSC 0.143."""
     particles = halves[0].particles
     box = particles.disk.box
-    support = support_sphere(box, radius, support_radius, particles.device)
+    support = support_sphere(box, radius, setting.support_radius, particles.device)
     maps: tuple[list[Tensor], list[Tensor]] = ([], [])
     limits = []
     for number in range(halves[0].classes):
-        first, second = (half.sums(number, radius, operators) for half in halves)
+        first, second = (half.sums(number, radius, setting.operators) for half in halves)
         curve = half_set_fsc((first, second), radius, box, support)
         limits.append(curve.crossing(0.143))
         for sums, own in zip((first, second), maps, strict=True):

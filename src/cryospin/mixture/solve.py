@@ -109,14 +109,13 @@ class _Run:
         self.method, self.stack, self.classes, self.auto = method, stack, classes, auto
         self.request, self.monitor, self.journal = request, monitor, journal
         self.ready = method.one.prepare(stack, request, monitor)
-        self.support = self.ready.method.starts.search.support_radius
 
     def result(self) -> MixtureResult:
         first, second = (self._classed(number) for number in (1, 2))
         radius, ready = self.method.search.radius, self.ready
 
         def pair() -> Tree:
-            paired = pair_classes((first, second), radius, ready.operators, self.support)
+            paired = pair_classes((first, second), radius, ready.setting)
             return _trees(paired.halves), paired.agreement
 
         with self.monitor.stage("join"):
@@ -139,14 +138,14 @@ class _Run:
         joined_pairs: list[Likeness] = []
         while True:
             halves, agreement = without_the_empty(halves, agreement)
-            maps, limits = class_maps(halves, self._farther, self.ready.operators, self.support)
+            maps, limits = class_maps(halves, self._farther, self.ready.setting)
             likenesses = compare_classes(halves, maps, min(self._farther, *limits))
             for each in likenesses:
                 self.monitor.log(event="compared classes", same=each.same, **vars(each))
             alike = [each for each in likenesses if each.same]
             surplus = halves[0].classes > self.classes
             poorest = int(np.argmin(agreement))
-            unlike = agreement[poorest] < self.ready.method.starts.agreement_radius
+            unlike = agreement[poorest] < self.method.one.starts.agreement_radius
             give_up = unlike and (surplus or self.auto) and halves[0].classes > 1
             if not alike and not surplus and not give_up:
                 return halves, agreement, joined_pairs, likenesses
@@ -173,7 +172,7 @@ class _Run:
     def _maps(self, halves: ClassedHalves) -> tuple[tuple[list[Tensor], list[Tensor]], float]:
         """The classes' maps, and the radius to which the least of them agrees."""
         radius = self.method.search.radius
-        maps, limits = class_maps(halves, radius, self.ready.operators, self.support)
+        maps, limits = class_maps(halves, radius, self.ready.setting)
         return maps, min(radius, *limits)
 
     def _recalled(self, trees: Tree) -> ClassedHalves:
@@ -185,21 +184,18 @@ class _Run:
 
     def _classed(self, number: int) -> ClassedHalf:
         """A half-set in classes, from nothing."""
-        ready, request = self.ready, self.request
-        particles, starts = ready.prepared[number - 1], ready.method.starts
-        setting = (ready.operators, ready.shift_range_pixel)
+        setting, starts = self.ready.setting, self.method.one.starts
+        particles = self.ready.prepared[number - 1]
         journal = self.journal.part(f"classes{number}")
-        consensus = starts.alone(particles, number, *setting, request, self.monitor, journal)
+        consensus = starts.alone(particles, number, setting, self.monitor, journal)
+        seed = setting.seed * 10 + number
 
         def classify() -> Tree:
             found = self.method.search.run(
                 consensus,
                 self._searched_for,
-                ready.operators,
+                replace(setting, seed=seed, shared_seed=seed),
                 starts.assignment,
-                ready.shift_range_pixel,
-                self.support,
-                request.seed * 10 + number,
                 lambda label, done, total: self.monitor.progress(
                     f"classes of half-set {number}: {label}", done, total
                 ),
@@ -220,13 +216,7 @@ class _Run:
 
     def _refined(self, halves: ClassedHalves, name: str) -> ClassedHalves:
         def refine() -> Tree:
-            found = self.method.refinement.run(
-                halves,
-                self.ready.operators,
-                self.support,
-                self.ready.shift_range_pixel,
-                self._told,
-            )
+            found = self.method.refinement.run(halves, self.ready.setting, self._told)
             return _trees(found)
 
         with self.monitor.stage("refine classes"):
@@ -259,9 +249,9 @@ class _Run:
             rows = np.flatnonzero(numbers == number)
             members = (halves[0].members(number), halves[1].members(number))
             self.monitor.log(event="class", number=label, particles=len(rows))
-            found_alike = agreement[number] >= self.ready.method.starts.agreement_radius
+            found_alike = agreement[number] >= self.method.one.starts.agreement_radius
             exploration = ExplorationReport(found_alike, agreement[number])
-            result = self.ready.method.refine_and_judge(
+            result = self.method.one.refine_and_judge(
                 self.ready,
                 self.stack.select(rows),
                 half_set[rows],

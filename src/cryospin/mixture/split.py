@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from cryospin.explore.setting import Setting
 from cryospin.mixture.classed_half import ClassedHalf, class_losses, class_weights
 from cryospin.particles.spectrum import signal_power
 from cryospin.refine.halves import HalfSet, map_of
@@ -43,8 +44,7 @@ class ClassSplit:
         self,
         half: HalfSet,
         classes: int,
-        operators: Float[Tensor, "s 3 3"],
-        support_radius: float,
+        setting: Setting,
         rng: np.random.Generator,
         progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> ClassedHalf:
@@ -62,20 +62,17 @@ class ClassSplit:
             drawn = torch.as_tensor(rng.random((len(half.particles), classes))).float()
             weights = (drawn / drawn.sum(dim=1, keepdim=True)).to(half.particles.device)
             first = ClassedHalf((half,) * classes, weights)
-            begun.append(
-                self.settle(first, self.radii[0], operators, support_radius, step, self.spread)
-            )
+            begun.append(self.settle(first, self.radii[0], setting, step, self.spread))
         found = max(begun, key=lambda each: each[1])[0]
         for radius in self.radii[1:]:
-            found, _ = self.settle(found, radius, operators, support_radius, step)
+            found, _ = self.settle(found, radius, setting, step)
         return found
 
     def settle(
         self,
         classed: ClassedHalf,
         radius: float,
-        operators: Float[Tensor, "s 3 3"],
-        support_radius: float,
+        setting: Setting,
         step: Callable[[], None] = lambda: None,
         spread: float = 1.0,
     ) -> tuple[ClassedHalf, float]:
@@ -83,14 +80,14 @@ class ClassSplit:
         particles, count = classed.particles, classed.classes
         radius = min(radius, particles.disk.radius)
         box = particles.disk.box
-        support = support_sphere(box, radius, support_radius, particles.device)
+        support = support_sphere(box, radius, setting.support_radius, particles.device)
         precision = 1.0 / signal_power(particles)
         even = torch.full((count,), 1 / count, device=particles.device)
         densities: list[Tensor] = []
         losses = torch.zeros_like(classed.weights)
         for _ in range(self.iterations):
             newer = [
-                map_of(classed.sums(c, radius, operators), precision, radius, box, support)
+                map_of(classed.sums(c, radius, setting.operators), precision, radius, box, support)
                 for c in range(count)
             ]
             old = densities or newer

@@ -43,6 +43,7 @@ _CROWDED, _CROWDED_SHELLS, _CROWDED_UNEXPLAINED = 2.0, (0.3, 0.1, 0.03), 0.1
 # From that ball to the one that holds 98 % of the mass: the faint tail is not seen
 _TO_98_PERCENT = 1.05
 _SUPPORT = 0.55  # radius of a map's support, of the mask's diameter: its edge is soft
+LARGEST_SUPPORT = 0.42  # and that in boxes
 
 
 @dataclass(frozen=True)
@@ -63,11 +64,11 @@ class ParticleSize:
     variance: Float[Tensor, " p"]
     mean_image: Float[Tensor, "d d"]
 
-    def support_radius(self, field_angstrom: float, largest: float) -> float:
-        """Of the sphere that a map may fill, in boxes of `field_angstrom`; at most `largest`."""
+    def support_radius(self, field_angstrom: float) -> float:
+        """Of the sphere that a map may fill, in boxes of `field_angstrom`."""
         if self.mask_diameter_angstrom is None:
-            return largest
-        return min(_SUPPORT * self.mask_diameter_angstrom / field_angstrom, largest)
+            return LARGEST_SUPPORT
+        return min(_SUPPORT * self.mask_diameter_angstrom / field_angstrom, LARGEST_SUPPORT)
 
     def summary(self) -> dict[str, float | bool | None]:
         """The diameters as result.json and the log tell them."""

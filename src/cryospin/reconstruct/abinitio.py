@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from cryospin.explore.setting import Setting
 from cryospin.fourier.disk import FourierDisk
 from cryospin.io.run_folder import COEFFICIENTS
 from cryospin.journal.journal import UNRECORDED, Journal
@@ -50,18 +51,15 @@ from cryospin.volumes.gridded import SliceSums
 
 @dataclass(frozen=True)
 class Ready:
-    """A stack read in half-sets, and the method fitted to it.
+    """A stack read in half-sets, and what a search for its poses is given.
 
-    half_set: 1 or 2 of each particle of the stack. operators: of the symmetry that is imposed.
-    shift_range_pixel: how far particles may lie from the box centre, per axis.
+    half_set: 1 or 2 of each particle of the stack.
     """
 
-    method: AbInitio
     size: ParticleSize
     prepared: tuple[ParticleSource, ParticleSource]
     half_set: np.ndarray
-    operators: Float[Tensor, "s 3 3"]
-    shift_range_pixel: float
+    setting: Setting
 
 
 @dataclass(frozen=True)
@@ -89,34 +87,40 @@ class AbInitio:
         self, stack: ParticleStack, request: Request, monitor: Monitor, journal: Journal
     ) -> Result:
         ready = self.prepare(stack, request, monitor)
-        starts = ready.method.starts
         with journal.patience():
-            halves, exploration = starts.run(
-                ready.prepared,
-                ready.operators,
-                ready.shift_range_pixel,
-                request,
-                monitor,
-                journal.part("start"),
+            halves, exploration = self._started(
+                ready.prepared, ready.setting, request, monitor, journal.part("start")
             )
-            few = 1 < len(ready.operators) <= starts.tried_without and request.initial_map is None
+            few = 1 < len(ready.setting.operators) <= self.starts.tried_without
             without = journal.part("without the group")
-            if few and starts.better_without(
-                ready.prepared, exploration, ready.shift_range_pixel, request, monitor, without
-            ):
-                ready = replace(ready, operators=ready.operators[:1])
-                request = replace(request, symmetry=AUTO, symmetry_asked=request.symmetry)
-                halves, exploration = starts.run(
-                    ready.prepared,
-                    ready.operators,
-                    ready.shift_range_pixel,
-                    request,
-                    monitor,
-                    without,
+            if (
+                few
+                and request.initial_map is None
+                and self.starts.better_without(
+                    ready.prepared, exploration, ready.setting, monitor, without
                 )
-            return ready.method.refine_and_judge(
+            ):
+                ready = replace(ready, setting=ready.setting.asymmetric())
+                request = replace(request, symmetry=AUTO, symmetry_asked=request.symmetry)
+                halves, exploration = self.starts.run(
+                    ready.prepared, ready.setting, monitor, without
+                )
+            return self.refine_and_judge(
                 ready, stack, ready.half_set, halves, exploration, request, monitor, journal
             )
+
+    def _started(
+        self,
+        prepared: tuple[ParticleSource, ParticleSource],
+        setting: Setting,
+        request: Request,
+        monitor: Monitor,
+        journal: Journal,
+    ) -> tuple[Halves, ExplorationReport]:
+        if request.initial_map is None:
+            return self.starts.run(prepared, setting, monitor, journal)
+        given = request.initial_map, request.initial_lowpass_angstrom
+        return self.starts.from_map(*given, prepared, setting, monitor, journal)
 
     def prepare(self, stack: ParticleStack, request: Request, monitor: Monitor) -> Ready:
         """The half-sets read, and the method fitted to the particle's size."""
@@ -129,7 +133,10 @@ class AbInitio:
             size = led(lambda: particle_size(stack, request.seed, shift_range, given))
             monitor.log(event="particle size", **size.summary())
             prepared, half_set = self._prepare(stack, size, request, monitor)
-        return Ready(self.sized(stack, size), size, prepared, half_set, operators, shift_range)
+        support = size.support_radius(stack.box * stack.pixel_size_angstrom)
+        seeds = request.seed, request.seed
+        setting = Setting(operators, shift_range, support, *seeds)
+        return Ready(size, prepared, half_set, setting)
 
     def refine_and_judge(
         self,
@@ -147,26 +154,24 @@ class AbInitio:
         stack: all that was made ready, or those of it that show one structure; `halves` are its
         particles, split as `half_set` says. exploration: how the poses were found.
         """
-        operators, shift_range = ready.operators, ready.shift_range_pixel
+        setting = ready.setting
         reports: list[RoundReport] = []
         found: SymmetryFound | None = None
         if exploration.agreed:
             with monitor.stage("refine"):
                 halves, reports = self.refinement.run(
                     halves,
-                    operators,
+                    setting,
                     self.starts.assignment,
-                    shift_range,
                     monitor_rounds(monitor),
                     journal.part("refine"),
                 )
-            if len(operators) == 1:
-                found = self._symmetry(halves, request, monitor, journal)
+            if len(setting.operators) == 1:
+                found = self._symmetry(halves, setting, monitor, journal)
             if found is not None and request.symmetry == AUTO and found.name != "C1":
-                operators = symmetry_group(found.name).float().to(operators.device)
-                halves, reports = self._again_with(
-                    found, halves, operators, shift_range, request, monitor, journal
-                )
+                operators = symmetry_group(found.name).float().to(setting.operators.device)
+                setting = replace(setting, operators=operators)
+                halves, reports = self._again_with(found, halves, setting, monitor, journal)
         if request.symmetry == AUTO:
             request = replace(request, symmetry="C1" if found is None else found.name)
         asked = request.symmetry_asked
@@ -180,8 +185,7 @@ class AbInitio:
                 size,
                 halves,
                 half_set,
-                operators,
-                shift_range,
+                setting,
                 request,
                 reports,
                 exploration,
@@ -192,11 +196,10 @@ class AbInitio:
         return result
 
     def _symmetry(
-        self, halves: Halves, request: Request, monitor: Monitor, journal: Journal
+        self, halves: Halves, setting: Setting, monitor: Monitor, journal: Journal
     ) -> SymmetryFound:
-        support = self.refinement.support_radius
         with monitor.stage("symmetry"):
-            found = journal.once("symmetry", lambda: find_symmetry(halves, support, request.seed))
+            found = journal.once("symmetry", lambda: find_symmetry(halves, setting))
             monitor.log(event="symmetry", **found.summary())
         return found
 
@@ -204,39 +207,22 @@ class AbInitio:
         self,
         found: SymmetryFound,
         halves: Halves,
-        operators: Float[Tensor, "s 3 3"],
-        shift_range: float,
-        request: Request,
+        setting: Setting,
         monitor: Monitor,
         journal: Journal,
     ) -> tuple[Halves, list[RoundReport]]:
         """The halves in the group's axes, their poses searched for and refined with it imposed."""
         halves = in_the_axes(halves, found.in_the_map)
         again = journal.part("with symmetry")
-        halves = self.starts.searched_again(
-            halves, operators, shift_range, request, monitor, again.part("start")
-        )
+        halves = self.starts.searched_again(halves, setting, monitor, again.part("start"))
         with monitor.stage("refine"):
             return self.refinement.run(
                 halves,
-                operators,
+                setting,
                 self.starts.assignment,
-                shift_range,
                 monitor_rounds(monitor),
                 again.part("refine"),
             )
-
-    def sized(self, stack: ParticleStack, size: ParticleSize) -> AbInitio:
-        """The method with its support sphere fitted to the particle's size."""
-        search = self.starts.search
-        field = stack.box * stack.pixel_size_angstrom
-        fraction = size.support_radius(field, search.support_radius)
-        search = replace(search, support_radius=fraction)
-        return replace(
-            self,
-            starts=replace(self.starts, search=search),
-            refinement=replace(self.refinement, support_radius=fraction),
-        )
 
     def _prepare(
         self, stack: ParticleStack, size: ParticleSize, request: Request, monitor: Monitor
@@ -287,8 +273,7 @@ class AbInitio:
         size: ParticleSize,
         halves: Halves,
         half_set: np.ndarray,
-        operators: Tensor,
-        shift_range: float,
+        setting: Setting,
         request: Request,
         reports: list[RoundReport],
         exploration: ExplorationReport,
@@ -296,13 +281,14 @@ class AbInitio:
     ) -> Result:
         def sums_of_half(number: int) -> SliceSums:
             members = half_set == number + 1
-            return self._unmasked_sums(stack, size, halves[number], members, operators, request)
+            return self._unmasked_sums(
+                stack, size, halves[number], members, setting.operators, request
+            )
 
         first, second = of_halves(sums_of_half)
-        particles, support = halves[0].particles, self.refinement.support_radius
-        contrast = request.either_contrast
-        maps = led(lambda: final_maps((first, second), particles, support, contrast, request.seed))
-        measures = measure(halves, maps, exploration, operators, shift_range, request, found)
+        particles, contrast = halves[0].particles, request.either_contrast
+        maps = led(lambda: final_maps((first, second), particles, setting, contrast))
+        measures = measure(halves, maps, exploration, setting, request, found)
         return Result(
             maps.density,
             maps.half1,

@@ -14,7 +14,6 @@ from functools import partial
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from cryospin.explore.amortised import AmortisedModel, EncoderTraining, EpochReport
@@ -22,6 +21,7 @@ from cryospin.explore.decoders import Decoder, ExplicitDecoder, ImplicitDecoder
 from cryospin.explore.encoder import PoseEncoder
 from cryospin.explore.exploration import Exploration, ExplorerProgress, unheard
 from cryospin.explore.heads import head_usage
+from cryospin.explore.setting import Setting
 from cryospin.explore.snapshot import Snapshot, Watch
 from cryospin.explore.warm_start import WarmStart
 from cryospin.fourier.disk import FourierDisk
@@ -61,7 +61,6 @@ class AmortisedTraining:
     direct: DirectOptimisation | None = DirectOptimisation()
     implicit: bool = False
     oversampling: int = 1
-    support_radius: float = 0.42
     one_thread: bool = True
     last_radius: float = 63.0
     held_out: int = 300
@@ -77,17 +76,12 @@ class AmortisedTraining:
     def run(
         self,
         particles: ParticleSource,
-        operators: Float[Tensor, "s 3 3"],
-        shift_range_pixel: float,
-        seed: int,
-        held_out_seed: int,
+        setting: Setting,
         progress: ExplorerProgress = unheard,
         journal: Journal = UNRECORDED,
     ) -> Exploration:
         """Train on one half-set from random weights. Raises NonFiniteLossError."""
-        training = _Training(
-            self, particles, shift_range_pixel, seed, held_out_seed, progress, journal
-        )
+        training = _Training(self, particles, setting, progress, journal)
         hypotheses, best = training.encoder_stage()
         rotations, shifts, losses = best.rotations, best.shifts_pixel, best.loss
         if self.direct is not None:
@@ -96,7 +90,8 @@ class AmortisedTraining:
         found = HalfSet(particles, rotations, shifts, torch.ones_like(losses))
         radius = training.disk.radius
         mean, error = training.score(losses)
-        return Exploration(sums_of(found, radius, operators), radius, (mean,), error, hypotheses)
+        sums = sums_of(found, radius, setting.operators)
+        return Exploration(sums, radius, (mean,), error, hypotheses)
 
 
 class _Training:
@@ -106,21 +101,19 @@ class _Training:
         self,
         method: AmortisedTraining,
         particles: ParticleSource,
-        shift_range_pixel: float,
-        seed: int,
-        held_out_seed: int,
+        setting: Setting,
         progress: ExplorerProgress,
         journal: Journal,
     ):
-        self.method, self.particles, self.seed, self.progress = method, particles, seed, progress
-        self.journal = journal
+        self.method, self.particles, self.seed = method, particles, setting.seed
+        self.progress, self.journal = progress, journal
         self.disk = particles.disk.prefix(method.last_radius)
-        held_out, members = held_out_split(held_out_seed, particles.uids, method.held_out)
+        held_out, members = held_out_split(setting.shared_seed, particles.uids, method.held_out)
         self.held_out, self.members = np.sort(held_out), np.sort(members)
-        number = int(generator_for(seed, "weights").integers(2**62))
+        number = int(generator_for(self.seed, "weights").integers(2**62))
         generator = torch.Generator().manual_seed(number)
         self.device = particles.device
-        encoder = method.make_encoder(self.disk, method.heads, shift_range_pixel, generator)
+        encoder = method.make_encoder(self.disk, method.heads, setting.shift_range_pixel, generator)
         decoder = self._decoder(generator)
         self.model = AmortisedModel(encoder.to(self.device), decoder, self.disk)
         self.began = time.monotonic()

@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
+from cryospin.explore.setting import Setting
 from cryospin.fourier.disk import FourierDisk
 from cryospin.journal.ranks import of_halves
 from cryospin.particles.draws import generator_for
@@ -51,10 +52,8 @@ class CrossCheck:
 def cross_check(
     halves: tuple[HalfSet, HalfSet],
     densities: tuple[Float[Tensor, "g g g"], Float[Tensor, "g g g"]],
-    operators: Float[Tensor, "s 3 3"],
-    shift_range_pixel: float,
+    setting: Setting,
     radius: float,
-    seed: int,
     most: int = 300,
 ) -> CrossCheck:
     """Search `most` particles of each half over all poses in the other half's map: a grid, its
@@ -66,16 +65,16 @@ def cross_check(
 
     def of_half(number: int) -> tuple[Tensor, Tensor, Tensor]:
         """Gap, turn and gains of each image of its sample."""
-        rng = generator_for(seed, "cross-check", number)
+        rng = generator_for(setting.seed, "cross-check", number)
         sample = sample_of(halves[number], rng, most)
         particles, rotations = sample.particles, sample.rotations
         disk = particles.disk.prefix(radius)
         own, other = (
             map_to_volume(densities[i], disk.box, disk.radius) for i in (number, 1 - number)
         )
-        found, _ = _SEARCH.run(other, particles, disk.radius, operators, shift_range_pixel)
+        found, _ = _SEARCH.run(other, particles, disk.radius, setting)
         there, here = polished_losses(sample, (other, own), disk)
-        mates = rotations[:, None] @ operators
+        mates = rotations[:, None] @ setting.operators
         cosine = (torch.einsum("nsij,nij->ns", mates, found.rotations).amax(dim=1) - 1) / 2
         turn = torch.rad2deg(torch.acos(cosine.clamp(-1, 1)))
         gains = particles.images(radius).empty_loss() - torch.stack([there, here])

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from cryospin.explore.setting import Setting
 from cryospin.fourier.shell_curve import ShellCurve
 from cryospin.particles.source import ParticleSource
 from cryospin.reconstruct.refinement import half_set_fsc, prior_of, unfiltered_map
@@ -40,18 +41,17 @@ class FinalMaps:
 def final_maps(
     sums: tuple[SliceSums, SliceSums],
     particles: ParticleSource,
-    support_radius: float,
+    setting: Setting,
     either_contrast: bool,
-    seed: int,
 ) -> FinalMaps:
     """sums: of the halves' unmasked images. particles: of either, for its frame.
 
-    either_contrast: a map in which the particle is dark is turned to its negative. seed: of the
-    phases that are randomised (`volumes.resolution`).
+    either_contrast: a map in which the particle is dark is turned to its negative. The phases
+    that are randomised (`volumes.resolution`) depend on the seed.
     """
     box, pixel, device = particles.disk.box, particles.pixel_size_angstrom, particles.device
     radius = particles.disk.radius
-    support = spherical_support(box, support_radius * box, 0.07 * box, device)
+    support = spherical_support(box, setting.support_radius * box, 0.07 * box, device)
     curve = half_set_fsc(sums, radius, box, support)
     filtered = (
         map_of(sums[0], prior_of(sums[0], curve), radius, box, support),
@@ -64,7 +64,7 @@ def final_maps(
         DensityMap(sign * unfiltered_map(s, radius, box, box).cpu(), pixel) for s in sums
     )
     mask = soft_mask(DensityMap(sign * rough.cpu(), pixel))
-    resolution = half_map_resolution(half1, half2, mask, seed=seed)
+    resolution = half_map_resolution(half1, half2, mask, seed=setting.seed)
     # by what the halves share inside of the mask: the solvent's noise would cut detail
     shared = ShellCurve.of_fsc(resolution.corrected.to(device), radius)
     density = DensityMap(sign * both_together(sums, shared, radius, box).cpu(), pixel)

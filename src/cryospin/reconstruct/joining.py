@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from jaxtyping import Float
-from torch import Tensor
-
+from cryospin.explore.setting import Setting
 from cryospin.fourier.fsc import fourier_shell_correlation
 from cryospin.fourier.shell_curve import ShellCurve
 from cryospin.journal.ranks import led, of_halves
@@ -16,18 +14,14 @@ from cryospin.volumes.alignment import MapAlignment, align_maps, apply_alignment
 from cryospin.volumes.gridded import SliceSums, support_sphere
 
 
-def superimposed(
-    halves: Halves, radius: float, operators: Float[Tensor, "s 3 3"], support_radius: float
-) -> tuple[HalfSet, float]:
+def superimposed(halves: Halves, radius: float, setting: Setting) -> tuple[HalfSet, float]:
     """Half 2 in the frame and the hand of half 1, and the radius to which their maps then share
-    an FSC of 0.5; both in Fourier pixels, the maps made out to `radius`.
-
-    support_radius: of the sphere the particle lies in, in boxes.
-    """
+    an FSC of 0.5; both in Fourier pixels, the maps made out to `radius`."""
 
     def to_join(number: int) -> DensityMap:
         half = halves[number]
-        return map_to_join(sums_of(half, radius, operators), half.particles, radius, support_radius)
+        sums = sums_of(half, radius, setting.operators)
+        return map_to_join(sums, half.particles, radius, setting.support_radius)
 
     first, second = of_halves(to_join)
     alignment, agreement = led(lambda: _laid(second, first, radius))

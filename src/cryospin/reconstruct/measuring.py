@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
+from cryospin.explore.setting import Setting
 from cryospin.fourier.fsc import fourier_shell_correlation
 from cryospin.journal.ranks import led
 from cryospin.parallel import CPU
@@ -30,8 +29,7 @@ def measure(
     halves: tuple[HalfSet, HalfSet],
     maps: FinalMaps,
     exploration: ExplorationReport,
-    operators: Float[Tensor, "s 3 3"],
-    shift_range_pixel: float,
+    setting: Setting,
     request: Request,
     found: SymmetryFound | None = None,
 ) -> Measures:
@@ -45,9 +43,10 @@ def measure(
     shells = None if reached is None else field / reached
     cross: CrossCheck | None = None
     if exploration.agreed and shells is not None:
-        radius, given = min(shells + 1.0, _SEARCHED_SHELLS), (operators, shift_range_pixel)
-        cross = cross_check(halves, maps.filtered, *given, radius, request.seed)
+        radius = min(shells + 1.0, _SEARCHED_SHELLS)
+        cross = cross_check(halves, maps.filtered, setting, radius)
     rotations = torch.cat([half.rotations for half in halves]).cpu()
+    operators = setting.operators
 
     def measures() -> Measures:
         measured: dict[str, Any] = {}

@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from cryospin.explore.setting import Setting
 from cryospin.journal.ranks import led, of_halves
 from cryospin.particles.draws import generator_for
 from cryospin.reconstruct.cross_check import polished_losses, sample_of
@@ -72,20 +73,16 @@ class SymmetryFound:
         }
 
 
-def find_symmetry(halves: Halves, support_radius: float, seed: int) -> SymmetryFound:
-    """The point group of two halves in one frame, reconstructed without any.
-
-    support_radius: of the sphere the particle lies in, in boxes.
-    """
+def find_symmetry(halves: Halves, setting: Setting) -> SymmetryFound:
+    """The point group of two halves in one frame, reconstructed without any."""
     particles = halves[0].particles
     disk = particles.disk
     radius = min(float(MOST_SHELLS + 2), disk.radius)
-    support = support_sphere(disk.box, radius, support_radius, particles.device)
+    support = support_sphere(disk.box, radius, setting.support_radius, particles.device)
     pixel = particles.field_angstrom / len(support)
-    identity = torch.eye(3, device=particles.device)[None]
 
     def density(number: int) -> DensityMap:
-        sums = sums_of(halves[number], radius, identity)
+        sums = sums_of(halves[number], radius, setting.operators)
         values = unfiltered_map(sums, radius, disk.box, len(support)) * support
         return DensityMap(values, pixel)
 
@@ -95,9 +92,8 @@ def find_symmetry(halves: Halves, support_radius: float, seed: int) -> SymmetryF
         return SymmetryFound(group)
     placed = in_the_axes(halves, group)
     compared = particles.field_angstrom / group.resolution_angstrom
-    return SymmetryFound(
-        group, _loss_when_imposed(placed, group.name, min(compared, radius), support_radius, seed)
-    )
+    loss = _loss_when_imposed(placed, group.name, min(compared, radius), setting)
+    return SymmetryFound(group, loss)
 
 
 def in_the_axes(halves: Halves, found: PointGroup) -> Halves:
@@ -107,27 +103,26 @@ def in_the_axes(halves: Halves, found: PointGroup) -> Halves:
 
 
 def _loss_when_imposed(
-    halves: Halves, name: str, radius: float, support_radius: float, seed: int
+    halves: Halves, name: str, radius: float, setting: Setting
 ) -> tuple[float, float]:
     """What a group adds to an image's loss in the other half's map, within `radius`: mean, error.
 
     Both maps are filtered by what the halves share without it.
     """
     box, device = halves[0].particles.disk.box, halves[0].particles.device
-    support = support_sphere(box, radius, support_radius, device)
-    identity = torch.eye(3, device=device)[None]
+    support = support_sphere(box, radius, setting.support_radius, device)
     operators = symmetry_group(name).float().to(device)
 
     def both_sums(number: int) -> tuple[SliceSums, SliceSums]:
         half = halves[number]
-        return sums_of(half, radius, identity), sums_of(half, radius, operators)
+        return sums_of(half, radius, setting.operators), sums_of(half, radius, operators)
 
     sums = of_halves(both_sums)
     curve = half_set_fsc((sums[0][0], sums[1][0]), radius, box, support)
 
     def added(number: int) -> Float[Tensor, " n"]:
         half = halves[number]
-        sample = sample_of(half, generator_for(seed, "symmetry", number), _SAMPLE // 2)
+        sample = sample_of(half, generator_for(setting.seed, "symmetry", number), _SAMPLE // 2)
         volumes = [
             map_to_volume(map_of(s, prior_of(s, curve), radius, box, support), box, radius)
             for s in sums[1 - number]

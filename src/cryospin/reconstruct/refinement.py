@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from cryospin.explore.setting import Setting
 from cryospin.fourier.fsc import fourier_shell_correlation
 from cryospin.fourier.shell_curve import ShellCurve
 from cryospin.journal.journal import UNRECORDED, Journal
@@ -98,15 +99,13 @@ class AlternatingRefinement:
     most_looks: int = 3
     poor_deviations: float = 2.0
     noise_rounds: tuple[int, ...] = (2, 5)
-    support_radius: float = 0.42
     method: GaussNewton = GaussNewton(steps=3)
 
     def run(
         self,
         halves: Halves,
-        operators: Float[Tensor, "s 3 3"],
+        setting: Setting,
         assignment: GlobalAssignment,
-        shift_range_pixel: float,
         report: Report = lambda done, total, told, sight: None,
         journal: Journal = UNRECORDED,
     ) -> tuple[Halves, list[RoundReport]]:
@@ -122,10 +121,10 @@ class AlternatingRefinement:
         while len(reports) < self.most_rounds and not settled:
             number = len(reports)
             outer = min(radius * self.growth + 4, largest)
-            first, second = of_halves(partial(_sums, halves, outer, operators))
+            first, second = of_halves(partial(_sums, halves, outer, setting.operators))
             sums = first, second
             box, device = halves[0].particles.disk.box, halves[0].particles.device
-            support = support_sphere(box, outer, self.support_radius, device)
+            support = support_sphere(box, outer, setting.support_radius, device)
             field = halves[0].particles.field_angstrom
             curve, densities, references = led(partial(_maps, sums, outer, box, support, field))
             limit = curve.crossing(0.143)
@@ -149,9 +148,8 @@ class AlternatingRefinement:
                     placed, moved = self._looked_again(
                         placed,
                         references[half],
-                        operators,
+                        setting,
                         assignment,
-                        shift_range_pixel,
                         again.part(f"half{half + 1}"),
                     )
                 return placed.rotations, placed.shifts_pixel, placed.confidence, moved
@@ -185,9 +183,8 @@ class AlternatingRefinement:
         self,
         half: HalfSet,
         density: Float[Tensor, "g g g"],
-        operators: Float[Tensor, "s 3 3"],
+        setting: Setting,
         assignment: GlobalAssignment,
-        shift_range_pixel: float,
         journal: Journal,
     ) -> tuple[HalfSet, int]:
         """Unsure particles searched for over all poses; each keeps the better of two. And how
@@ -204,9 +201,7 @@ class AlternatingRefinement:
         if len(rows) == 0:
             return half, 0
         particles = half.particles.select(rows.cpu().numpy())
-        found, weight = assignment.run(
-            volume, particles, disk.radius, operators, shift_range_pixel, journal=journal
-        )
+        found, weight = assignment.run(volume, particles, disk.radius, setting, journal=journal)
         current = losses[rows]
         better = found.loss < current
         rotations, shifts = half.rotations.clone(), half.shifts_pixel.clone()

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from cryospin.explore.exploration import Exploration, ExplorerProgress, unheard
 from cryospin.explore.running_map import RunningMap
+from cryospin.explore.setting import Setting
 from cryospin.explore.snapshot import Snapshot, Watch
 from cryospin.explore.winner_search import EncoderState, WinnerSearch
 from cryospin.journal.journal import UNRECORDED, Journal
@@ -52,7 +53,7 @@ class DirectStage:
         hypotheses: PoseHypotheses,
         particles: ParticleSource,
         running: RunningMap,
-        operators: Float[Tensor, "s 3 3"],
+        setting: Setting,
         journal: Journal = UNRECORDED,
         tell: Callable[[RefinedPoses, float], None] = lambda poses, radius: None,
     ) -> HalfSet:
@@ -64,13 +65,13 @@ class DirectStage:
         done, found, hypotheses = journal.recalled() or (0, None, hypotheses)
         for number in range(done, self.rounds):
             if found is not None:
-                sums = sums_of(HalfSet(particles, *found), running.radius, operators)
+                sums = sums_of(HalfSet(particles, *found), running.radius, setting.operators)
                 volume = running.volume(sums, running.radius)
             poses, weight = self.choice.run(
                 volume,
                 particles,
                 float(radii[number]),
-                operators,
+                setting,
                 hypotheses,
                 journal=journal.part(f"round{number + 1}"),
             )
@@ -136,14 +137,13 @@ class _Watched:
 
 @dataclass(frozen=True)
 class SemiAmortised:
-    """support_radius in boxes; last_radius in Fourier pixels; held_out images (at most a tenth)
+    """last_radius in Fourier pixels; held_out images (at most a tenth)
     are never learnt from. watch: called at each check, and after each round of the direct
     stage."""
 
     search: WinnerSearch = WinnerSearch()
     switch: SwitchRule = SwitchRule()
     direct: DirectStage = DirectStage()
-    support_radius: float = 0.42
     one_thread: bool = True
     last_radius: float = 12.0
     held_out: int = 300
@@ -152,15 +152,12 @@ class SemiAmortised:
     def run(
         self,
         particles: ParticleSource,
-        operators: Float[Tensor, "s 3 3"],
-        shift_range_pixel: float,
-        seed: int,
-        held_out_seed: int,
+        setting: Setting,
         progress: ExplorerProgress = unheard,
         journal: Journal = UNRECORDED,
     ) -> Exploration:
         """Explore one half-set from random weights and a random map."""
-        state, unseen = self.begun(particles, operators, shift_range_pixel, seed, held_out_seed)
+        state, unseen = self.begun(particles, setting)
         watched = _Watched(self.watch)
         self._encoder_stage(state, unseen, progress, journal.part("encoder"), watched)
 
@@ -172,7 +169,7 @@ class SemiAmortised:
         found = self.finished(state, journal.part("direct"), tell)
         gains = self._gains_unseen(found, unseen, state)
         return Exploration(
-            sums_of(found, self.last_radius, operators),
+            sums_of(found, self.last_radius, setting.operators),
             self.last_radius,
             (float(gains.mean()),),
             float(gains.std() / len(gains) ** 0.5),
@@ -183,17 +180,11 @@ class SemiAmortised:
     def begun(
         self,
         particles: ParticleSource,
-        operators: Float[Tensor, "s 3 3"],
-        shift_range_pixel: float,
-        seed: int,
-        held_out_seed: int,
+        setting: Setting,
     ) -> tuple[EncoderState, Int[Tensor, " u"]]:
         """A training at its first step, and the images it will never learn from."""
-        held_out, members = held_out_split(held_out_seed, particles.uids, self.held_out)
-        support = self.support_radius
-        state = EncoderState(
-            self.search, particles, members, operators, shift_range_pixel, support, seed
-        )
+        held_out, members = held_out_split(setting.shared_seed, particles.uids, self.held_out)
+        state = EncoderState(self.search, particles, members, setting)
         return state, particles.rows(np.sort(held_out))
 
     def finished(
@@ -209,7 +200,7 @@ class SemiAmortised:
             with_mirror_mates(hypotheses, state),
             state.particles,
             self._running(state),
-            state.operators,
+            state.setting,
             journal,
             tell,
         )
@@ -220,16 +211,16 @@ class SemiAmortised:
         """One look at held-out images: where each would end if the switch came now."""
         chosen = state.particles.select(unseen.cpu().numpy())
         now, _ = self.direct.choice.run(
-            state.volume(), chosen, state.radius, state.operators, state.hypotheses(unseen)
+            state.volume(), chosen, state.radius, state.setting, state.hypotheses(unseen)
         )
         gain = float((chosen.images(state.radius).empty_loss() - now.loss).mean())
         settled = 0.0
         if before is not None:
-            settled = settled_share(before, now, state.operators, self.switch.near_degrees)
+            settled = settled_share(before, now, state.setting.operators, self.switch.near_degrees)
         return Check(state.steps, gain, settled), now
 
     def _running(self, state: EncoderState) -> RunningMap:
-        return RunningMap.of(state.particles, self.last_radius, self.support_radius)
+        return RunningMap.of(state.particles, self.last_radius, state.setting.support_radius)
 
     def _gains_unseen(
         self, found: HalfSet, unseen: Int[Tensor, " u"], state: EncoderState
@@ -237,7 +228,7 @@ class SemiAmortised:
         """What held-out images gain at their final poses from a map made of all others."""
         running = self._running(state)
         others = found.select(state.particles.rows(state.members))
-        sums = sums_of(others, running.radius, state.operators)
+        sums = sums_of(others, running.radius, state.setting.operators)
         chosen = found.select(unseen)
         images = chosen.particles.images(running.radius)
         volume = running.volume(sums, running.radius)

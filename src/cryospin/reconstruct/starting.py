@@ -18,6 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cryospin.explore.exploration import Exploration, Explorer, Look, same_end
+from cryospin.explore.setting import Setting
 from cryospin.journal.journal import UNRECORDED, Journal
 from cryospin.journal.ranks import count, of_halves
 from cryospin.kernels import OVERSAMPLING
@@ -30,7 +31,6 @@ from cryospin.reconstruct.exploration_report import ExplorationReport, StartRepo
 from cryospin.reconstruct.joining import superimposed
 from cryospin.reconstruct.monitor import Monitor
 from cryospin.reconstruct.refinement import Halves
-from cryospin.reconstruct.request import Request
 from cryospin.reconstruct.rivals import report_starts
 from cryospin.refine.assign import GlobalAssignment, PolishedHypotheses
 from cryospin.refine.halves import HalfSet, map_of, sums_of
@@ -69,30 +69,46 @@ class IndependentStarts:
     def run(
         self,
         prepared: tuple[ParticleSource, ParticleSource],
-        operators: Float[Tensor, "s 3 3"],
-        shift_range_pixel: float,
-        request: Request,
+        setting: Setting,
         monitor: Monitor,
         journal: Journal = UNRECORDED,
     ) -> tuple[Halves, ExplorationReport]:
         """Both halves with poses in one frame, and how exploration went."""
-        run = _Run(self, request, monitor, operators, shift_range_pixel, journal)
-        if request.initial_map is not None:
-            return run.from_map(request.initial_map, prepared)
-        return run.from_nothing(prepared)
+        return _Run(self, setting, monitor, journal).from_nothing(prepared)
+
+    def from_map(
+        self,
+        density: DensityMap,
+        lowpass_angstrom: float,
+        prepared: tuple[ParticleSource, ParticleSource],
+        setting: Setting,
+        monitor: Monitor,
+        journal: Journal = UNRECORDED,
+    ) -> tuple[Halves, ExplorationReport]:
+        """The same from a map that is given, low-passed: nothing is explored."""
+        run = _Run(self, setting, monitor, journal)
+
+        def assigned(number: int) -> Assigned:
+            particles = prepared[number]
+            volume = initial_volume(density, lowpass_angstrom, particles)
+            part = journal.part(f"half{number + 1}")
+            return run._assigned(particles, volume, None, number + 1, part)
+
+        with monitor.stage("assign"):
+            first, second = of_halves(assigned)
+        halves = HalfSet(prepared[0], *first), HalfSet(prepared[1], *second)
+        return halves, ExplorationReport(agreed=True, from_a_map=True)
 
     def alone(
         self,
         particles: ParticleSource,
         half: int,
-        operators: Float[Tensor, "s 3 3"],
-        shift_range_pixel: float,
-        request: Request,
+        setting: Setting,
         monitor: Monitor,
         journal: Journal = UNRECORDED,
     ) -> HalfSet:
         """One half-set with poses from a random start of its own, whatever the other finds."""
-        run = _Run(self, request, monitor, operators, shift_range_pixel, journal)
+        run = _Run(self, setting, monitor, journal)
         explored = run._logged(run._settled(particles, half, 0), half)
         return HalfSet(particles, *explored.poses)
 
@@ -100,8 +116,7 @@ class IndependentStarts:
         self,
         prepared: tuple[ParticleSource, ParticleSource],
         explored: ExplorationReport,
-        shift_range_pixel: float,
-        request: Request,
+        setting: Setting,
         monitor: Monitor,
         journal: Journal = UNRECORDED,
     ) -> bool:
@@ -111,8 +126,7 @@ class IndependentStarts:
         A map that has the group anyway is explained as well with it: images that fit better
         without say that the group was imposed on a wrong map, or is none of the particle's.
         """
-        none = torch.eye(3, device=prepared[0].device)[None]
-        run = _Run(self, request, monitor, none, shift_range_pixel, journal)
+        run = _Run(self, setting.asymmetric(), monitor, journal)
 
         def gain(half: int) -> tuple[float, float]:
             """Mean over the same images, and its error."""
@@ -131,20 +145,18 @@ class IndependentStarts:
     def searched_again(
         self,
         halves: Halves,
-        operators: Float[Tensor, "s 3 3"],
-        shift_range_pixel: float,
-        request: Request,
+        setting: Setting,
         monitor: Monitor,
         journal: Journal = UNRECORDED,
     ) -> Halves:
         """Halves in the axes of a group, their poses searched for anew in their own maps with the
         group imposed."""
-        run = _Run(self, request, monitor, operators, shift_range_pixel, journal)
+        run = _Run(self, setting, monitor, journal)
         radius = run._searched_radius(halves)
 
         def again(number: int) -> Assigned:
             half = halves[number]
-            sums = sums_of(half, radius, operators)
+            sums = sums_of(half, radius, setting.operators)
             volume = run._volume(sums, radius, half.particles)
             part = journal.part(f"half{number + 1}")
             return run._assigned(half.particles, volume, None, number + 1, part)
@@ -172,27 +184,9 @@ class _Run:
     """One run's circumstances, for what may start over."""
 
     method: IndependentStarts
-    request: Request
+    setting: Setting
     monitor: Monitor
-    operators: Float[Tensor, "s 3 3"]
-    shift_range_pixel: float
     journal: Journal
-
-    def from_map(
-        self, density: DensityMap, prepared: tuple[ParticleSource, ParticleSource]
-    ) -> tuple[Halves, ExplorationReport]:
-        lowpass = self.request.initial_lowpass_angstrom
-
-        def assigned(number: int) -> Assigned:
-            particles = prepared[number]
-            volume = initial_volume(density, lowpass, particles)
-            part = self.journal.part(f"half{number + 1}")
-            return self._assigned(particles, volume, None, number + 1, part)
-
-        with self.monitor.stage("assign"):
-            first, second = of_halves(assigned)
-        halves = HalfSet(prepared[0], *first), HalfSet(prepared[1], *second)
-        return halves, ExplorationReport(agreed=True, from_a_map=True)
 
     def from_nothing(
         self, prepared: tuple[ParticleSource, ParticleSource]
@@ -237,12 +231,13 @@ class _Run:
 
         def volume(number: int) -> Tensor:
             half = halves[number]
-            return self._volume(sums_of(half, radius, self.operators), radius, half.particles)
+            sums = sums_of(half, radius, self.setting.operators)
+            return self._volume(sums, radius, half.particles)
 
         volumes = of_halves(volume)
 
         def gain(number: int) -> float:
-            rng = generator_for(self.request.seed, "gain elsewhere", number)
+            rng = generator_for(self.setting.seed, "gain elsewhere", number)
             own, other = volumes[number], volumes[1 - number]
             return gain_elsewhere(halves[number], own, other, radius, rng)
 
@@ -285,7 +280,7 @@ class _Run:
         if exploration is None:
             with self.monitor.stage("explore"):
                 exploration = self._explore(particles, half, attempt)
-        support = self.method.search.support_radius
+        support = self.setting.support_radius
         starts = report_starts(exploration, particles, support, attempt + 1)
         with self.monitor.stage("assign"):
             volume = self._volume(exploration.sums, exploration.radius, particles)
@@ -302,15 +297,11 @@ class _Run:
         return self.journal.part(f"half{half}").part(f"attempt{attempt + 1}")
 
     def _explore(self, particles: ParticleSource, half: int, attempt: int) -> Exploration:
-        seed = self.request.seed * 1000 + attempt * 10 + half
         journal = self._journal(half, attempt)
         explore = partial(
             self.method.search.run,
             particles,
-            self.operators,
-            self.shift_range_pixel,
-            seed,
-            self.request.seed,
+            self.setting.of_start(half, attempt),
             partial(self._exploring, half, attempt),
             journal.part("explore"),
         )
@@ -335,7 +326,7 @@ class _Run:
         return min(self.method.search.last_radius, halves[0].particles.disk.radius)
 
     def _volume(self, sums: SliceSums, radius: float, particles: ParticleSource) -> Tensor:
-        fraction = self.method.search.support_radius
+        fraction = self.setting.support_radius
         support = support_sphere(particles.disk.box, radius, fraction, particles.device)
         precision = 1.0 / signal_power(particles)
         density = map_of(sums, precision, radius, particles.disk.box, support)
@@ -350,20 +341,17 @@ class _Run:
         journal: Journal,
     ) -> Assigned:
         radius = (volume.shape[-1] - 2) / OVERSAMPLING
-        method, operators = self.method, self.operators
 
         def progress(done: int, total: int) -> None:
             self.monitor.progress(f"assign half-set {half}", done, total)
 
         def assign() -> tuple[Tensor, Tensor, Tensor]:
-            given, watched = (
-                (volume, particles, radius, operators),
-                (progress, journal.part("assign")),
-            )
+            given = volume, particles, radius, self.setting
+            watched = progress, journal.part("assign")
             if hypotheses is None:
-                poses, weight = method.assignment.run(*given, self.shift_range_pixel, *watched)
+                poses, weight = self.method.assignment.run(*given, *watched)
             else:
-                poses, weight = method.choice.run(*given, hypotheses, *watched)
+                poses, weight = self.method.choice.run(*given, hypotheses, *watched)
             return poses.rotations, poses.shifts_pixel, weight
 
         found: Assigned = journal.once("assigned", assign)
@@ -380,12 +368,8 @@ class _Run:
         halves = HalfSet(prepared[0], *explored[0].poses), HalfSet(prepared[1], *explored[1].poses)
 
         def join() -> tuple[Tensor, Tensor, float]:
-            second, agreement = superimposed(
-                halves,
-                self._searched_radius(halves),
-                self.operators,
-                self.method.search.support_radius,
-            )
+            radius = self._searched_radius(halves)
+            second, agreement = superimposed(halves, radius, self.setting)
             return second.rotations, second.shifts_pixel, agreement
 
         with self.monitor.stage("join"):

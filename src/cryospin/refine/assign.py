@@ -17,6 +17,7 @@ from jaxtyping import Complex, Float, Int
 from torch import Tensor
 
 from cryospin.explore.posterior import best_hypotheses
+from cryospin.explore.setting import Setting
 from cryospin.fourier.image_batch import ImageBatch
 from cryospin.journal.journal import UNRECORDED, Journal
 from cryospin.journal.ranks import count, each
@@ -45,24 +46,23 @@ class GlobalAssignment:
         volume: Complex[Tensor, "z y x"],
         particles: ParticleSource,
         radius: float,
-        operators: Float[Tensor, "s 3 3"],
-        shift_range_pixel: float,
+        setting: Setting,
         progress: Callable[[int, int], None] = lambda done, total: None,
         journal: Journal = UNRECORDED,
     ) -> tuple[RefinedPoses, Float[Tensor, " n"]]:
         """Poses within `radius` Fourier pixels, and each one's weight among its rivals."""
         disk = particles.disk.prefix(radius)
         device = particles.device
-        grid = self.grid.to(device).asymmetric_unit(operators)
+        grid = self.grid.to(device).asymmetric_unit(setting.operators)
         slices = slice_volume(volume, grid.base, disk)
         count = self.shifts_per_axis
-        axis = (torch.arange(count) - (count - 1) / 2) * (2 * shift_range_pixel / count)
+        axis = (torch.arange(count) - (count - 1) / 2) * (2 * setting.shift_range_pixel / count)
         shifts = torch.cartesian_prod(axis, axis).to(device)
 
         def peaks(rows: slice, images: ImageBatch) -> PoseHypotheses:
             return best_hypotheses(grid, slices, images, shifts, self.hypotheses)
 
-        return _best_of(peaks, self.polish, volume, particles, radius, operators, progress, journal)
+        return _best_of(peaks, self.polish, volume, particles, radius, setting, progress, journal)
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class PolishedHypotheses:
         volume: Complex[Tensor, "z y x"],
         particles: ParticleSource,
         radius: float,
-        operators: Float[Tensor, "s 3 3"],
+        setting: Setting,
         hypotheses: PoseHypotheses,
         progress: Callable[[int, int], None] = lambda done, total: None,
         journal: Journal = UNRECORDED,
@@ -91,9 +91,7 @@ class PolishedHypotheses:
             some = hypotheses.rotations[rows], hypotheses.shifts_pixel[rows]
             return self._likely(volume, images, *some)
 
-        return _best_of(
-            likely, self.polish, volume, particles, radius, operators, progress, journal
-        )
+        return _best_of(likely, self.polish, volume, particles, radius, setting, progress, journal)
 
     def _likely(
         self, volume: Tensor, images: ImageBatch, rotations: Tensor, shifts: Tensor
@@ -117,7 +115,7 @@ def _best_of(
     volume: Complex[Tensor, "z y x"],
     particles: ParticleSource,
     radius: float,
-    operators: Float[Tensor, "s 3 3"],
+    setting: Setting,
     progress: Callable[[int, int], None],
     journal: Journal,
 ) -> tuple[RefinedPoses, Float[Tensor, " n"]]:
@@ -134,7 +132,7 @@ def _best_of(
         rows = slice(first, min(first + size, len(particles)))
         images = particles.batch(rows, radius).contiguous()
         hypotheses = hypotheses_of(rows, images)
-        return _best_polished(polish, volume, images, hypotheses, operators)
+        return _best_polished(polish, volume, images, hypotheses, setting.operators)
 
     firsts = range(done, len(particles), size)
     for number in range(0, len(firsts), count()):
