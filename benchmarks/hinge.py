@@ -30,6 +30,7 @@ from cryospin.io.relion import write_new_particles
 from cryospin.io.table_writer import write_table
 from cryospin.optics import Optics
 from cryospin.particles.prepare import prepare_particles
+from cryospin.poses import Assignment
 from cryospin.reconstruct.final_maps import both_together
 from cryospin.reconstruct.refinement import half_set_fsc, unfiltered_map
 from cryospin.refine.halves import HalfSet, sums_of
@@ -113,7 +114,7 @@ def truth(data: Path, out: Path) -> None:
         particles = prepare_particles(stack.select(rows), masked=False)
         own = poses.select(torch.as_tensor(rows))
         shifts = (own.shifts_angstrom / pixel).float()
-        half = HalfSet(particles, own.rotations.float(), shifts, torch.ones(len(rows)))
+        half = HalfSet(particles, Assignment.known(own.rotations.float(), shifts))
         sums.append(sums_of(half, particles.disk.radius, c1))
     both, radius = (sums[0], sums[1]), particles.disk.radius
     support = spherical_support(box, 0.5 * DIAMETER / pixel, 4.0)

@@ -14,7 +14,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from cryospin.bench.datasets import Dataset, Setting, simulated
+from cryospin.bench.datasets import Conditions, Dataset, simulated
 from cryospin.bench.processes import run_command
 from cryospin.bench.runs import Method, scored
 from cryospin.bench.structures import Structure
@@ -22,15 +22,15 @@ from cryospin.bench.structures import Structure
 
 def main() -> None:
     options = arguments()
-    setting = Setting(options.particles, options.box, options.snr, options.max_shift)
+    conditions = Conditions(options.particles, options.box, options.snr, options.max_shift)
     print("| structure | seed | told | exit | imposed | in the map | the images lose | "
           "rotation, deg | beyond 10 deg | FSC 0.5, A | processor s |")  # fmt: skip
     print("|---|---|---|---|---|---|---|---|---|---|---|")
     for text in options.structures:
         structure = Structure.parse(text)
         for seed in options.seeds:
-            work = options.work / setting.label(structure, seed)
-            dataset = simulated(structure, setting, seed, options.models, work / "data")
+            work = options.work / conditions.label(structure, seed)
+            dataset = simulated(structure, conditions, seed, options.models, work / "data")
             for told in ("auto", structure.symmetry):
                 if told == "C1":
                     continue

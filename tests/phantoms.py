@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import roma
@@ -12,6 +12,7 @@ from torch import Tensor
 from cryospin.fourier.disk import FourierDisk, shift_phases
 from cryospin.particles.prepare import PreparedParticles
 from cryospin.particles.source import ParticleSource
+from cryospin.poses import Assignment
 from cryospin.refine.halves import HalfSet
 from cryospin.volumes.hartley import HartleyVolume, fourier_to_hartley
 
@@ -151,9 +152,10 @@ class PlantedParticles:
         moves *= off_pixel / np.linalg.norm(moves, axis=1, keepdims=True)
         return HalfSet(
             self.particles,
-            (turns @ self.rotations).float(),
-            (self.shifts_pixel + torch.as_tensor(moves)).float(),
-            torch.ones(count),
+            Assignment.known(
+                (turns @ self.rotations).float(),
+                (self.shifts_pixel + torch.as_tensor(moves)).float(),
+            ),
         )
 
 
@@ -162,7 +164,7 @@ def misplaced(half: HalfSet, share: float, seed: int) -> HalfSet:
     wrong = int(share * len(half.rotations))
     rotations = half.rotations.clone()
     rotations[:wrong] = random_turns(wrong, seed).float()
-    return replace(half, rotations=rotations)
+    return half.with_poses(rotations=rotations)
 
 
 def learned_volume(volume: Tensor) -> HartleyVolume:

@@ -11,6 +11,7 @@ from torch import Tensor
 from cryospin.explore.setting import Setting
 from cryospin.fourier.disk import FourierDisk
 from cryospin.mixture.classed_half import ClassedHalf
+from cryospin.poses import Assignment
 from cryospin.refine.halves import HalfSet
 from phantoms import Blobs, PlantedParticles, in_memory
 
@@ -67,13 +68,7 @@ class PlantedMixture:
                 for name in ("coefficients", "ctf", "optics_group")
             },
         )
-        whole = HalfSet(
-            particles,
-            *(
-                torch.cat([getattr(part, name) for part in parts])
-                for name in ("rotations", "shifts_pixel", "confidence")
-            ),
-        )
+        whole = HalfSet(particles, Assignment.joined([part.poses for part in parts]))
         return cls(whole.select(order), numbers[order])
 
     def classed(self, sharpness: float = 1.0) -> ClassedHalf:

@@ -21,7 +21,7 @@ LAYERS = (
     ("threads", "devices", "memory"),
     ("names",),
     ("optics",),
-    ("types",),
+    ("types", "poses"),
     ("fourier",),
     ("rotations",),
     ("ctf",),

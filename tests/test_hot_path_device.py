@@ -22,6 +22,7 @@ from cryospin.fourier.disk import FourierDisk
 from cryospin.kernels import margin_for
 from cryospin.particles.prepare import PreparedParticles
 from cryospin.particles.spectrum import signal_power
+from cryospin.poses import Assignment
 from cryospin.reconstruct.refinement import half_set_fsc, prior_of, unfiltered_map
 from cryospin.refine.assign import GlobalAssignment
 from cryospin.refine.gauss_newton import GaussNewton
@@ -60,8 +61,7 @@ def particles() -> PreparedParticles:
 
 
 def half() -> HalfSet:
-    poses = elsewhere(COUNT, 3, 3), elsewhere(COUNT, 2), elsewhere(COUNT)
-    return HalfSet(particles(), *poses)
+    return HalfSet(particles(), Assignment.known(elsewhere(COUNT, 3, 3), elsewhere(COUNT, 2)))
 
 
 def operators() -> Tensor:
@@ -120,8 +120,8 @@ def test_poses_are_searched_where_the_images_are() -> None:
     method = GlobalAssignment(grid, hypotheses=2, polish=GaussNewton(steps=2))
     margin = margin_for(RADIUS)
     volume = elsewhere(2 * margin + 1, 2 * margin + 1, margin + 1, dtype=torch.complex64)
-    found, weight = method.run(volume, particles(), RADIUS, setting())
-    assert_elsewhere(found.rotations, found.shifts_pixel, found.loss, weight)
+    found = method.run(volume, particles(), RADIUS, setting())
+    assert_elsewhere(found.rotations, found.shifts_pixel, found.loss, found.confidence)
 
 
 def grid_step() -> GridStep:

@@ -15,6 +15,7 @@ from cryospin.io.mrc import StackWriter, write_map
 from cryospin.io.relion import write_new_particles
 from cryospin.optics import Optics
 from cryospin.particles.prepare import PreparedParticles
+from cryospin.poses import Assignment
 from cryospin.refine.halves import HalfSet
 from cryospin.simulate.transfer import neutral_ctf
 from cryospin.types import DensityMap, Poses
@@ -75,7 +76,7 @@ class LinearPhantom:
             optics_group=torch.zeros(count, dtype=torch.long),
             noise_power=torch.ones(1, int(disk.shell.max()) + 1),
         )
-        return HalfSet(particles, rotations.float(), shifts.float(), torch.ones(count))
+        return HalfSet(particles, Assignment.known(rotations.float(), shifts.float()))
 
 
 def write_run(folder: Path, phantom: LinearPhantom, coordinates: Tensor, signal: float) -> Path:

@@ -101,27 +101,6 @@ class Classes:
 
 
 @dataclass(frozen=True)
-class PoseHypotheses:
-    """Candidate poses of each particle, in the conventions of `Poses` but in pixels."""
-
-    rotations: Float[Tensor, "n h 3 3"]
-    shifts_pixel: Float[Tensor, "n h 2"]
-
-    def __len__(self) -> int:
-        return len(self.rotations)
-
-    def to(self, device: torch.device) -> PoseHypotheses:
-        return PoseHypotheses(self.rotations.to(device), self.shifts_pixel.to(device))
-
-    def joined(self, other: PoseHypotheses) -> PoseHypotheses:
-        """Of each particle its own candidates, then the other's."""
-        return PoseHypotheses(
-            torch.cat([self.rotations, other.rotations], dim=1),
-            torch.cat([self.shifts_pixel, other.shifts_pixel], dim=1),
-        )
-
-
-@dataclass(frozen=True)
 class DensityMap:
     """A map on a cubic grid, centred on voxel d // 2, protein bright.
 

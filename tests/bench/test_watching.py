@@ -18,8 +18,8 @@ from cryospin.explore.setting import Setting
 from cryospin.explore.snapshot import Snapshot, Watch
 from cryospin.fourier.disk import FourierDisk
 from cryospin.particles.prepare import PreparedParticles
+from cryospin.poses import PoseHypotheses
 from cryospin.reconstruct.amortised import AmortisedTraining
-from cryospin.types import PoseHypotheses
 from phantoms import Blobs, PlantedParticles, random_turns
 
 SETTING = Setting(torch.eye(3)[None], 0.0)

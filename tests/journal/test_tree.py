@@ -11,8 +11,8 @@ import torch
 from cryospin.errors import UsageError
 from cryospin.explore.exploration import Exploration
 from cryospin.journal.tree import is_finite, packed, unpacked
+from cryospin.poses import PoseHypotheses
 from cryospin.reconstruct.refinement import RoundReport
-from cryospin.types import PoseHypotheses
 from cryospin.volumes.gridded import SliceSums
 
 

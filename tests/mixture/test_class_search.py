@@ -83,6 +83,6 @@ def test_unrelated_structures_are_told_apart_although_the_poses_mislead(seed: in
     rotations = mixture.half.rotations.clone()
     lost = mixture.numbers == 1
     rotations[lost] = random_turns(int(lost.sum()), 9).float()
-    misled = replace(mixture, half=replace(mixture.half, rotations=rotations))
+    misled = replace(mixture, half=mixture.half.with_poses(rotations=rotations))
     found = searched(misled)
     assert accuracy(found.half.numbers, mixture.numbers) > 0.8

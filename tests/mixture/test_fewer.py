@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 import torch
 
@@ -19,7 +17,7 @@ HALF = PlantedMixture.of(STATES[:2], (40, 40), 1, signal=30.0).half
 def classed(weights: torch.Tensor, seed: int) -> ClassedHalf:
     """Of each class other poses."""
     sets = [
-        replace(HALF, rotations=random_turns(len(weights), seed + number).float())
+        HALF.with_poses(rotations=random_turns(len(weights), seed + number).float())
         for number in range(weights.shape[1])
     ]
     return ClassedHalf(tuple(sets), weights)

@@ -14,6 +14,7 @@ from cryospin.fourier.disk import FourierDisk
 from cryospin.kernels import pose_losses
 from cryospin.mixture.junk import junk_log_likelihoods, log_evidence
 from cryospin.particles.spectrum import signal_power
+from cryospin.poses import Assignment
 from cryospin.refine.halves import HalfSet
 from cryospin.volumes.gridded import map_to_volume
 from phantoms import Blobs, PlantedParticles, in_memory
@@ -70,7 +71,7 @@ def test_evidence_is_the_mean_likelihood_over_all_poses() -> None:
 
 def best_nearby(half: HalfSet, losses: Tensor, rotations: Tensor, shifts: Tensor) -> HalfSet:
     best = losses.argmin()
-    return HalfSet(half.particles, rotations[best][None], shifts[best][None], half.confidence)
+    return HalfSet(half.particles, Assignment.known(rotations[best][None], shifts[best][None]))
 
 
 def test_images_of_the_map_are_not_junk_and_noise_is() -> None:
@@ -89,9 +90,7 @@ def test_images_of_the_map_are_not_junk_and_noise_is() -> None:
     )
     mixed = HalfSet(
         particles,
-        half.rotations.repeat(2, 1, 1),
-        half.shifts_pixel.repeat(2, 1),
-        torch.ones(2 * count),
+        Assignment.joined([half.poses, half.poses]),
     )
     evidence, losses = log_evidence(mixed, DENSITY, RADIUS, RANGE)
     is_junk = junk_log_likelihoods(particles, RADIUS, losses) > evidence

@@ -14,6 +14,7 @@ from cryospin.explore.exploration import Exploration
 from cryospin.explore.setting import Setting
 from cryospin.io.relion import read_particles
 from cryospin.particles.prepare import PreparedParticles
+from cryospin.poses import Assignment
 from cryospin.recipes.unrefined import unrefined
 from cryospin.reconstruct.abinitio import AbInitio
 from cryospin.reconstruct.monitor import Monitor
@@ -27,7 +28,7 @@ from cryospin.simulate.dataset import Microscope, simulate
 from cryospin.simulate.molecule import chain_molecule
 from cryospin.simulate.poses import draw_poses
 from cryospin.simulate.transfer import draw_ctf
-from cryospin.types import ParticleStack, PoseHypotheses
+from cryospin.types import ParticleStack
 from phantoms import misplaced
 
 BOX, PIXEL, COUNT, WRONG = 32, 5.0, 400, 0.35
@@ -49,11 +50,10 @@ class Told:
     ) -> Exploration:
         rotations = torch.stack([self.rotations[uid] for uid in particles.uids])
         count = len(rotations)
-        half = HalfSet(particles, rotations, torch.zeros(count, 2), torch.ones(count))
+        half = HalfSet(particles, Assignment.known(rotations, torch.zeros(count, 2)))
         half = misplaced(half, WRONG, setting.seed)
-        hypotheses = PoseHypotheses(half.rotations[:, None], half.shifts_pixel[:, None])
         sums = sums_of(half, self.last_radius, setting.operators)
-        return Exploration(sums, self.last_radius, (0.0,), 1.0, hypotheses)
+        return Exploration(sums, self.last_radius, (0.0,), 1.0, half.poses.alone())
 
 
 @dataclass(frozen=True)

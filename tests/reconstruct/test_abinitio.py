@@ -20,12 +20,13 @@ from cryospin.fourier.fsc import fourier_shell_correlation
 from cryospin.io.mrc import StackWriter, read_map
 from cryospin.io.relion import read_particles, write_particles
 from cryospin.particles.contrast import inverted
-from cryospin.particles.diameter import particle_size
-from cryospin.particles.prepare import prepare_particles
+from cryospin.poses import Assignment
 from cryospin.recipes import find_recipe
+from cryospin.reconstruct import abinitio
 from cryospin.reconstruct.abinitio import AbInitio
 from cryospin.reconstruct.exploration_report import ExplorationReport
 from cryospin.reconstruct.monitor import Monitor
+from cryospin.reconstruct.ready import Ready
 from cryospin.reconstruct.request import Request
 from cryospin.reconstruct.result import Result
 from cryospin.reconstruct.starting import IndependentStarts
@@ -40,7 +41,6 @@ from cryospin.simulate.projection import GaussianMolecule
 from cryospin.simulate.transfer import draw_ctf
 from cryospin.types import ParticleStack, Poses
 from cryospin.volumes.alignment import align_maps, apply_alignment
-from cryospin.volumes.masks import soft_mask
 from phantoms import angles_degrees
 
 BOX, PIXEL, COUNT = 32, 5.0, 600
@@ -123,45 +123,6 @@ def test_half_maps_share_a_frame(result: Result) -> None:
     curve = fourier_shell_correlation(result.half1.values, result.half2.values)
     assert curve[:8].min() > 0.7
     assert result.resolution.resolution_0143_angstrom < BOX * PIXEL / 11
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_the_map_keeps_the_detail_of_its_halves(tmp_path: Path, seed: int) -> None:
-    """At the true poses. The particle fills an eighth of its support: a filter by the FSC there,
-    which the solvent's noise brings down, took detail that either half still shows."""
-    count, box, snr = 1000, 48, 0.05
-    poses = draw_poses(count, max_shift_pixel=0, pixel_size_angstrom=PIXEL, seed=seed)
-    microscope = Microscope(box, PIXEL, snr, draw_ctf(count, seed=seed), seed=seed)
-    simulate(chain_molecule(seed), poses, microscope, tmp_path)
-    stack = read_particles(tmp_path / "particles.star")
-    half_set = np.arange(count) % 2 + 1
-    particles = prepare_particles(stack)
-    halves = []
-    for number in (1, 2):
-        rows = np.flatnonzero(half_set == number)
-        rotations = poses.rotations[rows].float()
-        weight = torch.ones(len(rows))
-        halves.append(HalfSet(particles.select(rows), rotations, torch.zeros(len(rows), 2), weight))
-    result = find_recipe("exhaustive")._finish(
-        stack,
-        particle_size(stack, 0, 0.0),
-        (halves[0], halves[1]),
-        half_set,
-        Setting(torch.eye(3)[None], 0.0),
-        Request(),
-        [],
-        ExplorationReport(agreed=False),
-    )
-    truth = read_map(tmp_path / "truth.mrc")
-    mask = soft_mask(truth).values
-    whole, first, second = (
-        fourier_shell_correlation(m.values * mask, truth.values * mask)
-        for m in (result.map, result.half1, result.half2)
-    )
-    better = torch.maximum(first, second)
-    shown = better > 0.4
-    assert shown.sum() > 15
-    assert (whole - better)[shown].min() > -0.01
 
 
 def test_halves_are_balanced_and_reported(simulation: Simulation, result: Result) -> None:
@@ -270,20 +231,18 @@ def test_a_group_imposed_to_no_good_is_looked_for_instead(
     def run(self: IndependentStarts, prepared: Any, setting: Setting, *rest: object):
         begun.append(len(setting.operators))
         halves = [
-            HalfSet(
-                p, torch.eye(3).repeat(len(p), 1, 1), torch.zeros(len(p), 2), torch.ones(len(p))
-            )
+            HalfSet(p, Assignment.known(torch.eye(3).repeat(len(p), 1, 1), torch.zeros(len(p), 2)))
             for p in prepared
         ]
         return (halves[0], halves[1]), ExplorationReport(agreed=False)
 
-    def finish(self: AbInitio, *given: object) -> None:
-        asked.append(next(each for each in given if isinstance(each, Request)))
+    def finish(ready: Ready, *given: object) -> None:
+        asked.append(ready.request)
         raise StopIteration
 
     monkeypatch.setattr(IndependentStarts, "run", run)
     monkeypatch.setattr(IndependentStarts, "better_without", lambda self, *given: True)
-    monkeypatch.setattr(AbInitio, "_finish", finish)
+    monkeypatch.setattr(abinitio, "finished", finish)
     starts = replace(method().starts, tried_without=tried_without)
     with pytest.raises(StopIteration):
         replace(method(), starts=starts).run(simulation.stack, Request(symmetry="C2"), Monitor())

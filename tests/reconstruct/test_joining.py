@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 
 from cryospin.explore.setting import Setting
@@ -24,7 +22,7 @@ def test_a_half_in_another_frame_is_turned_back() -> None:
     """The grid is one voxel for 2 pixels, and alignment is to a small part of that."""
     first, second = (planted.half_set() for planted in PLANTED)
     turn = random_turns(1, 9)[0].float()
-    elsewhere = replace(second, rotations=second.rotations @ turn)
+    elsewhere = second.with_poses(rotations=second.rotations @ turn)
     found, agreement = superimposed((first, elsewhere), RADIUS, Setting(IDENTITY, 0.0))
     assert agreement == RADIUS
     both = torch.cat([first.rotations, found.rotations])
@@ -34,6 +32,6 @@ def test_a_half_in_another_frame_is_turned_back() -> None:
 
 def test_maps_of_nothing_in_common_do_not_agree() -> None:
     first, second = (planted.half_set() for planted in PLANTED)
-    wrong = replace(second, rotations=random_turns(len(second.rotations), 5).float())
+    wrong = second.with_poses(rotations=random_turns(len(second.rotations), 5).float())
     _, agreement = superimposed((first, wrong), RADIUS, Setting(IDENTITY, 0.0))
     assert agreement < 5.0

@@ -15,8 +15,9 @@ from cryospin.io.relion import read_particles
 from cryospin.journal.checkpoints import Checkpoints
 from cryospin.journal.journal import UNRECORDED, Journal
 from cryospin.particles.prepare import PreparedParticles, prepare_particles
+from cryospin.poses import Assignment
 from cryospin.recipes import find_recipe
-from cryospin.reconstruct import abinitio
+from cryospin.reconstruct import abinitio, ready
 from cryospin.reconstruct.exploration_report import ExplorationReport
 from cryospin.reconstruct.judgement import _of_symmetry
 from cryospin.reconstruct.monitor import Monitor
@@ -84,9 +85,7 @@ class Planted:
             halves.append(
                 HalfSet(
                     particles.select(rows.numpy()),
-                    rotations[rows].float(),
-                    torch.zeros(len(rows), 2),
-                    torch.ones(len(rows)),
+                    Assignment.known(rotations[rows].float(), torch.zeros(len(rows), 2)),
                 )
             )
         return cls(stack, poses, (halves[0], halves[1]), half_set)
@@ -134,7 +133,7 @@ def solved(planted: Planted, symmetry: str, journal: Journal = UNRECORDED) -> Re
     request = Request(symmetry=symmetry, max_shift_angstrom=5.0)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(IndependentStarts, "run", planted_start)
-        patch.setattr(abinitio, "split_half_sets", lambda *arguments: planted.half_set)
+        patch.setattr(ready, "split_half_sets", lambda *arguments: planted.half_set)
         return method.run(planted.stack, request, Monitor(), journal)
 
 

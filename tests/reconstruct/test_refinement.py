@@ -53,7 +53,9 @@ def of_noise(half: HalfSet, seed: int) -> HalfSet:
 def test_median_turn() -> None:
     """Float32 rotations: a cosine loses angles below 0.05 degrees."""
     before = planted(1, 40).half_set()
-    turned = replace(before, rotations=random_turns(40, 5, degrees=2.0).float() @ before.rotations)
+    turned = before.with_poses(
+        rotations=random_turns(40, 5, degrees=2.0).float() @ before.rotations
+    )
     assert median_turn_degrees((before, before), (turned, turned)) == pytest.approx(2.0, abs=0.01)
     assert median_turn_degrees((before, before), (before, before)) < 0.05
 
@@ -170,7 +172,7 @@ def test_unsure_particles_are_looked_for_again() -> None:
     for truth in truths:
         half = truth.half_set(off_degrees=2.0)
         rotations = torch.where(lost[:, None, None], random_turns(300, 9).float(), half.rotations)
-        halves.append(replace(half, rotations=rotations, confidence=torch.where(lost, 0.3, 1.0)))
+        halves.append(half.with_poses(rotations=rotations, confidence=torch.where(lost, 0.3, 1.0)))
     found, _ = METHOD.run((halves[0], halves[1]), SETTING, ASSIGNMENT)
     for half, truth in zip(found, truths, strict=True):
         error = angles_degrees(half.rotations, truth.rotations)[lost]

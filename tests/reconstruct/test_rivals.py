@@ -29,7 +29,7 @@ def exploration(scores: tuple[float, ...]) -> tuple[Exploration, HalfSet]:
     """A map, the same one turned and seen from another side, and the map of another particle."""
     particle = half(1)
     turn = random_turns(1, 5)[0].float()
-    turned = replace(particle, rotations=particle.rotations @ turn)
+    turned = particle.with_poses(rotations=particle.rotations @ turn)
     sums = tuple(sums_of(each, 12.0, IDENTITY) for each in (particle, turned, half(2)))
     return Exploration(sums[0], 12.0, scores, 1.0, starts=sums, starts_radius=RADIUS), particle
 

@@ -10,10 +10,10 @@ from cryospin.explore.setting import Setting
 from cryospin.explore.snapshot import Snapshot
 from cryospin.explore.winner_search import EncoderState, WinnerSearch
 from cryospin.fourier.disk import FourierDisk
+from cryospin.poses import Assignment, PoseHypotheses
 from cryospin.reconstruct.semi_amortised import DirectStage, SemiAmortised, with_mirror_mates
 from cryospin.reconstruct.switching import SwitchRule
 from cryospin.refine.halves import HalfSet, sums_of
-from cryospin.types import PoseHypotheses
 from cryospin.volumes.gridded import map_to_volume
 from phantoms import Blobs, PlantedParticles, angles_degrees, random_turns
 
@@ -79,9 +79,9 @@ def test_mirror_mates_look_alike_where_the_map_is_its_mirror_image() -> None:
     particles = PLANTED.particles
     state = EncoderState(search, particles, torch.arange(COUNT).numpy(), SETTING)
     shifts = PLANTED.shifts_pixel.float()
-    half = HalfSet(particles, poses, shifts, torch.ones(COUNT))
+    half = HalfSet(particles, Assignment.known(poses, shifts))
     state.sums = sums_of(half, 9.0, IDENTITY)
-    both = with_mirror_mates(PoseHypotheses(poses[:, None], shifts[:, None]), state)
+    both = with_mirror_mates(half.poses.alone(), state)
     assert both.rotations.shape == (COUNT, 2, 3, 3)
     mate = angles_degrees(both.rotations[swapped, 1], true[swapped])
     assert mate.median() < 3

@@ -20,7 +20,6 @@ from cryospin.refine.gauss_newton import GaussNewton
 from cryospin.refine.halves import sums_of
 from cryospin.rotations.grid import OrientationGrid
 from cryospin.rotations.symmetry import symmetry_group
-from cryospin.types import PoseHypotheses
 from phantoms import Blobs, PlantedParticles, random_turns
 
 RADIUS = 10.0
@@ -57,8 +56,8 @@ class Remembered:
         rotations = found.rotations.clone()
         count = int(self.wrong.get((half, attempt), 0.0) * len(rotations))
         rotations[:count] = random_turns(count, 100 + attempt).float()
-        found = replace(found, rotations=rotations)
-        hypotheses = PoseHypotheses(rotations[:, None], found.shifts_pixel[:, None])
+        found = found.with_poses(rotations=rotations)
+        hypotheses = found.poses.alone()
         score = self.scores[half - 1] + self.gained * attempt
         sums = sums_of(found, RADIUS, IDENTITY)
         return Exploration(sums, RADIUS, (score,), 50.0, hypotheses, rising=self.rising)

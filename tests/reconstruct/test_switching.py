@@ -5,8 +5,8 @@ from __future__ import annotations
 import roma
 import torch
 
+from cryospin.poses import Assignment
 from cryospin.reconstruct.switching import Check, SwitchRule, settled_share
-from cryospin.refine.gauss_newton import RefinedPoses
 from cryospin.rotations.symmetry import symmetry_group
 from phantoms import random_turns
 
@@ -53,9 +53,8 @@ def test_settled_share_is_modulo_the_symmetry() -> None:
     far = roma.rotvec_to_rotmat(torch.tensor([[0.5, 0.0, 0.0]])) @ before[:3]
     after[:3] = far
 
-    def poses(rotations: torch.Tensor) -> RefinedPoses:
-        count = len(rotations)
-        return RefinedPoses(rotations, torch.zeros(count, 2), torch.zeros(count))
+    def poses(rotations: torch.Tensor) -> Assignment:
+        return Assignment.known(rotations, torch.zeros(len(rotations), 2))
 
     assert settled_share(poses(before), poses(after), operators, 10.0) == torch.tensor(6 / 9)
     assert settled_share(poses(before), poses(after), operators[:1], 10.0) < 0.5

@@ -31,15 +31,15 @@ def test_finds_the_poses_of_clear_images(symmetry: str) -> None:
     blobs = symmetrised(BLOBS, operators)
     planted = PlantedParticles.of(blobs, DISK, 60, seed=5, signal=300.0, largest_shift=1.5)
     volume = map_to_volume(blobs.density(BOX).float(), BOX, RADIUS)
-    poses, weight = METHOD.run(volume, planted.particles, RADIUS, Setting(operators, 1.6))
+    found = METHOD.run(volume, planted.particles, RADIUS, Setting(operators, 1.6))
     copies = (planted.rotations[:, None] @ operators.double()).transpose(0, 1)
-    error = torch.stack([angles_degrees(poses.rotations, copy) for copy in copies]).amin(0)
+    error = torch.stack([angles_degrees(found.rotations, copy) for copy in copies]).amin(0)
     assert error.median() < 0.6
     assert (error < 3).double().mean() > 0.95
-    moved = (poses.shifts_pixel - planted.shifts_pixel).norm(dim=1)
+    moved = (found.shifts_pixel - planted.shifts_pixel).norm(dim=1)
     assert moved.median() < 0.05
     # sums of float32 weights
-    assert ((weight > 0) & (weight <= 1 + 1e-6)).all()
+    assert ((found.confidence > 0) & (found.confidence <= 1 + 1e-6)).all()
 
 
 @pytest.mark.parametrize("symmetry", ["C1", "D2"])
@@ -49,8 +49,8 @@ def test_clear_images_leave_no_doubt(symmetry: str) -> None:
     blobs = symmetrised(BLOBS, operators)
     planted = PlantedParticles.of(blobs, DISK, 60, seed=5, signal=300.0, largest_shift=1.5)
     volume = map_to_volume(blobs.density(BOX).float(), BOX, RADIUS)
-    _, weight = METHOD.run(volume, planted.particles, RADIUS, Setting(operators, 1.6))
-    assert weight.median() > 0.99
+    found = METHOD.run(volume, planted.particles, RADIUS, Setting(operators, 1.6))
+    assert found.confidence.median() > 0.99
 
 
 def test_weights_say_how_sure() -> None:
@@ -58,7 +58,7 @@ def test_weights_say_how_sure() -> None:
     planted = PlantedParticles.of(BLOBS, DISK, 60, seed=6, signal=0.01)
     volume = map_to_volume(BLOBS.density(BOX).float(), BOX, RADIUS)
     setting = Setting(torch.eye(3)[None], 1.0)
-    _, weight = METHOD.run(volume, planted.particles, RADIUS, setting)
+    weight = METHOD.run(volume, planted.particles, RADIUS, setting).confidence
     torch.testing.assert_close(weight, torch.full_like(weight, 1 / 3), rtol=0, atol=0.05)
 
 
@@ -81,5 +81,5 @@ def test_batches_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
         )
     assert told[0] == (7, 30) and told[-1] == (30, 30)
     # matrix products of another size may round otherwise; Gauss-Newton ends at the same place
-    apart = angles_degrees(found[0][0].rotations, found[1][0].rotations)
+    apart = angles_degrees(found[0].rotations, found[1].rotations)
     assert apart.median() < 1e-3 and apart.max() < 0.1

@@ -12,7 +12,7 @@ from cryospin.fourier.disk import FourierDisk
 from cryospin.fourier.image_batch import ImageBatch
 from cryospin.kernels import margin_for, pose_losses, pose_normal_equations
 from cryospin.kernels.reference import predict
-from cryospin.refine.gauss_newton import GaussNewton, RefinedPoses
+from cryospin.refine.gauss_newton import GaussNewton
 from phantoms import Blobs, angles_degrees, disk_coefficients, random_turns
 
 BOX = 32
@@ -137,12 +137,3 @@ def test_poses_name_their_images() -> None:
     expected = GaussNewton().refine(*data, *start).select(index)
     torch.testing.assert_close(found.rotations, expected.rotations, rtol=0, atol=1e-9)
     torch.testing.assert_close(found.loss, expected.loss)
-
-
-def test_joined_undoes_select() -> None:
-    data, _, start = planted(6, noise=1.0)
-    found = GaussNewton(steps=1).refine(*data, *start)
-    parts = [found.select(torch.arange(0, 2)), found.select(torch.arange(2, 6))]
-    joined = RefinedPoses.joined(parts)
-    for name in ("rotations", "shifts_pixel", "loss"):
-        assert torch.equal(getattr(joined, name), getattr(found, name))

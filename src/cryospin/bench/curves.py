@@ -20,6 +20,7 @@ from cryospin.io.mrc import read_map
 from cryospin.io.relion import read_particles
 from cryospin.particles.prepare import prepare_particles
 from cryospin.particles.source import ParticleSource
+from cryospin.poses import Assignment
 from cryospin.reconstruct.refinement import unfiltered_map
 from cryospin.refine.halves import HalfSet, sums_of
 from cryospin.rotations.align import RotationAlignment, mirror_rotations
@@ -99,7 +100,7 @@ class Truth:
         estimated = Poses(found.double(), shifts_pixel.double(), ones)
         origin = shift_errors(estimated, self.poses, errors).origin_angstrom  # pixels here
         shifts = shifts_pixel.double() - found[:, :2].double() @ origin
-        half = HalfSet(self.particles, placed.float(), shifts.float(), ones)
+        half = HalfSet(self.particles, Assignment.known(placed.float(), shifts.float()))
         radius = self.particles.disk.radius
         sums = sums_of(half, radius, torch.eye(3)[None])
         density = unfiltered_map(sums, radius, box, box)

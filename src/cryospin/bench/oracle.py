@@ -30,6 +30,7 @@ from cryospin.io.relion import read_particles, write_particles
 from cryospin.kernels import slice_volume
 from cryospin.particles.prepare import prepare_particles
 from cryospin.particles.source import ParticleSource
+from cryospin.poses import Assignment
 from cryospin.recipes import find_recipe
 from cryospin.reconstruct.refinement import unfiltered_map
 from cryospin.refine.gauss_newton import GaussNewton
@@ -101,7 +102,7 @@ def _write_true_pose_map(truth: ParticleStack, particles: ParticleSource, out: P
     assert truth.poses is not None, "simulate writes the truth with poses"
     rotations = truth.poses.rotations.float()
     shifts = (truth.poses.shifts_angstrom / pixel).float()
-    everyone = HalfSet(particles, rotations, shifts, torch.ones(len(truth)))
+    everyone = HalfSet(particles, Assignment.known(rotations, shifts))
     sums = sums_of(everyone, particles.disk.radius, torch.eye(3)[None])
     density = DensityMap(unfiltered_map(sums, particles.disk.radius, box, box), pixel)
     write_map(out / "map.mrc", density)
@@ -156,7 +157,7 @@ def _lost_in_search(
     assert truth.poses is not None
     sample = np.arange(0, len(truth), max(1, len(truth) // _SEARCHED))
     radius = min(_SEARCH_RADIUS, particles.disk.radius)
-    searched, _ = find_recipe("exhaustive").starts.assignment.run(
+    searched = find_recipe("exhaustive").starts.assignment.run(
         volume,
         particles.select(sample),
         radius,

@@ -22,12 +22,13 @@ from cryospin.journal.journal import UNRECORDED, Journal
 from cryospin.pairs.learned import LearnedSolver
 from cryospin.particles.draws import generator_for
 from cryospin.particles.source import ParticleSource
+from cryospin.poses import Assignment
 from cryospin.recipes import find_recipe
 from cryospin.reconstruct.abinitio import AbInitio
 from cryospin.reconstruct.monitor import Monitor
 from cryospin.reconstruct.request import Request
 from cryospin.rotations.sampling import random_rotations
-from cryospin.types import ParticleStack, PoseHypotheses
+from cryospin.types import ParticleStack
 from cryospin.volumes.gridded import SliceSums
 
 START_NAMES = ("random", "exhaustive", "common-lines", "pairwise", "true")
@@ -58,8 +59,8 @@ class KnownPoses:
         running = RunningMap.of(particles, self.last_radius, setting.support_radius)
         images = particles.images(self.last_radius)
         sums = SliceSums.of_images(images, rotations, shifts, running.margin, setting.operators)
-        known = PoseHypotheses(rotations[:, None], shifts[:, None])
-        return Exploration(sums, self.last_radius, (0.0,), 1.0, known)
+        known = Assignment.known(rotations, shifts)
+        return Exploration(sums, self.last_radius, (0.0,), 1.0, known.alone())
 
 
 def started(name: str, case: PairCase, models: Path, folder: Path, weights: Path | None) -> Row:

@@ -28,8 +28,8 @@ from cryospin.io.relion import read_particles
 from cryospin.particles.diameter import particle_size
 from cryospin.particles.prepare import prepare_particles
 from cryospin.particles.source import ParticleSource
+from cryospin.poses import PoseHypotheses
 from cryospin.recipes import find_recipe
-from cryospin.types import PoseHypotheses
 
 
 class _Enough(Exception):

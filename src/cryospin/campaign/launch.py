@@ -28,7 +28,7 @@ from cryospin.io.outputs import claimed
 from cryospin.particles.audit import audit_table, unread_in_words
 from cryospin.particles.plan import output_bytes
 from cryospin.recipes import find_recipe
-from cryospin.reconstruct.abinitio import imposed_from_the_start
+from cryospin.reconstruct.ready import imposed_from_the_start
 from cryospin.run.job import classes_to_search, particles_of_class
 from cryospin.run.solve import asked
 from cryospin.types import ParticleStack

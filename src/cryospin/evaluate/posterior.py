@@ -34,7 +34,8 @@ from cryospin.io.mrc import read_map
 from cryospin.io.run_folder import NOT_CONVERGED
 from cryospin.kernels import pose_losses
 from cryospin.particles.prepare import prepare_particles
-from cryospin.refine.gauss_newton import GaussNewton, RefinedPoses
+from cryospin.poses import Assignment
+from cryospin.refine.gauss_newton import GaussNewton
 from cryospin.rotations.symmetry import symmetry_group
 from cryospin.types import DensityMap, ParticleStack
 from cryospin.volumes.gridded import map_to_volume
@@ -68,7 +69,7 @@ class ParticlePosterior:
     pose_shift_pixel: Float[Tensor, " 2"]
     pose_log: float
     mates: Float[Tensor, "s 3"]
-    best: RefinedPoses
+    best: Assignment
     best_log: Float[Tensor, " p"]
 
 
@@ -223,7 +224,7 @@ def _polished(
     operators: Tensor,
     pose: Tensor,
     shift: Tensor,
-) -> RefinedPoses:
+) -> Assignment:
     """The sphere's separate peaks and the run's pose, each taken to its bottom, best first."""
     top = peaks(sphere, operators, _PEAKS, _APART_DEGREES)
     refined = GaussNewton(steps=8).refine(

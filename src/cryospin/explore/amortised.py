@@ -22,7 +22,7 @@ from cryospin.fourier.disk import FourierDisk
 from cryospin.fourier.image_batch import ImageBatch
 from cryospin.particles.draws import generator_for
 from cryospin.particles.source import ParticleSource
-from cryospin.types import PoseHypotheses
+from cryospin.poses import PoseHypotheses
 
 _PREDICTED_TOGETHER = 64
 

@@ -27,8 +27,8 @@ from cryospin.kernels import margin_for, slice_volume
 from cryospin.particles.draws import generator_for, held_out_split
 from cryospin.particles.source import ParticleSource
 from cryospin.particles.spectrum import signal_power
+from cryospin.poses import PoseHypotheses
 from cryospin.rotations.sampling import random_rotations
-from cryospin.types import PoseHypotheses
 from cryospin.volumes.gridded import (
     SliceSums,
     map_to_volume,

@@ -12,7 +12,7 @@ from torch import Tensor
 from cryospin.explore.setting import Setting
 from cryospin.journal.journal import Journal
 from cryospin.particles.source import ParticleSource
-from cryospin.types import PoseHypotheses
+from cryospin.poses import PoseHypotheses
 from cryospin.volumes.gridded import SliceSums
 
 Look = Callable[[], Float[Tensor, "g g g"]]

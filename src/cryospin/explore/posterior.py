@@ -15,8 +15,8 @@ from torch import Tensor
 
 from cryospin.fourier.image_batch import ImageBatch
 from cryospin.kernels import grid_peaks, grid_weights
+from cryospin.poses import PoseHypotheses
 from cryospin.rotations.grid import OrientationGrid, quaternions_of, view_half_turns
-from cryospin.types import PoseHypotheses
 
 
 @dataclass(frozen=True)

@@ -32,8 +32,9 @@ from cryospin.journal.tree import Tree
 from cryospin.kernels import pose_normal_equations
 from cryospin.particles.draws import generator_for
 from cryospin.particles.source import ParticleSource
+from cryospin.poses import PoseHypotheses
 from cryospin.rotations.sampling import random_rotations
-from cryospin.types import DensityMap, PoseHypotheses
+from cryospin.types import DensityMap
 from cryospin.volumes.gridded import SliceSums
 
 _PREDICTED_TOGETHER = 500

@@ -127,7 +127,7 @@ class _Problem:
         """All images moved to the poses nearby that suit them best, and told apart at these."""
         polish = self.assignment.polish
         sets = tuple(
-            half.with_poses(refine_half(half, density, self.radius, polish))
+            refine_half(half, density, self.radius, polish)
             for half, density in zip(classed.sets, self._densities(classed), strict=True)
         )
         return self._settled(classed, replace(classed, sets=sets))
@@ -156,7 +156,7 @@ class _Problem:
             def told(done: int, total: int, number: int = number) -> None:
                 self.progress(f"assign class {number}", done, total)
 
-            poses, weight = self.assignment.run(volume, half.particles, radius, self.setting, told)
-            sets.append(replace(half.with_poses(poses), confidence=weight))
-            losses.append(poses.loss)
+            found = self.assignment.run(volume, half.particles, radius, self.setting, told)
+            sets.append(replace(half, poses=found))
+            losses.append(found.loss)
         return ClassedHalf(tuple(sets), torch.softmax(-torch.stack(losses, dim=1), dim=1))

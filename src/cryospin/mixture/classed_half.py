@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
@@ -46,13 +46,13 @@ class ClassedHalf:
     @property
     def tree(self) -> Tree:
         """Poses and weights, without the images."""
-        return [(s.rotations, s.shifts_pixel, s.confidence) for s in self.sets], self.weights
+        return [each.poses for each in self.sets], self.weights
 
     @classmethod
     def recalled(cls, particles: ParticleSource, tree: Tree) -> ClassedHalf:
         """From such poses and weights."""
         poses, weights = tree
-        return cls(tuple(HalfSet(particles, *each) for each in poses), weights)
+        return cls(tuple(HalfSet(particles, each) for each in poses), weights)
 
     def ordered(self, order: list[int]) -> ClassedHalf:
         """With its classes in another order."""
@@ -69,7 +69,7 @@ class ClassedHalf:
         least = min(_NEXT_TO_NOTHING, float(weight.max()))
         rows = torch.nonzero(weight >= least).flatten()
         chosen = self.sets[number].select(rows)
-        weighed = replace(chosen, confidence=chosen.confidence * weight[rows])
+        weighed = chosen.with_poses(confidence=chosen.confidence * weight[rows])
         return sums_of(weighed, radius, operators)
 
 

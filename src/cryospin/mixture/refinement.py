@@ -8,7 +8,7 @@ decide for it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -97,9 +97,7 @@ class ClassedRefinement:
         if not len(rows):
             return half
         found = refine_half(half.select(rows), density, radius, self.method)
-        rotations, shifts = half.rotations.clone(), half.shifts_pixel.clone()
-        rotations[rows], shifts[rows] = found.rotations, found.shifts_pixel
-        return HalfSet(half.particles, rotations, shifts, half.confidence)
+        return replace(half, poses=half.poses.with_rows(rows, found.poses))
 
 
 def class_maps(

@@ -18,10 +18,11 @@ from cryospin.mixture.fewer import dissolved, joined, without_the_empty
 from cryospin.mixture.pairing import ClassedHalves, pair_classes
 from cryospin.mixture.refinement import ClassedRefinement, class_maps
 from cryospin.parallel import single_threaded_torch
-from cryospin.reconstruct.abinitio import AbInitio, imposed_from_the_start
+from cryospin.reconstruct.abinitio import AbInitio
 from cryospin.reconstruct.exploration_report import ExplorationReport
 from cryospin.reconstruct.monitor import Monitor
 from cryospin.reconstruct.point_group import AUTO
+from cryospin.reconstruct.ready import imposed_from_the_start, made_ready
 from cryospin.reconstruct.request import Request
 from cryospin.reconstruct.result import Result
 from cryospin.types import ParticleStack
@@ -107,8 +108,8 @@ class _Run:
         auto: bool,
     ):
         self.method, self.stack, self.classes, self.auto = method, stack, classes, auto
-        self.request, self.monitor, self.journal = request, monitor, journal
-        self.ready = method.one.prepare(stack, request, monitor)
+        self.monitor, self.journal = monitor, journal
+        self.ready, self.prepared = made_ready(stack, request, monitor)
 
     def result(self) -> MixtureResult:
         first, second = (self._classed(number) for number in (1, 2))
@@ -167,7 +168,7 @@ class _Run:
     @property
     def _farther(self) -> float:
         """Fourier pixels within which classes are compared."""
-        return min(_FARTHER * self.method.search.radius, self.ready.prepared[0].disk.radius)
+        return min(_FARTHER * self.method.search.radius, self.prepared[0].disk.radius)
 
     def _maps(self, halves: ClassedHalves) -> tuple[tuple[list[Tensor], list[Tensor]], float]:
         """The classes' maps, and the radius to which the least of them agrees."""
@@ -178,14 +179,14 @@ class _Run:
     def _recalled(self, trees: Tree) -> ClassedHalves:
         first, second = (
             ClassedHalf.recalled(particles, tree)
-            for particles, tree in zip(self.ready.prepared, trees, strict=True)
+            for particles, tree in zip(self.prepared, trees, strict=True)
         )
         return first, second
 
     def _classed(self, number: int) -> ClassedHalf:
         """A half-set in classes, from nothing."""
         setting, starts = self.ready.setting, self.method.one.starts
-        particles = self.ready.prepared[number - 1]
+        particles = self.prepared[number - 1]
         journal = self.journal.part(f"classes{number}")
         consensus = starts.alone(particles, number, setting, self.monitor, journal)
         seed = setting.seed * 10 + number
@@ -252,12 +253,9 @@ class _Run:
             found_alike = agreement[number] >= self.method.one.starts.agreement_radius
             exploration = ExplorationReport(found_alike, agreement[number])
             result = self.method.one.refine_and_judge(
-                self.ready,
-                self.stack.select(rows),
-                half_set[rows],
+                self.ready.select(rows),
                 members,
                 exploration,
-                self.request,
                 self.monitor,
                 self.journal.part(f"class{label}"),
             )

@@ -30,9 +30,9 @@ from cryospin.journal.networks import recall_training, training_state
 from cryospin.particles.draws import generator_for, held_out_split
 from cryospin.particles.source import ParticleSource
 from cryospin.particles.spectrum import signal_power
+from cryospin.poses import Assignment, PoseHypotheses
 from cryospin.refine.direct import DirectOptimisation, PoseDescent
 from cryospin.refine.halves import HalfSet, sums_of
-from cryospin.types import PoseHypotheses
 from cryospin.volumes.hartley import HartleyVolume
 from cryospin.volumes.implicit import ImplicitVolume
 
@@ -86,8 +86,10 @@ class AmortisedTraining:
         rotations, shifts, losses = best.rotations, best.shifts_pixel, best.loss
         if self.direct is not None:
             rotations, shifts, losses = training.direct_stage(self.direct, rotations, shifts)
-            hypotheses = PoseHypotheses(rotations[:, None], shifts[:, None])
-        found = HalfSet(particles, rotations, shifts, torch.ones_like(losses))
+        poses = Assignment(rotations, shifts, torch.ones_like(losses), losses)
+        if self.direct is not None:
+            hypotheses = poses.alone()
+        found = HalfSet(particles, poses)
         radius = training.disk.radius
         mean, error = training.score(losses)
         sums = sums_of(found, radius, setting.operators)

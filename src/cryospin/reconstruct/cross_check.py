@@ -72,7 +72,7 @@ def cross_check(
         own, other = (
             map_to_volume(densities[i], disk.box, disk.radius) for i in (number, 1 - number)
         )
-        found, _ = _SEARCH.run(other, particles, disk.radius, setting)
+        found = _SEARCH.run(other, particles, disk.radius, setting)
         there, here = polished_losses(sample, (other, own), disk)
         mates = rotations[:, None] @ setting.operators
         cosine = (torch.einsum("nsij,nij->ns", mates, found.rotations).amax(dim=1) - 1) / 2

@@ -21,6 +21,7 @@ from cryospin.fourier.shell_curve import ShellCurve
 from cryospin.journal.journal import UNRECORDED, Journal
 from cryospin.journal.ranks import led, of_halves
 from cryospin.journal.tree import Tree
+from cryospin.poses import Assignment
 from cryospin.refine.assign import SAME_POSE_COSINE, GlobalAssignment
 from cryospin.refine.gauss_newton import GaussNewton
 from cryospin.refine.halves import (
@@ -140,24 +141,23 @@ class AlternatingRefinement:
                 radius: float = radius,
                 looking: bool = looking,
                 again: Journal = again,
-            ) -> tuple[Tensor, Tensor, Tensor, int]:
+            ) -> tuple[Assignment, int]:
                 """A half's poses refined, or looked for again, and how many went elsewhere."""
                 refined = refine_half(halves[half], references[half], radius, self.method)
-                placed, moved = halves[half].with_poses(refined), 0
                 if looking:
-                    placed, moved = self._looked_again(
-                        placed,
+                    return self._looked_again(
+                        refined,
                         references[half],
                         setting,
                         assignment,
                         again.part(f"half{half + 1}"),
                     )
-                return placed.rotations, placed.shifts_pixel, placed.confidence, moved
+                return refined.poses, 0
 
-            (*first_poses, moved1), (*second_poses, moved2) = of_halves(better)
+            (poses1, moved1), (poses2, moved2) = of_halves(better)
             halves = (
-                HalfSet(halves[0].particles, *first_poses),
-                HalfSet(halves[1].particles, *second_poses),
+                HalfSet(halves[0].particles, poses1),
+                HalfSet(halves[1].particles, poses2),
             )
             if looking:
                 moving = (moved1 + moved2) / sum(len(half.particles) for half in halves)
@@ -186,9 +186,9 @@ class AlternatingRefinement:
         setting: Setting,
         assignment: GlobalAssignment,
         journal: Journal,
-    ) -> tuple[HalfSet, int]:
-        """Unsure particles searched for over all poses; each keeps the better of two. And how
-        many went elsewhere.
+    ) -> tuple[Assignment, int]:
+        """Poses after unsure particles were searched for over all; each keeps the better of two.
+        And how many went elsewhere.
 
         Unsure: rivals weigh much, or the loss lies far above the half's median.
         """
@@ -199,21 +199,16 @@ class AlternatingRefinement:
         poor = losses > losses.median() + self.poor_deviations * spread
         rows = torch.nonzero((half.confidence < self.sure) | poor).flatten()
         if len(rows) == 0:
-            return half, 0
+            return half.poses, 0
         particles = half.particles.select(rows.cpu().numpy())
-        found, weight = assignment.run(volume, particles, disk.radius, setting, journal=journal)
-        current = losses[rows]
-        better = found.loss < current
-        rotations, shifts = half.rotations.clone(), half.shifts_pixel.clone()
-        rotations[rows[better]] = found.rotations[better]
-        shifts[rows[better]] = found.shifts_pixel[better]
-        confidence = half.confidence.clone()
-        confidence[rows] = weight
-        cosine = (torch.einsum("nij,nij->n", rotations[rows], half.rotations[rows]) - 1) / 2
-        elsewhere = int((cosine < SAME_POSE_COSINE).sum())
-        return replace(
-            half, rotations=rotations, shifts_pixel=shifts, confidence=confidence
-        ), elsewhere
+        found = assignment.run(volume, particles, disk.radius, setting, journal=journal)
+        before = half.poses.select(rows)
+        kept = torch.nonzero(~(found.loss < losses[rows])).flatten()
+        # whose search found nothing better is as sure as the search was
+        stay = replace(before.select(kept), confidence=found.confidence[kept])
+        chosen = found.with_rows(kept, stay)
+        cosine = (torch.einsum("nij,nij->n", chosen.rotations, before.rotations) - 1) / 2
+        return half.poses.with_rows(rows, chosen), int((cosine < SAME_POSE_COSINE).sum())
 
 
 def _sums(halves: Halves, radius: float, operators: Float[Tensor, "s 3 3"], half: int) -> SliceSums:
@@ -241,7 +236,7 @@ def _maps(
 
 
 def _poses(halves: Halves) -> Tree:
-    return [(half.rotations, half.shifts_pixel, half.confidence) for half in halves]
+    return [half.poses for half in halves]
 
 
 def _recalled(halves: Halves, poses: Tree, whitened: list[tuple[Tensor, Tensor]]) -> Halves:
@@ -252,7 +247,7 @@ def _recalled(halves: Halves, poses: Tree, whitened: list[tuple[Tensor, Tensor]]
         particles = halves[which].particles
         for powers in whitened:
             particles = particles.rewhitened(powers[which])
-        return HalfSet(particles, *poses[which])
+        return HalfSet(particles, poses[which])
 
     return one(0), one(1)
 

@@ -26,11 +26,12 @@ from cryospin.kernels import pose_losses
 from cryospin.parallel import CPU
 from cryospin.particles.draws import held_out_split
 from cryospin.particles.source import ParticleSource
+from cryospin.poses import Assignment, PoseHypotheses
 from cryospin.reconstruct.switching import Check, SwitchRule, settled_share
 from cryospin.refine.assign import PolishedHypotheses
-from cryospin.refine.gauss_newton import GaussNewton, RefinedPoses
+from cryospin.refine.gauss_newton import GaussNewton
 from cryospin.refine.halves import HalfSet, sums_of
-from cryospin.types import PoseHypotheses, Poses
+from cryospin.types import Poses
 from cryospin.volumes.alignment import align_maps, poses_after_alignment
 
 
@@ -55,7 +56,7 @@ class DirectStage:
         running: RunningMap,
         setting: Setting,
         journal: Journal = UNRECORDED,
-        tell: Callable[[RefinedPoses, float], None] = lambda poses, radius: None,
+        tell: Callable[[Assignment, float], None] = lambda poses, radius: None,
     ) -> HalfSet:
         """Every particle's pose out of its hypotheses, and what the map made of it.
 
@@ -65,9 +66,9 @@ class DirectStage:
         done, found, hypotheses = journal.recalled() or (0, None, hypotheses)
         for number in range(done, self.rounds):
             if found is not None:
-                sums = sums_of(HalfSet(particles, *found), running.radius, setting.operators)
+                sums = sums_of(HalfSet(particles, found), running.radius, setting.operators)
                 volume = running.volume(sums, running.radius)
-            poses, weight = self.choice.run(
+            found = self.choice.run(
                 volume,
                 particles,
                 float(radii[number]),
@@ -75,12 +76,11 @@ class DirectStage:
                 hypotheses,
                 journal=journal.part(f"round{number + 1}"),
             )
-            found = poses.rotations, poses.shifts_pixel, weight
             last = number + 1 >= self.choosing
-            hypotheses = with_current(hypotheses, HalfSet(particles, *found), alone=last)
+            hypotheses = with_current(hypotheses, found, alone=last)
             journal.keep(number + 1, found, hypotheses)
-            tell(poses, float(radii[number]))
-        return HalfSet(particles, *found)
+            tell(found, float(radii[number]))
+        return HalfSet(particles, found)
 
 
 def with_mirror_mates(hypotheses: PoseHypotheses, state: EncoderState) -> PoseHypotheses:
@@ -108,10 +108,9 @@ def with_mirror_mates(hypotheses: PoseHypotheses, state: EncoderState) -> PoseHy
     return hypotheses.joined(PoseHypotheses(rotations, shifts).to(device))
 
 
-def with_current(hypotheses: PoseHypotheses, half: HalfSet, alone: bool) -> PoseHypotheses:
+def with_current(hypotheses: PoseHypotheses, poses: Assignment, alone: bool) -> PoseHypotheses:
     """The poses as they are now, first in the list or the only ones."""
-    current = PoseHypotheses(half.rotations[:, None], half.shifts_pixel[:, None])
-    return current if alone else current.joined(hypotheses)
+    return poses.alone() if alone else poses.alone().joined(hypotheses)
 
 
 class _Watched:
@@ -161,7 +160,7 @@ class SemiAmortised:
         watched = _Watched(self.watch)
         self._encoder_stage(state, unseen, progress, journal.part("encoder"), watched)
 
-        def tell(poses: RefinedPoses, radius: float) -> None:
+        def tell(poses: Assignment, radius: float) -> None:
             gain = (particles.images(radius).empty_loss() - poses.loss).mean()
             found = poses.rotations, poses.shifts_pixel
             watched.tell("direct", lambda: found, torch.zeros(0), float(gain))
@@ -174,7 +173,7 @@ class SemiAmortised:
             (float(gains.mean()),),
             float(gains.std() / len(gains) ** 0.5),
             # the heads' poses once more: what a pose's rivals weigh says how sure it is
-            with_current(state.hypotheses(everyone(particles)), found, alone=False),
+            with_current(state.hypotheses(everyone(particles)), found.poses, alone=False),
         )
 
     def begun(
@@ -191,7 +190,7 @@ class SemiAmortised:
         self,
         state: EncoderState,
         journal: Journal = UNRECORDED,
-        tell: Callable[[RefinedPoses, float], None] = lambda poses, radius: None,
+        tell: Callable[[Assignment, float], None] = lambda poses, radius: None,
     ) -> HalfSet:
         """The poses a switch now leads to; the training stays as it is."""
         hypotheses = state.hypotheses(everyone(state.particles))
@@ -206,11 +205,11 @@ class SemiAmortised:
         )
 
     def checked(
-        self, state: EncoderState, unseen: Int[Tensor, " u"], before: RefinedPoses | None
-    ) -> tuple[Check, RefinedPoses]:
+        self, state: EncoderState, unseen: Int[Tensor, " u"], before: Assignment | None
+    ) -> tuple[Check, Assignment]:
         """One look at held-out images: where each would end if the switch came now."""
         chosen = state.particles.select(unseen.cpu().numpy())
-        now, _ = self.direct.choice.run(
+        now = self.direct.choice.run(
             state.volume(), chosen, state.radius, state.setting, state.hypotheses(unseen)
         )
         gain = float((chosen.images(state.radius).empty_loss() - now.loss).mean())
@@ -245,7 +244,7 @@ class SemiAmortised:
     ) -> None:
         """Train until the switch."""
         checks = list[Check]()
-        before: RefinedPoses | None = None
+        before: Assignment | None = None
         if recalled := journal.recalled():
             recorded, checks, before = recalled
             state.recall(recorded)

@@ -9,33 +9,30 @@ ended at the same evidence is at its end: another start would find the same.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
-from cryospin.explore.exploration import Exploration, Explorer, Look, same_end
+from cryospin.explore.exploration import Exploration, Explorer, same_end
 from cryospin.explore.setting import Setting
 from cryospin.journal.journal import UNRECORDED, Journal
 from cryospin.journal.ranks import count, of_halves
-from cryospin.kernels import OVERSAMPLING
 from cryospin.parallel import together
 from cryospin.particles.draws import generator_for
 from cryospin.particles.source import ParticleSource
-from cryospin.particles.spectrum import signal_power
+from cryospin.poses import Assignment
 from cryospin.reconstruct.cross_check import gain_elsewhere
-from cryospin.reconstruct.exploration_report import ExplorationReport, StartReport
+from cryospin.reconstruct.exploration_report import ExplorationReport
+from cryospin.reconstruct.half_search import Explored, HalfSearch
 from cryospin.reconstruct.joining import superimposed
 from cryospin.reconstruct.monitor import Monitor
+from cryospin.reconstruct.ready import Prepared
 from cryospin.reconstruct.refinement import Halves
-from cryospin.reconstruct.rivals import report_starts
 from cryospin.refine.assign import GlobalAssignment, PolishedHypotheses
-from cryospin.refine.halves import HalfSet, map_of, sums_of
-from cryospin.types import DensityMap, PoseHypotheses
-from cryospin.volumes.gridded import SliceSums, map_to_volume, support_sphere
+from cryospin.refine.halves import HalfSet
+from cryospin.types import DensityMap
 from cryospin.volumes.initial import initial_volume
 
 # errors of a mean over images: two searches that end at the same map differ by about one
@@ -68,35 +65,34 @@ class IndependentStarts:
 
     def run(
         self,
-        prepared: tuple[ParticleSource, ParticleSource],
+        prepared: Prepared,
         setting: Setting,
         monitor: Monitor,
         journal: Journal = UNRECORDED,
     ) -> tuple[Halves, ExplorationReport]:
         """Both halves with poses in one frame, and how exploration went."""
-        return _Run(self, setting, monitor, journal).from_nothing(prepared)
+        return _Run(self, self._of_halves(setting, monitor, journal)).result(prepared)
 
     def from_map(
         self,
         density: DensityMap,
         lowpass_angstrom: float,
-        prepared: tuple[ParticleSource, ParticleSource],
+        prepared: Prepared,
         setting: Setting,
         monitor: Monitor,
         journal: Journal = UNRECORDED,
     ) -> tuple[Halves, ExplorationReport]:
         """The same from a map that is given, low-passed: nothing is explored."""
-        run = _Run(self, setting, monitor, journal)
+        search = self._of_halves(setting, monitor, journal)
 
-        def assigned(number: int) -> Assigned:
+        def assigned(number: int) -> Assignment:
             particles = prepared[number]
             volume = initial_volume(density, lowpass_angstrom, particles)
-            part = journal.part(f"half{number + 1}")
-            return run._assigned(particles, volume, None, number + 1, part)
+            return search.poses_in(volume, particles, number + 1)
 
         with monitor.stage("assign"):
             first, second = of_halves(assigned)
-        halves = HalfSet(prepared[0], *first), HalfSet(prepared[1], *second)
+        halves = HalfSet(prepared[0], first), HalfSet(prepared[1], second)
         return halves, ExplorationReport(agreed=True, from_a_map=True)
 
     def alone(
@@ -108,13 +104,12 @@ class IndependentStarts:
         journal: Journal = UNRECORDED,
     ) -> HalfSet:
         """One half-set with poses from a random start of its own, whatever the other finds."""
-        run = _Run(self, setting, monitor, journal)
-        explored = run._logged(run._settled(particles, half, 0), half)
-        return HalfSet(particles, *explored.poses)
+        search = self._of_halves(setting, monitor, journal)
+        return HalfSet(particles, search.log(search.run(particles, half, 0), half).poses)
 
     def better_without(
         self,
-        prepared: tuple[ParticleSource, ParticleSource],
+        prepared: Prepared,
         explored: ExplorationReport,
         setting: Setting,
         monitor: Monitor,
@@ -126,12 +121,12 @@ class IndependentStarts:
         A map that has the group anyway is explained as well with it: images that fit better
         without say that the group was imposed on a wrong map, or is none of the particle's.
         """
-        run = _Run(self, setting.asymmetric(), monitor, journal)
+        search = self._of_halves(setting.asymmetric(), monitor, journal)
 
         def gain(half: int) -> tuple[float, float]:
             """Mean over the same images, and its error."""
             with monitor.stage("explore"):
-                found = run._explore(prepared[half], half + 1, 0).evidence
+                found = search.explore(prepared[half], half + 1, 0).evidence
             before = explored.evidence[half]
             if found is None or before is None:
                 return 0.0, 0.0
@@ -151,32 +146,18 @@ class IndependentStarts:
     ) -> Halves:
         """Halves in the axes of a group, their poses searched for anew in their own maps with the
         group imposed."""
-        run = _Run(self, setting, monitor, journal)
-        radius = run._searched_radius(halves)
+        search = self._of_halves(setting, monitor, journal)
 
-        def again(number: int) -> Assigned:
+        def again(number: int) -> Assignment:
             half = halves[number]
-            sums = sums_of(half, radius, setting.operators)
-            volume = run._volume(sums, radius, half.particles)
-            part = journal.part(f"half{number + 1}")
-            return run._assigned(half.particles, volume, None, number + 1, part)
+            return search.poses_in(search.volume_of(half), half.particles, number + 1)
 
         with monitor.stage("assign"):
             first, second = of_halves(again)
-        return HalfSet(halves[0].particles, *first), HalfSet(halves[1].particles, *second)
+        return HalfSet(halves[0].particles, first), HalfSet(halves[1].particles, second)
 
-
-Assigned = tuple[Float[Tensor, "n 3 3"], Float[Tensor, "n 2"], Float[Tensor, " n"]]
-"""Rotations, shifts in pixels, and each pose's weight among its rivals."""
-
-
-@dataclass(frozen=True)
-class _Explored:
-    """An exploration of a half-set, the poses it led to, and its starts."""
-
-    exploration: Exploration
-    poses: Assigned
-    starts: tuple[StartReport, ...]
+    def _of_halves(self, setting: Setting, monitor: Monitor, journal: Journal) -> HalfSearch:
+        return HalfSearch(self.search, self.assignment, self.choice, setting, monitor, journal)
 
 
 @dataclass(frozen=True)
@@ -184,13 +165,9 @@ class _Run:
     """One run's circumstances, for what may start over."""
 
     method: IndependentStarts
-    setting: Setting
-    monitor: Monitor
-    journal: Journal
+    search: HalfSearch
 
-    def from_nothing(
-        self, prepared: tuple[ParticleSource, ParticleSource]
-    ) -> tuple[Halves, ExplorationReport]:
+    def result(self, prepared: Prepared) -> tuple[Halves, ExplorationReport]:
         kept = self._both_explored(prepared)
         starts = [explored.starts for explored in kept]
         halves, agreement = self._joined(prepared, kept, 0)
@@ -199,7 +176,7 @@ class _Run:
             if agreement >= self.method.agreement_radius:
                 worse = self._misplaced(halves)
             else:
-                worse = int(kept[1].exploration.score < kept[0].exploration.score)
+                worse = int(kept[1].score < kept[0].score)
                 worse = 1 - worse if worse in at_their_end else worse
             if worse is None or worse in at_their_end:
                 break
@@ -207,7 +184,7 @@ class _Run:
             starts[worse] += again.starts
             if same_end(again.exploration, before.exploration):
                 at_their_end.add(worse)
-            if again.exploration.score <= before.exploration.score:
+            if again.score <= before.score:
                 continue
             tried = [*kept]
             tried[worse] = again
@@ -227,153 +204,54 @@ class _Run:
     def _misplaced(self, halves: Halves) -> int | None:
         """The half, if any, whose images the other half's map explains clearly better than its
         own does; the halves are in one frame."""
-        radius = self._searched_radius(halves)
-
-        def volume(number: int) -> Tensor:
-            half = halves[number]
-            sums = sums_of(half, radius, self.setting.operators)
-            return self._volume(sums, radius, half.particles)
-
-        volumes = of_halves(volume)
+        radius = self.search.last_radius(halves[0].particles)
+        volumes = of_halves(lambda number: self.search.volume_of(halves[number]))
 
         def gain(number: int) -> float:
-            rng = generator_for(self.setting.seed, "gain elsewhere", number)
+            rng = generator_for(self.search.setting.seed, "gain elsewhere", number)
             own, other = volumes[number], volumes[1 - number]
             return gain_elsewhere(halves[number], own, other, radius, rng)
 
         gains = of_halves(gain)
-        self.monitor.log(event="compared", gain_elsewhere=gains)
+        self.search.monitor.log(event="compared", gain_elsewhere=gains)
         return int(np.argmax(gains)) if max(gains) > self.method.misplaced else None
 
-    def _both_explored(self, prepared: tuple[ParticleSource, ParticleSource]) -> list[_Explored]:
+    def _both_explored(self, prepared: Prepared) -> list[Explored]:
+        search = self.search
         explorations: list[Exploration | None] = [None, None]
-        if self.method.search.one_thread and count() == 1:
-            with self.monitor.stage("explore"):
+        if search.search.one_thread and count() == 1:
+            with search.monitor.stage("explore"):
                 # torch loads a card's solvers at first use, which two threads must not do at once
                 one = torch.eye(2, device=prepared[0].device)
                 torch.linalg.solve_ex(one, one)
-                jobs = [partial(self._explore, p, half, 0) for half, p in enumerate(prepared, 1)]
+                jobs = [partial(search.explore, p, half, 0) for half, p in enumerate(prepared, 1)]
                 explorations = [*together(jobs)]
 
-        def settled(half: int) -> _Explored:
-            return self._settled(prepared[half], half + 1, 0, explorations[half])
+        def settled(half: int) -> Explored:
+            return search.run(prepared[half], half + 1, 0, explorations[half])
 
-        return [self._logged(found, half) for half, found in enumerate(of_halves(settled), 1)]
+        return [search.log(found, half) for half, found in enumerate(of_halves(settled), 1)]
 
-    def _explored(
-        self, prepared: tuple[ParticleSource, ParticleSource], half: int, attempt: int
-    ) -> _Explored:
-        def settled(half: int) -> _Explored:
-            return self._settled(prepared[half], half + 1, attempt)
+    def _explored(self, prepared: Prepared, half: int, attempt: int) -> Explored:
+        def settled(half: int) -> Explored:
+            return self.search.run(prepared[half], half + 1, attempt)
 
         (explored,) = of_halves(settled, (half,))
-        return self._logged(explored, half + 1)
-
-    def _settled(
-        self,
-        particles: ParticleSource,
-        half: int,
-        attempt: int,
-        exploration: Exploration | None = None,
-    ) -> _Explored:
-        """Poses from the best start's map; exploration: where there has been one."""
-        if exploration is None:
-            with self.monitor.stage("explore"):
-                exploration = self._explore(particles, half, attempt)
-        support = self.setting.support_radius
-        starts = report_starts(exploration, particles, support, attempt + 1)
-        with self.monitor.stage("assign"):
-            volume = self._volume(exploration.sums, exploration.radius, particles)
-            journal = self._journal(half, attempt)
-            found = self._assigned(particles, volume, exploration.hypotheses, half, journal)
-        return _Explored(exploration, found, starts)
-
-    def _logged(self, explored: _Explored, half: int) -> _Explored:
-        found = explored.exploration
-        self.monitor.log(event="explored", half=half, scores=found.scores, rising=found.rising)
-        return explored
-
-    def _journal(self, half: int, attempt: int) -> Journal:
-        return self.journal.part(f"half{half}").part(f"attempt{attempt + 1}")
-
-    def _explore(self, particles: ParticleSource, half: int, attempt: int) -> Exploration:
-        journal = self._journal(half, attempt)
-        explore = partial(
-            self.method.search.run,
-            particles,
-            self.setting.of_start(half, attempt),
-            partial(self._exploring, half, attempt),
-            journal.part("explore"),
-        )
-        return journal.once("explored", explore)
-
-    def _exploring(
-        self,
-        half: int,
-        attempt: int,
-        label: str,
-        done: int,
-        total: int,
-        look: Look | None = None,
-    ) -> None:
-        """Progress of a half's exploration."""
-        again = f", attempt {attempt + 1}" if attempt else ""
-        self.monitor.progress(f"explore half-set {half}{again}", done, total)
-        if look is not None:
-            self.monitor.show("map", half, look)
-
-    def _searched_radius(self, halves: Halves) -> float:
-        return min(self.method.search.last_radius, halves[0].particles.disk.radius)
-
-    def _volume(self, sums: SliceSums, radius: float, particles: ParticleSource) -> Tensor:
-        fraction = self.setting.support_radius
-        support = support_sphere(particles.disk.box, radius, fraction, particles.device)
-        precision = 1.0 / signal_power(particles)
-        density = map_of(sums, precision, radius, particles.disk.box, support)
-        return map_to_volume(density, particles.disk.box, radius)
-
-    def _assigned(
-        self,
-        particles: ParticleSource,
-        volume: Tensor,
-        hypotheses: PoseHypotheses | None,
-        half: int,
-        journal: Journal,
-    ) -> Assigned:
-        radius = (volume.shape[-1] - 2) / OVERSAMPLING
-
-        def progress(done: int, total: int) -> None:
-            self.monitor.progress(f"assign half-set {half}", done, total)
-
-        def assign() -> tuple[Tensor, Tensor, Tensor]:
-            given = volume, particles, radius, self.setting
-            watched = progress, journal.part("assign")
-            if hypotheses is None:
-                poses, weight = self.method.assignment.run(*given, *watched)
-            else:
-                poses, weight = self.method.choice.run(*given, hypotheses, *watched)
-            return poses.rotations, poses.shifts_pixel, weight
-
-        found: Assigned = journal.once("assigned", assign)
-        self.monitor.show("views", half, lambda: found[0])
-        return found
+        return self.search.log(explored, half + 1)
 
     def _joined(
-        self,
-        prepared: tuple[ParticleSource, ParticleSource],
-        explored: list[_Explored],
-        attempt: int,
+        self, prepared: Prepared, explored: list[Explored], attempt: int
     ) -> tuple[Halves, float]:
         """Half 2 moved into the frame of half 1, and the radius to which the maps agree."""
-        halves = HalfSet(prepared[0], *explored[0].poses), HalfSet(prepared[1], *explored[1].poses)
+        halves = HalfSet(prepared[0], explored[0].poses), HalfSet(prepared[1], explored[1].poses)
+        search = self.search
 
-        def join() -> tuple[Tensor, Tensor, float]:
-            radius = self._searched_radius(halves)
-            second, agreement = superimposed(halves, radius, self.setting)
-            return second.rotations, second.shifts_pixel, agreement
+        def join() -> tuple[Assignment, float]:
+            radius = search.last_radius(halves[0].particles)
+            second, agreement = superimposed(halves, radius, search.setting)
+            return second.poses, agreement
 
-        with self.monitor.stage("join"):
-            rotations, shifts, agreement = self.journal.once(f"joined{attempt + 1}", join)
-            self.monitor.log(event="joined", agreement_radius=agreement)
-        second = replace(halves[1], rotations=rotations, shifts_pixel=shifts)
-        return (halves[0], second), agreement
+        with search.monitor.stage("join"):
+            poses, agreement = search.journal.once(f"joined{attempt + 1}", join)
+            search.monitor.log(event="joined", agreement_radius=agreement)
+        return (halves[0], HalfSet(prepared[1], poses)), agreement

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cryospin.refine.gauss_newton import RefinedPoses
+from cryospin.poses import Assignment
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,8 @@ class SwitchRule:
 
 
 def settled_share(
-    before: RefinedPoses,
-    now: RefinedPoses,
+    before: Assignment,
+    now: Assignment,
     operators: Float[Tensor, "s 3 3"],
     near_degrees: float,
 ) -> float:

@@ -9,7 +9,7 @@ only where the likelihood is high, taken to its limit.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -23,9 +23,9 @@ from cryospin.journal.journal import UNRECORDED, Journal
 from cryospin.journal.ranks import count, each
 from cryospin.kernels import pose_losses, slice_volume
 from cryospin.particles.source import ParticleSource
-from cryospin.refine.gauss_newton import GaussNewton, RefinedPoses
+from cryospin.poses import Assignment, PoseHypotheses
+from cryospin.refine.gauss_newton import GaussNewton
 from cryospin.rotations.grid import OrientationGrid
-from cryospin.types import PoseHypotheses
 
 _BATCH = 250
 _LARGER_ON_A_CARD = 40
@@ -49,8 +49,8 @@ class GlobalAssignment:
         setting: Setting,
         progress: Callable[[int, int], None] = lambda done, total: None,
         journal: Journal = UNRECORDED,
-    ) -> tuple[RefinedPoses, Float[Tensor, " n"]]:
-        """Poses within `radius` Fourier pixels, and each one's weight among its rivals."""
+    ) -> Assignment:
+        """Poses within `radius` Fourier pixels, as sure as their rivals leave them."""
         disk = particles.disk.prefix(radius)
         device = particles.device
         grid = self.grid.to(device).asymmetric_unit(setting.operators)
@@ -84,8 +84,8 @@ class PolishedHypotheses:
         hypotheses: PoseHypotheses,
         progress: Callable[[int, int], None] = lambda done, total: None,
         journal: Journal = UNRECORDED,
-    ) -> tuple[RefinedPoses, Float[Tensor, " n"]]:
-        """Poses within `radius` Fourier pixels, and each one's weight among its rivals."""
+    ) -> Assignment:
+        """Poses within `radius` Fourier pixels, as sure as their rivals leave them."""
 
         def likely(rows: slice, images: ImageBatch) -> PoseHypotheses:
             some = hypotheses.rotations[rows], hypotheses.shifts_pixel[rows]
@@ -118,17 +118,14 @@ def _best_of(
     setting: Setting,
     progress: Callable[[int, int], None],
     journal: Journal,
-) -> tuple[RefinedPoses, Float[Tensor, " n"]]:
+) -> Assignment:
     """All particles, batch by batch."""
-    poses: list[RefinedPoses] = []
-    weights: list[Tensor] = []
-    if recalled := journal.recalled():
-        poses, weights = [recalled[0]], [recalled[1]]
-    size, done = _BATCH, sum(map(len, weights))
+    found: list[Assignment] = list(journal.recalled() or ())
+    size, done = _BATCH, sum(map(len, found))
     if particles.device.type != "cpu":
         size *= _LARGER_ON_A_CARD
 
-    def best(first: int) -> tuple[RefinedPoses, Float[Tensor, " b"]]:
+    def best(first: int) -> Assignment:
         rows = slice(first, min(first + size, len(particles)))
         images = particles.batch(rows, radius).contiguous()
         hypotheses = hypotheses_of(rows, images)
@@ -136,13 +133,12 @@ def _best_of(
 
     firsts = range(done, len(particles), size)
     for number in range(0, len(firsts), count()):
-        for found, weight in each([partial(best, f) for f in firsts[number : number + count()]]):
-            poses.append(found)
-            weights.append(weight)
-            done += len(weight)
+        for part in each([partial(best, f) for f in firsts[number : number + count()]]):
+            found.append(part)
+            done += len(part)
         progress(done, len(particles))
-        journal.keep(partial(RefinedPoses.joined, poses), partial(torch.cat, weights))
-    return RefinedPoses.joined(poses), torch.cat(weights)
+        journal.keep(partial(Assignment.joined, found))
+    return Assignment.joined(found)
 
 
 def _best_polished(
@@ -151,8 +147,8 @@ def _best_polished(
     images: ImageBatch,
     hypotheses: PoseHypotheses,
     operators: Float[Tensor, "s 3 3"],
-) -> tuple[RefinedPoses, Float[Tensor, " b"]]:
-    """The best pose of each image after polishing all its hypotheses, and its weight."""
+) -> Assignment:
+    """The best pose of each image after polishing all its hypotheses."""
     count = hypotheses.rotations.shape[1]
     one = torch.arange(len(images), device=images.device)
     polished = polish.refine(
@@ -165,11 +161,12 @@ def _best_polished(
     losses = polished.loss.view(len(images), count)
     keep = one * count + losses.argmin(dim=1)
     weights = torch.softmax(-losses, dim=1)
-    return polished.select(keep), _weight_near(polished, keep, weights, operators)
+    confidence = _weight_near(polished, keep, weights, operators)
+    return replace(polished.select(keep), confidence=confidence)
 
 
 def _weight_near(
-    polished: RefinedPoses,
+    polished: Assignment,
     chosen: Int[Tensor, " n"],
     weights: Float[Tensor, "n h"],
     operators: Float[Tensor, "s 3 3"],

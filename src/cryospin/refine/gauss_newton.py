@@ -6,7 +6,7 @@ rate, a handful of steps (Levenberg 1944, Marquardt 1963 for the damping).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import roma
 import torch
@@ -15,24 +15,7 @@ from torch import Tensor
 
 from cryospin.fourier.image_batch import ImageBatch
 from cryospin.kernels import pose_losses, pose_normal_equations
-
-
-@dataclass(frozen=True)
-class RefinedPoses:
-    """Poses and their losses."""
-
-    rotations: Float[Tensor, "p 3 3"]
-    shifts_pixel: Float[Tensor, "p 2"]
-    loss: Float[Tensor, " p"]
-
-    def select(self, index: Int[Tensor, " q"]) -> RefinedPoses:
-        return RefinedPoses(*(getattr(self, field.name)[index] for field in fields(self)))
-
-    @classmethod
-    def joined(cls, parts: list[RefinedPoses]) -> RefinedPoses:
-        return cls(
-            *(torch.cat([getattr(part, field.name) for part in parts]) for field in fields(cls))
-        )
+from cryospin.poses import Assignment
 
 
 @dataclass(frozen=True)
@@ -53,13 +36,13 @@ class GaussNewton:
         rotations: Float[Tensor, "p 3 3"],
         shifts_pixel: Float[Tensor, "p 2"],
         image_index: Int[Tensor, " p"] | None = None,
-    ) -> RefinedPoses:
+    ) -> Assignment:
         """Minimise the loss of each pose, of image `image_index[p]`, from where it is; no pose
-        ends worse than it began."""
+        ends worse than it began. Of rivals nothing is known: each is sure."""
         data = volume, images
         if not self.steps:
             loss = pose_losses(*data, rotations, shifts_pixel, image_index)
-            return RefinedPoses(rotations, shifts_pixel, loss)
+            return Assignment(rotations, shifts_pixel, torch.ones_like(loss), loss)
         loss, gradient, hessian = pose_normal_equations(*data, rotations, shifts_pixel, image_index)
         damping = torch.full_like(loss, self.damping)
         for left in reversed(range(self.steps)):
@@ -78,7 +61,7 @@ class GaussNewton:
                 gradient = torch.where(better[:, None], derivatives[0], gradient)
                 hessian = torch.where(better[:, None, None], derivatives[1], hessian)
                 damping = torch.where(better, damping * 0.2, damping * 8.0)
-        return RefinedPoses(_orthonormal(rotations), shifts_pixel, loss)
+        return Assignment(_orthonormal(rotations), shifts_pixel, torch.ones_like(loss), loss)
 
     def _step(self, gradient: Tensor, hessian: Tensor, damping: Tensor) -> Tensor:
         """-(H + damping diag H)^-1 g in float64, shortened to the trust limits."""

@@ -21,7 +21,8 @@ from cryospin.journal.ranks import count, each
 from cryospin.kernels import margin_for, pose_losses, slice_volume
 from cryospin.parallel import in_blocks_on
 from cryospin.particles.source import ParticleSource
-from cryospin.refine.gauss_newton import GaussNewton, RefinedPoses
+from cryospin.poses import Assignment
+from cryospin.refine.gauss_newton import GaussNewton
 from cryospin.types import Poses
 from cryospin.volumes.alignment import MapAlignment, poses_after_alignment
 from cryospin.volumes.gridded import SliceSums, map_to_volume, volume_to_map, wiener_volume
@@ -34,27 +35,30 @@ _Result = TypeVar("_Result")
 
 @dataclass(frozen=True)
 class HalfSet:
-    """Particles of one half with their current poses (shifts in pixels).
-
-    confidence: posterior weight of the pose among its rivals.
-    """
+    """Particles of one half with their current poses."""
 
     particles: ParticleSource
-    rotations: Float[Tensor, "n 3 3"]
-    shifts_pixel: Float[Tensor, "n 2"]
-    confidence: Float[Tensor, " n"]
+    poses: Assignment
+
+    @property
+    def rotations(self) -> Float[Tensor, "n 3 3"]:
+        return self.poses.rotations
+
+    @property
+    def shifts_pixel(self) -> Float[Tensor, "n 2"]:
+        return self.poses.shifts_pixel
+
+    @property
+    def confidence(self) -> Float[Tensor, " n"]:
+        return self.poses.confidence
 
     def select(self, rows: Int[Tensor, " m"]) -> HalfSet:
         """Some of the particles."""
-        return HalfSet(
-            self.particles.select(rows.cpu().numpy()),
-            self.rotations[rows],
-            self.shifts_pixel[rows],
-            self.confidence[rows],
-        )
+        return HalfSet(self.particles.select(rows.cpu().numpy()), self.poses.select(rows))
 
-    def with_poses(self, poses: RefinedPoses) -> HalfSet:
-        return replace(self, rotations=poses.rotations, shifts_pixel=poses.shifts_pixel)
+    def with_poses(self, **tensors: Tensor) -> HalfSet:
+        """With some tensors of its poses replaced, by name."""
+        return replace(self, poses=replace(self.poses, **tensors))
 
 
 def after_alignment(half: HalfSet, alignment: MapAlignment) -> HalfSet:
@@ -63,8 +67,7 @@ def after_alignment(half: HalfSet, alignment: MapAlignment) -> HalfSet:
     shifts = half.shifts_pixel.cpu() * pixel
     poses = Poses(half.rotations.cpu(), shifts, half.confidence.cpu())
     poses = poses_after_alignment(poses, alignment)
-    return replace(
-        half,
+    return half.with_poses(
         rotations=poses.rotations.float().to(device),
         shifts_pixel=(poses.shifts_angstrom / pixel).float().to(device),
     )
@@ -109,16 +112,18 @@ def refine_half(
     density: Float[Tensor, "g g g"],
     radius: float,
     method: GaussNewton,
-) -> RefinedPoses:
-    """One Gauss-Newton round of every particle against its own half's map."""
+) -> HalfSet:
+    """One Gauss-Newton round of every particle against its own half's map; each is as sure of its
+    pose as before."""
     volume = map_to_volume(density, half.particles.disk.box, radius)
 
     def refined(
         images: ImageBatch, rotations: Float[Tensor, "b 3 3"], shifts: Float[Tensor, "b 2"]
-    ) -> RefinedPoses:
+    ) -> Assignment:
         return method.refine(volume, images, rotations, shifts)
 
-    return RefinedPoses.joined(_in_portions(half, radius, refined))
+    found = Assignment.joined(_in_portions(half, radius, refined))
+    return replace(half, poses=replace(found, confidence=half.confidence))
 
 
 def losses_of(

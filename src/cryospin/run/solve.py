@@ -32,9 +32,10 @@ from cryospin.mixture.solve import Mixture
 from cryospin.particles.audit import audit_table, unread_in_words
 from cryospin.particles.contrast import inverted
 from cryospin.particles.plan import memory_plan, output_bytes
-from cryospin.reconstruct.abinitio import AbInitio, imposed_from_the_start
+from cryospin.reconstruct.abinitio import AbInitio
 from cryospin.reconstruct.monitor import Monitor
 from cryospin.reconstruct.outputs import RUN, clear_finished, write_result
+from cryospin.reconstruct.ready import imposed_from_the_start
 from cryospin.reconstruct.request import Request, Scratch
 from cryospin.reconstruct.samples import SAMPLES, write_samples
 from cryospin.reconstruct.screening import REJECTED, screened

@@ -20,6 +20,7 @@ from cryospin.errors import BadDataError, UsageError
 from cryospin.fourier.shell_curve import ShellCurve
 from cryospin.parallel import single_threaded_torch
 from cryospin.particles.prepare import prepare_particles
+from cryospin.poses import Assignment
 from cryospin.reconstruct.refinement import half_set_fsc, prior_of
 from cryospin.refine.halves import HalfSet, map_of, residual_noise, rewhitened, sums_of
 from cryospin.rotations.symmetry import symmetry_group
@@ -157,12 +158,9 @@ def _half_set(run: FinishedRun, number: int, radius: float, progress: Progress) 
         progress=partial(progress, f"read half-set {number}"),
     )
     poses = run.poses.select(torch.as_tensor(rows))
-    return HalfSet(
-        particles,
-        poses.rotations.float(),
-        (poses.shifts_angstrom / stack.pixel_size_angstrom).float(),
-        poses.confidence.float(),
-    )
+    shifts = (poses.shifts_angstrom / stack.pixel_size_angstrom).float()
+    half = HalfSet(particles, Assignment.known(poses.rotations.float(), shifts))
+    return half.with_poses(confidence=poses.confidence.float())
 
 
 def _found_apart(
