@@ -65,7 +65,7 @@ def test_the_map_keeps_the_detail_of_its_halves(tmp_path: Path, seed: int) -> No
 def test_poses_are_in_the_order_of_the_stack_and_in_angstrom() -> None:
     blobs = Blobs.random(1, spread=3.0)
     halves = [
-        PlantedParticles.of(blobs, FourierDisk.of(16), count, count, 1.0, 2.0).half_set()
+        PlantedParticles.of(blobs, FourierDisk.of(16), count, count, signal=1.0).half_set(0.0, 2.0)
         for count in (3, 2)
     ]
     half_set = np.array([1, 2, 1, 1, 2])

@@ -66,7 +66,7 @@ def test_an_exploration_leads_to_poses(hypotheses: bool) -> None:
 def test_the_map_of_poses_gives_them_back() -> None:
     off = PLANTED.half_set(off_degrees=3.0)
     volume = search().volume_of(off)
-    found = search().poses_in(volume, off.particles, 1)
+    found = search().poses_in(volume, RADIUS, off.particles, 1)
     assert angles_degrees(found.rotations, PLANTED.rotations).median() < 3.0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import partial
 
@@ -64,9 +65,9 @@ class HalfSearch:
         support = self.setting.support_radius
         starts = report_starts(exploration, particles, support, attempt + 1)
         with self.monitor.stage("assign"):
-            volume = self._volume(exploration.sums, exploration.radius, particles)
-            journal = self._attempt(half, attempt)
-            found = self._assigned(particles, volume, half, journal, exploration.hypotheses)
+            radius, journal = exploration.radius, self._attempt(half, attempt)
+            volume = self._volume(exploration.sums, radius, particles)
+            found = self._assigned(volume, radius, particles, half, journal, exploration.hypotheses)
         return Explored(exploration, found, starts)
 
     def log(self, explored: Explored, half: int) -> Explored:
@@ -88,10 +89,10 @@ class HalfSearch:
         return journal.once("explored", explore)
 
     def poses_in(
-        self, volume: Complex[Tensor, "z y x"], particles: ParticleSource, half: int
+        self, volume: Complex[Tensor, "z y x"], radius: float, particles: ParticleSource, half: int
     ) -> Assignment:
-        """The best poses in a map, whatever they were."""
-        return self._assigned(particles, volume, half, self.journal.part(f"half{half}"))
+        """The best poses in a map that reaches to `radius`, whatever they were."""
+        return self._assigned(volume, radius, particles, half, self.journal.part(f"half{half}"))
 
     def last_radius(self, particles: ParticleSource) -> float:
         """Fourier pixels out to which a map is found."""
@@ -114,19 +115,21 @@ class HalfSearch:
 
     def _assigned(
         self,
-        particles: ParticleSource,
         volume: Complex[Tensor, "z y x"],
+        radius: float,
+        particles: ParticleSource,
         half: int,
         journal: Journal,
         hypotheses: PoseHypotheses | None = None,
     ) -> Assignment:
-        radius = (volume.shape[-1] - 2) / OVERSAMPLING
+        # to the edge of the grid's last voxel
+        reach = math.ceil(OVERSAMPLING * radius) / OVERSAMPLING
 
         def progress(done: int, total: int) -> None:
             self.monitor.progress(f"assign half-set {half}", done, total)
 
         def assign() -> Assignment:
-            given = volume, particles, radius, self.setting
+            given = volume, particles, reach, self.setting
             watched = progress, journal.part("assign")
             if hypotheses is None:
                 return self.assignment.run(*given, *watched)

@@ -87,8 +87,8 @@ class IndependentStarts:
 
         def assigned(number: int) -> Assignment:
             particles = prepared[number]
-            volume = initial_volume(density, lowpass_angstrom, particles)
-            return search.poses_in(volume, particles, number + 1)
+            volume, radius = initial_volume(density, lowpass_angstrom, particles)
+            return search.poses_in(volume, radius, particles, number + 1)
 
         with monitor.stage("assign"):
             first, second = of_halves(assigned)
@@ -150,7 +150,8 @@ class IndependentStarts:
 
         def again(number: int) -> Assignment:
             half = halves[number]
-            return search.poses_in(search.volume_of(half), half.particles, number + 1)
+            radius = search.last_radius(half.particles)
+            return search.poses_in(search.volume_of(half), radius, half.particles, number + 1)
 
         with monitor.stage("assign"):
             first, second = of_halves(again)

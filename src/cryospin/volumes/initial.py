@@ -20,8 +20,9 @@ _VIEWS = 500  # random slices and images the scale is taken from
 
 def initial_volume(
     initial: DensityMap, lowpass_angstrom: float, particles: ParticleSource
-) -> Complex[Tensor, "z y x"]:
-    """The Fourier volume of `initial`, low-passed, with the amplitude the images call for.
+) -> tuple[Complex[Tensor, "z y x"], float]:
+    """The Fourier volume of `initial`, low-passed, with the amplitude the images call for, and how
+    far it reaches in Fourier pixels.
 
     Maps come in all scales; the power of the images above their noise says how bright the
     particle is in theirs: mean of |x|^2 - 1 over mean of C^2 |P|^2.
@@ -38,4 +39,4 @@ def initial_volume(
     excess = images.coefficients.abs().square().mean(dim=0) - 1.0
     expected = images.ctf.square().mean(dim=0) * slices
     # the origin is left out: its noise is the background's, which normalisation took away
-    return volume * (excess[1:].sum() / expected[1:].sum()).clamp_min(1e-12).sqrt()
+    return volume * (excess[1:].sum() / expected[1:].sum()).clamp_min(1e-12).sqrt(), radius
