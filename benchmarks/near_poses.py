@@ -28,11 +28,12 @@ import roma
 import torch
 from torch import Tensor, nn
 
-from cryospin.bench.datasets import Dataset, Setting, simulated
+from cryospin.bench.datasets import Conditions, Dataset, simulated
 from cryospin.bench.structures import Structure
 from cryospin.evaluate.poses import match_particles
 from cryospin.explore.encoder import PYRAMID_SIGMAS_PIXEL, PoseEncoder
 from cryospin.explore.heads import PoseHeads
+from cryospin.explore.setting import Setting
 from cryospin.explore.snapshot import Snapshot
 from cryospin.explore.warm_start import WarmStart
 from cryospin.fourier.disk import FourierDisk
@@ -123,7 +124,7 @@ def run(asked: argparse.Namespace, dataset: Dataset, recipe: str) -> dict[str, A
         errors.append(found)
         print(told, json.dumps(found), flush=True)
 
-    search = find_recipe(recipe).sized(stack, size).starts.search
+    search = find_recipe(recipe).starts.search
     assert isinstance(search, AmortisedTraining)
     rates = replace(search.encoder, epochs=asked.epochs or search.encoder.epochs)
     search = replace(
@@ -135,7 +136,8 @@ def run(asked: argparse.Namespace, dataset: Dataset, recipe: str) -> dict[str, A
         start=start,
         watch=watch,
     )
-    search.run(particles, torch.eye(3)[None], 0.0, asked.seed, asked.seed)
+    support = size.support_radius(stack.box * stack.pixel_size_angstrom)
+    search.run(particles, Setting(torch.eye(3)[None], 0.0, support, asked.seed, asked.seed))
     direct = 0 if search.direct is None else search.direct.epochs
     return {
         "recipe": recipe,
@@ -198,9 +200,10 @@ def main() -> None:
     if asked.what == "table":
         return table(asked.place)
     configure_threads(asked.threads)
-    structure, setting = Structure(asked.structure), Setting(asked.particles, asked.box, asked.snr)
-    folder = asked.place / setting.label(structure, asked.seed)
-    dataset = simulated(structure, setting, asked.seed, asked.models, folder)
+    structure = Structure(asked.structure)
+    conditions = Conditions(asked.particles, asked.box, asked.snr)
+    folder = asked.place / conditions.label(structure, asked.seed)
+    dataset = simulated(structure, conditions, asked.seed, asked.models, folder)
     for recipe in asked.recipes:
         row = run(asked, dataset, recipe)
         with open(asked.place / "near_poses.jsonl", "a") as file:

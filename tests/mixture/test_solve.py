@@ -13,9 +13,9 @@ from cryospin.io.relion import read_particles
 from cryospin.journal.checkpoints import Checkpoints
 from cryospin.journal.journal import UNRECORDED, Journal
 from cryospin.journal.tree import packed
+from cryospin.mixture import solve
 from cryospin.mixture.distinct import Likeness
 from cryospin.mixture.solve import MixtureResult, renumbered
-from cryospin.reconstruct.abinitio import AbInitio, Ready
 from cryospin.reconstruct.monitor import Monitor
 from cryospin.reconstruct.request import Request
 from cryospin.types import ParticleStack
@@ -117,11 +117,11 @@ def test_a_small_group_is_left_to_each_class(
 ) -> None:
     seen: list[str] = []
 
-    def prepare(self: AbInitio, stack: ParticleStack, request: Request, monitor: Monitor) -> Ready:
+    def prepare(stack: ParticleStack, request: Request, monitor: Monitor) -> None:
         seen.append(request.symmetry)
         raise Killed
 
-    monkeypatch.setattr(AbInitio, "prepare", prepare)
+    monkeypatch.setattr(solve, "made_ready", prepare)
     starts = replace(METHOD.one.starts, tried_without=4)
     method = replace(METHOD, one=replace(METHOD.one, starts=starts))
     with pytest.raises(Killed):

@@ -13,7 +13,7 @@ from torch import Tensor
 from cryospin.explore.amortised import AmortisedModel, EncoderTraining, batches, candidates
 from cryospin.particles.draws import generator_for
 from cryospin.particles.source import ParticleSource
-from cryospin.types import PoseHypotheses
+from cryospin.poses import PoseHypotheses
 
 
 @dataclass(frozen=True)
