@@ -111,9 +111,16 @@ def test_killed_in_every_phase_and_resumed_to_the_same_bits(
         assert (each.result.half_set == whole.half_set[each.rows]).all()
 
 
-@pytest.mark.parametrize(("asked", "imposed"), [("C3", "auto"), ("D2", "auto"), ("O", "O")])
-def test_a_small_group_is_left_to_each_class(
-    asked: str, imposed: str, stack: ParticleStack, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("asked", "tried_without", "imposed"),
+    [("C3", True, "auto"), ("O", True, "auto"), ("C1", True, "C1"), ("O", False, "O")],
+)
+def test_a_group_is_left_to_each_class(
+    asked: str,
+    tried_without: bool,
+    imposed: str,
+    stack: ParticleStack,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     seen: list[str] = []
 
@@ -122,7 +129,7 @@ def test_a_small_group_is_left_to_each_class(
         raise Killed
 
     monkeypatch.setattr(solve, "made_ready", prepare)
-    starts = replace(METHOD.one.starts, tried_without=4)
+    starts = replace(METHOD.one.starts, tried_without=tried_without)
     method = replace(METHOD, one=replace(METHOD.one, starts=starts))
     with pytest.raises(Killed):
         method.run(stack, 2, Request(symmetry=asked), Monitor())

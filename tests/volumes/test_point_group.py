@@ -95,6 +95,23 @@ def test_a_symmetry_that_is_broken_is_not_named(name: str) -> None:
     assert found.name != name
 
 
+@pytest.mark.parametrize(("of_none", "of_c4", "name"), [(0.4, 0.3, "O"), (0.2, 0.8, "C4")])
+@pytest.mark.parametrize("seed", range(1, 4))
+def test_a_larger_group_that_is_nearly_as_good_is_preferred(
+    seed: int, of_none: float, of_c4: float, name: str
+) -> None:
+    """As wrong poses leave it: all operators have lost something, some a little more."""
+    parts = [(symmetrical("O", seed), 1.0), (symmetrical("C4", seed + 1), of_c4)]
+    parts.append((symmetrical("C1", seed + 2), of_none))
+    mixed = Blobs(
+        torch.cat([blobs.positions for blobs, _ in parts]),
+        torch.cat([weight * blobs.weights for blobs, weight in parts]),
+        torch.cat([blobs.sigmas for blobs, _ in parts]),
+    )
+    found = find_point_group(*half_maps(mixed, seed))
+    assert found.name == found.tried[-1].name == name, found.tried
+
+
 @pytest.mark.parametrize("shape", ["ball", "tube", "noise"])
 def test_what_agrees_with_itself_any_way_round_has_no_group(shape: str) -> None:
     blobs = Blobs(

@@ -83,12 +83,11 @@ class Mixture:
     ) -> MixtureResult:
         """classes: to be told apart; `auto`: at most so many.
 
-        A small point group is not imposed on the classes while they are found: a start in a wrong
-        map of that symmetry does not leave it, and one of the structures may break it. Each class
-        is refined with the group that its own map has, if its images do not object.
+        A point group is not imposed on the classes while they are found: a start in a wrong map of
+        that symmetry does not leave it, and one of the structures may break it. Each class is
+        refined with the group that its own map has, if its images do not object.
         """
-        operators = imposed_from_the_start(request.symmetry)
-        if 1 < len(operators) <= self.one.starts.tried_without:
+        if self.one.starts.tried_without and len(imposed_from_the_start(request.symmetry)) > 1:
             request = replace(request, symmetry=AUTO)
         with single_threaded_torch(), journal.patience():
             return _Run(self, stack, classes, request, monitor, journal, auto).result()

@@ -19,7 +19,7 @@ from cryospin.rotations.grid import OrientationGrid
 def recipe() -> AbInitio:
     return AbInitio(
         starts=IndependentStarts(
-            ExhaustiveSearch(), GlobalAssignment(OrientationGrid.of(4, 24)), tried_without=4
+            ExhaustiveSearch(), GlobalAssignment(OrientationGrid.of(4, 24)), tried_without=True
         ),
         refinement=AlternatingRefinement(),
     )

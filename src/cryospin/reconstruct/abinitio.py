@@ -70,9 +70,12 @@ class AbInitio:
             lowpass = request.initial_lowpass_angstrom
             return ready, *starts.from_map(request.initial_map, lowpass, *given)
         halves, exploration = starts.run(*given)
-        few = 1 < len(setting.operators) <= starts.tried_without
         without = journal.part("without the group")
-        if not few or not starts.better_without(prepared, exploration, setting, monitor, without):
+        if (
+            not starts.tried_without
+            or len(setting.operators) == 1
+            or not starts.better_without(prepared, exploration, setting, monitor, without)
+        ):
             return ready, halves, exploration
         setting = setting.asymmetric()
         request = replace(request, symmetry=AUTO, symmetry_asked=request.symmetry)

@@ -46,9 +46,8 @@ class IndependentStarts:
     assignment: finds poses in a map, where an explorer leaves all of them open.
     choice: finds them among an explorer's hypotheses.
     attempts: explorations before giving up: both halves, then always the worse half.
-    tried_without: operators of a group at most that is also tried without: a small one, imposed
-        from the start, may lead to a wrong map of that symmetry; a large one is hard to find
-        where it is not imposed.
+    tried_without: whether a start is also made without the symmetry that was asked for: imposed
+        from the start, it may lead to a wrong map that has it.
     agreement_radius: Fourier pixels to which independent maps must share FSC 0.5.
     misplaced: share by which the other half's map may explain a half's median image better than
         its own (`cross_check.gain_elsewhere`). Set on one run (3JB9, shifts), whose refinement
@@ -59,7 +58,7 @@ class IndependentStarts:
     assignment: GlobalAssignment
     choice: PolishedHypotheses = PolishedHypotheses()
     attempts: int = 4
-    tried_without: int = 1
+    tried_without: bool = False
     agreement_radius: float = 8.0
     misplaced: float = 0.005
 
