@@ -17,7 +17,15 @@ from cryospin.explore.pairwise_start import PairwiseStart
 from cryospin.explore.patience import Patience
 from cryospin.explore.winner_search import WinnerSearch
 from cryospin.pairs.common_lines import CommonLineSolver, Round
-from cryospin.reconstruct import joining, measuring, rivals, semi_amortised, starting
+from cryospin.reconstruct import (
+    cross_check,
+    joining,
+    measuring,
+    refinement,
+    rivals,
+    semi_amortised,
+    starting,
+)
 from cryospin.reconstruct.abinitio import AbInitio
 from cryospin.reconstruct.amortised import AmortisedTraining
 from cryospin.reconstruct.refinement import AlternatingRefinement
@@ -100,11 +108,11 @@ _REFINED = ("exhaustive", "cryospin", "common-lines")
 
 def toy(recipe: str) -> AbInitio:
     """The recipes that refine: two attempts, and all that may happen to poses afterwards."""
-    search, refinement = SEARCHES[recipe], AlternatingRefinement(most_rounds=0)
+    search, rounds = SEARCHES[recipe], AlternatingRefinement(most_rounds=0)
     polish = GaussNewton(steps=0)
     if recipe in _REFINED:
         polish = GaussNewton(steps=2)
-        refinement = AlternatingRefinement(
+        rounds = AlternatingRefinement(
             first_radius=6.0, most_rounds=4, second_look=1, most_looks=2, noise_rounds=(1, 2)
         )
     starts = IndependentStarts(
@@ -114,7 +122,7 @@ def toy(recipe: str) -> AbInitio:
         attempts=2 if recipe in _REFINED else 1,
         agreement_radius=0.0,
     )
-    return AbInitio(starts, refinement)
+    return AbInitio(starts, rounds)
 
 
 class FewOrientations:
@@ -124,13 +132,17 @@ class FewOrientations:
 
 
 def cut_down(patch: pytest.MonkeyPatch) -> None:
-    """What takes long and keeps no state of its own: alignment of maps, fine grids, a deep
-    network."""
+    """What takes long and keeps no state of its own: alignment of maps, fine grids of poses and
+    of masks, a deep network."""
     turn = random_turns(1, 3)[0]
     alignment = MapAlignment(turn, torch.tensor([1.0, 0.0, -1.0], dtype=turn.dtype), False, 1.0)
     for module in (joining, rivals, measuring, semi_amortised):
         patch.setattr(module, "align_maps", lambda *maps, hands=None: alignment)
     patch.setattr(grid_step, "OrientationGrid", FewOrientations)
+    patch.setattr(refinement, "_MASK_GRID", 16)
+    patch.setattr(
+        cross_check, "_SEARCH", replace(cross_check._SEARCH, grid=FewOrientations.of(4, 24))
+    )
     # a second attempt whatever comes of the first
     patch.setattr(starting, "gain_elsewhere", lambda *half: 1.0)
     patch.setattr(encoder, "_VGG", ((8, 2, nn.MaxPool2d), (8, 1, nn.AvgPool2d)))

@@ -19,6 +19,7 @@ from cryospin.cli.convert import convert
 from cryospin.cli.reconstruct import reconstruct
 from cryospin.explore.exhaustive import ExhaustiveSearch
 from cryospin.io.cryosparc_table import read_cs, with_columns, write_cs
+from cryospin.reconstruct import cross_check, refinement
 from cryospin.reconstruct.abinitio import AbInitio
 from cryospin.reconstruct.starting import IndependentStarts
 from cryospin.refine.assign import GlobalAssignment
@@ -35,17 +36,22 @@ COUNT, BOX, PIXEL = 300, 32, 5.0
 
 @contextmanager
 def quick_searches() -> Iterator[None]:
-    """The default recipe with fewer starts and orientations, for centred particles; coarser
-    searches for the placement of maps and for axes of symmetry."""
+    """The default recipe with fewer starts, orientations and rounds, for centred particles;
+    coarser searches for the placement of maps, for axes of symmetry and in the cross-check,
+    and coarser masks."""
     full = cryospin.recipes.exhaustive.recipe()
     search = ExhaustiveSearch(starts=1, fewest_iterations=16, final_iterations=4, shifts_per_axis=1)
     assignment = GlobalAssignment(OrientationGrid.of(3, 18), hypotheses=3)
-    quick = AbInitio(IndependentStarts(search, assignment, attempts=3), full.refinement)
+    rounds = replace(full.refinement, most_rounds=3)
+    quick = AbInitio(IndependentStarts(search, assignment, attempts=3), rounds)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cryospin.recipes.exhaustive, "recipe", lambda: quick)
         patch.setattr(alignment_search, "_COARSE_NSIDE", 2)
         patch.setattr(alignment_search, "_COARSE_IN_PLANE", 12)
+        patch.setattr(refinement, "_MASK_GRID", BOX)
         patch.setattr(symmetry_axes, "_AXES_PER_ORDER", 1)
+        patch.setattr(symmetry_axes, "_NSIDE", 4)
+        patch.setattr(cross_check, "_SEARCH", replace(cross_check._SEARCH, grid=assignment.grid))
         yield
 
 
