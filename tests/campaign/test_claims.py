@@ -102,28 +102,27 @@ def test_of_many_at_once_one_gets_it(tmp_path: Path) -> None:
 
 
 def test_free_at_once_after_a_kill_on_this_machine(tmp_path: Path) -> None:
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", PROGRAM, str(tmp_path)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         env=os.environ | {"PYTHONPATH": str(SOURCE)},
-    )
-    try:
-        assert process.stdout is not None and process.stdout.readline() == "mine\n"
-        assert take(tmp_path, "job") is None
-        process.kill()
-        # not yet waited for: it is there, but lives no more
-        deadline = time.monotonic() + 10
-        while (claim := newest_claim(tmp_path, "job")) and claim.is_held:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        assert claim is not None and claim.outcome is None
-        with taken(tmp_path):
-            pass
-    finally:
-        process.kill()
-        process.wait()
+    ) as process:
+        try:
+            assert process.stdout is not None and process.stdout.readline() == "mine\n"
+            assert take(tmp_path, "job") is None
+            process.kill()
+            # not yet waited for: it is there, but lives no more
+            deadline = time.monotonic() + 10
+            while (claim := newest_claim(tmp_path, "job")) and claim.is_held:
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            assert claim is not None and claim.outcome is None
+            with taken(tmp_path):
+                pass
+        finally:
+            process.kill()
 
 
 @pytest.mark.parametrize(

@@ -39,18 +39,17 @@ except UsageError:
 @contextmanager
 def process(folder: Path) -> Iterator[subprocess.Popen[str]]:
     """Takes the folder at a first line, and gives it back at a second."""
-    started = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", PROGRAM, str(folder)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         env=os.environ | {"PYTHONPATH": str(SOURCE)},
-    )
-    try:
-        yield started
-    finally:
-        started.kill()
-        started.wait()
+    ) as started:
+        try:
+            yield started
+        finally:
+            started.kill()
 
 
 def ask(one: subprocess.Popen[str]) -> None:
@@ -106,11 +105,11 @@ def test_of_many_at_once_one_gets_it(tmp_path: Path) -> None:
 def test_no_child_keeps_it(tmp_path: Path) -> None:
     with sole_use(tmp_path, tmp_path / LOCK):
         child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    try:
-        take(tmp_path)
-    finally:
-        child.kill()
-        child.wait()
+    with child:
+        try:
+            take(tmp_path)
+        finally:
+            child.kill()
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from cryospin.errors import BadDataError, CryospinError, ResourceError
 from cryospin.io.mrc import StackWriter, read_images, read_map, write_map
 from cryospin.io.mrc_header import read_header
-from cryospin.types import CtfParameters, DensityMap, Optics, ParticleStack
+from cryospin.optics import CtfParameters, Optics
+from cryospin.types import DensityMap, ParticleStack
 
 BOX = 6
 
@@ -254,11 +255,12 @@ def test_stack_writer_below_a_file(tmp_path: Path) -> None:
 def test_disk_filling_up_while_writing(tmp_path: Path) -> None:
     with (
         pytest.raises(ResourceError, match="the disk is full"),
+        # stands for a disk that fills up: every flush to this device fails so
+        open("/dev/full", "wb", buffering=0) as full,
         StackWriter(tmp_path / "a.mrcs", BOX, 1.5, 100) as writer,
     ):
         writer._output.close()
-        # stands for a disk that fills up: every flush to this device fails so
-        writer._output = open("/dev/full", "wb", buffering=0)  # noqa: SIM115
+        writer._output = full
         writer.append(pixels(100))
     assert list(tmp_path.iterdir()) == []
 

@@ -109,6 +109,8 @@ def test_deterministic_sums_of_any_size(size: float) -> None:
     assert_near(found[1], twin[1])
 
 
+# Triton's interpreter has numpy make integers of them, which a card does silently
+@pytest.mark.filterwarnings("ignore:invalid value encountered in cast:RuntimeWarning")
 @pytest.mark.parametrize("bad", [torch.nan, torch.inf])
 def test_deterministic_sums_hide_no_broken_number(bad: float) -> None:
     disk = DISKS[0]

@@ -41,7 +41,9 @@ def test_a_stage_that_fails_is_timed_and_left(tmp_path: Path) -> None:
     with pytest.raises(KeyError), monitor.stage("read"):
         raise KeyError("gone")
     monitor.log(event="after")
-    stages = [json.loads(line)["stage"] for line in (tmp_path / "log.jsonl").open()]
+    stages = [
+        json.loads(line)["stage"] for line in (tmp_path / "log.jsonl").read_text().splitlines()
+    ]
     assert stages == ["read", "read", "start"] and "read" in monitor.seconds
 
 
@@ -64,7 +66,7 @@ def test_agreement_is_told_in_angstrom(tmp_path: Path) -> None:
     monitor.log(event="joined", agreement_radius=0.0)
     told = [line.get("resolution_angstrom") for line in heard]
     assert told == [None, None, 16.0, 8.0, None]
-    assert heard == [json.loads(line) for line in (tmp_path / "log.jsonl").open()]
+    assert heard == [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
 
 
 def test_what_there_is_to_see_costs_nothing_unless_somebody_looks() -> None:

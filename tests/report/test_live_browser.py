@@ -42,7 +42,9 @@ def served(tmp_path: Path) -> Iterator[str]:
     with socket.socket() as taken:
         taken.bind((LOOPBACK, 0))
         app = application(tmp_path, "token")
-        server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1))
+        server = uvicorn.Server(
+            uvicorn.Config(app, log_level="error", ws="none", timeout_graceful_shutdown=1)
+        )
         thread = threading.Thread(target=server.run, kwargs={"sockets": [taken]})
         thread.start()
         while not server.started:

@@ -51,7 +51,9 @@ def port(run: Path) -> Iterator[int]:
     with socket.socket() as taken:
         taken.bind((LOOPBACK, 0))
         server = uvicorn.Server(
-            uvicorn.Config(application(run, TOKEN), log_level="error", timeout_graceful_shutdown=1)
+            uvicorn.Config(
+                application(run, TOKEN), log_level="error", ws="none", timeout_graceful_shutdown=1
+            )
         )
         thread = threading.Thread(target=server.run, kwargs={"sockets": [taken]})
         thread.start()

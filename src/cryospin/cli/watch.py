@@ -43,7 +43,7 @@ def watch(
         print(f"  ssh -N -L {port}:{LOOPBACK}:{port} {getpass.getuser()}@{socket.gethostname()}")
         print("Ctrl-C ends the server; the run goes on", flush=True)
         config = uvicorn.Config(
-            application(run, token), log_level="error", timeout_graceful_shutdown=1
+            application(run, token), log_level="error", ws="none", timeout_graceful_shutdown=1
         )
         with suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[taken])
