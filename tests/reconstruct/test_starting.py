@@ -42,6 +42,7 @@ class Remembered:
     last_radius: float = RADIUS
     one_thread: bool = False
     gained: float = 1.0
+    evidence_error: float | None = None
     rising: bool | None = None
 
     def run(
@@ -60,7 +61,13 @@ class Remembered:
         hypotheses = found.poses.alone()
         score = self.scores[half - 1] + self.gained * attempt
         sums = sums_of(found, RADIUS, IDENTITY)
-        return Exploration(sums, RADIUS, (score,), 50.0, hypotheses, rising=self.rising)
+        evidence = None
+        if self.evidence_error is not None:
+            spread = self.evidence_error * 10  # of a hundred images
+            evidence = score + spread * torch.linspace(-(3**0.5), 3**0.5, 100)
+        return Exploration(
+            sums, RADIUS, (score,), 50.0, hypotheses, rising=self.rising, evidence=evidence
+        )
 
 
 def started(
@@ -93,6 +100,31 @@ def test_two_good_halves_are_left_alone_whatever_their_scores(scores: tuple[floa
     report, compared = started(Remembered({}, scores))
     assert report.agreed and attempts(report) == (1, 1)
     assert len(compared) == 1 and max(compared[0]["gain_elsewhere"]) < 0
+
+
+@pytest.mark.parametrize(
+    ("scores", "error", "expected"),
+    [
+        ((100.0, 170.0), 10.0, (2, 1)),
+        ((170.0, 100.0), 10.0, (1, 2)),
+        ((100.0, 170.0), 40.0, (1, 1)),
+    ],
+)
+def test_a_half_explained_worse_than_the_other_is_explored_again(
+    scores: tuple[float, float], error: float, expected: tuple[int, int]
+) -> None:
+    """By twice the error of the difference of the means."""
+    report, _ = started(Remembered({}, scores, gained=65.0, evidence_error=error))
+    assert report.agreed and attempts(report) == expected
+
+
+@pytest.mark.parametrize(("gained", "expected"), [(1.0, (4, 1)), (0.0, (2, 1))])
+def test_a_half_that_stays_behind_is_explored_while_it_gains(
+    gained: float, expected: tuple[int, int]
+) -> None:
+    search = Remembered({}, (100.0, 170.0), gained=gained, evidence_error=10.0)
+    report, _ = started(search)
+    assert report.agreed and attempts(report) == expected
 
 
 @pytest.mark.parametrize("half", [1, 2])

@@ -82,6 +82,10 @@ def test_the_newest_events_come_first() -> None:
         (line("particle size", 1.0, diameter_angstrom=None), "the images do not tell its size"),
         (line("particle size", 1.0, diameter_angstrom=143.3), "143 Å across"),
         (line("classified", 1.0, half=2, fractions=[0.25, 0.75]), "25 %, 75 %"),
+        (
+            line("evidence", 1.0, gap=-70.1, error=9.2),
+            "differs by 70.1 nats an image, give or take 9.2",
+        ),
         (line("class", 1.0, number=1, particles=1200), "class 1: 1,200 particles"),
         (line("of another version", 1.0), "of another version"),
         # a field is lacking, as in the log of an older version

@@ -155,6 +155,10 @@ _WORDS: dict[str, Callable[[dict[str, Any]], str]] = {
         f"half-sets joined: maps agree to {angstrom(line['resolution_angstrom'])}"
     ),
     "compared": lambda line: "each half's map held against the other half's images",
+    "evidence": lambda line: (
+        f"the evidence of the half-sets differs by {abs(line['gap']):.1f} nats an image, give or "
+        f"take {line['error']:.1f}"
+    ),
     "round": lambda line: (
         f"maps agree to {angstrom(line['resolution_angstrom'])}, "
         f"poses turned by {line['median_turn_degrees']:.2g}°"
