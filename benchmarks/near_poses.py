@@ -6,8 +6,9 @@
 `run` simulates centered images (`cryospin simulate`), turns each true pose by an angle of its own,
 uniform from 0 to --degrees about a random axis, fits encoder and volume to these poses, and trains
 on as the recipe does; --degrees 0 fits nothing: random weights. All images are one set, none held
-out. Each run is a line of near_poses.jsonl, `table` prints them: errors are medians over the
-images, after the best global rotation and hand.
+out. A training ends early where an epoch of the encoder has less than --until degrees. Each run is
+a line of near_poses.jsonl, `table` prints them: errors are medians over the images, after the best
+global rotation and hand.
 
 --encoder connected: fully connected layers on images of 24x24 pixels in place of the published
 VGG, at a seventieth of its time. vgg16: the VGG on images of 16x16 pixels.
@@ -18,6 +19,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -46,8 +48,14 @@ from cryospin.reconstruct.amortised import AmortisedTraining
 from cryospin.rotations.align import align_rotations
 from cryospin.threads import configure_threads
 
+
+class NearEnough(Exception):
+    """Ends a training from within its watch."""
+
+
 RECIPES = ("cryospin-paper", "amortized", "cryoposenet", "cryoai-explicit", "cryoai")
 SIDE, WIDTH, FEATURES = 24, 512, 256
+LOOKS = (1, 5, 10, 20, 40)  # epochs the table has a figure of
 
 
 class Connected(nn.Module):
@@ -123,13 +131,14 @@ def run(asked: argparse.Namespace, dataset: Dataset, recipe: str) -> dict[str, A
         }
         errors.append(found)
         print(told, json.dumps(found), flush=True)
+        if seen.stage == "encoder" and float(off.median()) < asked.until:
+            raise NearEnough
 
     search = find_recipe(recipe).starts.search
     assert isinstance(search, AmortisedTraining)
-    rates = replace(search.encoder, epochs=asked.epochs or search.encoder.epochs)
     search = replace(
         search,
-        encoder=rates,
+        encoder=replace(search.encoder, epochs=asked.epochs or search.encoder.epochs),
         held_out=0,
         last_radius=asked.radius,
         make_encoder=ENCODERS[asked.encoder],
@@ -137,8 +146,9 @@ def run(asked: argparse.Namespace, dataset: Dataset, recipe: str) -> dict[str, A
         watch=watch,
     )
     support = size.support_radius(stack.box * stack.pixel_size_angstrom)
-    search.run(particles, Setting(torch.eye(3)[None], 0.0, support, asked.seed, asked.seed))
-    direct = 0 if search.direct is None else search.direct.epochs
+    setting = Setting(torch.eye(3)[None], 0.0, support, asked.seed, asked.seed)
+    with suppress(NearEnough):
+        search.run(particles, setting)
     return {
         "recipe": recipe,
         "encoder": asked.encoder,
@@ -151,7 +161,7 @@ def run(asked: argparse.Namespace, dataset: Dataset, recipe: str) -> dict[str, A
         "degrees": asked.degrees,
         "given": round(float(align_rotations(given, true).errors_degrees.median()), 2),
         "taught_epochs": asked.taught if asked.degrees else 0,
-        "images_seen": (rates.epochs + direct) * len(true),
+        "images_seen": errors[-1]["epoch"] * len(true),
         "errors": errors,
         "machine": asked.machine,
         "date": time.strftime("%Y-%m-%d"),
@@ -167,7 +177,7 @@ def table(ledger: Path) -> None:
         row = json.loads(line)
         errors = row["errors"]
         first = errors[0]["median"] if row["degrees"] else "–"
-        way = [found for found in errors[:-1] if found["stage"] != "given"]
+        way = [found for found in errors[:-1] if found["epoch"] in LOOKS]
         steps = ", ".join(f"{found['epoch']}: {found['median']:.1f}" for found in way)
         given = f"{row['given']:.1f}" if row["degrees"] else "random"
         on = f"{row['structure']}, {row['particles']:,} x {row['box']}"
@@ -191,6 +201,7 @@ def main() -> None:
     parser.add_argument("--taught", type=int, default=80, help="epochs")
     parser.add_argument("--epochs", type=int, help="of the encoder; default the recipe's")
     parser.add_argument("--encoder", default="connected", choices=ENCODERS)
+    parser.add_argument("--until", type=float, default=0.0, help="degrees")
     parser.add_argument("--radius", type=float, default=63.0, help="Fourier pixels to train on")
     parser.add_argument("--every", type=int, default=10, help="epochs between two looks")
     parser.add_argument("--seed", type=int, default=1)
