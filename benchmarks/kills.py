@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
-import socket
+import signal
 import subprocess
 import sys
 import time
@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
+Started = subprocess.Popen[bytes]
 RESULTS = ("map.mrc", "half1.mrc", "half2.mrc", "particles.star")
 
 
@@ -38,7 +39,7 @@ def main() -> None:
         ranks, others = rng.choice((1, 2, 3, 4), 2, replace=False)
         after = rng.uniform(0.1, 1.0) * whole[ranks - 1][1]
         alive = killed(options, out, int(ranks), after, int(rng.integers(ranks)))
-        ended(begun(options, out, int(others), "--resume"))
+        begun(options, out, int(others), "--resume").wait()
         same = fingerprint(out) == expected
         differing += not same
         print(
@@ -59,51 +60,43 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def begun(
-    options: argparse.Namespace, out: Path, ranks: int, *more: str
-) -> list[subprocess.Popen[bytes]]:
-    """A run's ranks, as torchrun starts them, one thread each."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    words = [sys.executable, "-m", "cryospin", "reconstruct", str(options.particles)]
-    words += ["--out", str(out), "--threads", "1", "--device", "cpu", *more]
-    words += ["--checkpoint-seconds", "0.5"]
+def begun(options: argparse.Namespace, out: Path, ranks: int, *more: str) -> Started:
+    """A run of so many ranks by torchrun, one thread each; of one without it."""
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)]
+    words = [sys.executable, *(torchrun if ranks > 1 else []), "-m", "cryospin", "reconstruct"]
+    words += [str(options.particles), "--out", str(out), "--threads", "1", "--device", "cpu"]
+    words += ["--checkpoint-seconds", "0.5", *more]
     words += [] if options.memory is None else ["--memory", str(options.memory)]
-    shared = {"WORLD_SIZE": ranks, "LOCAL_WORLD_SIZE": ranks, "MASTER_PORT": port}
-    return [
-        subprocess.Popen(
-            words,
-            env=os.environ
-            | {"MASTER_ADDR": "127.0.0.1", "RANK": str(rank), "LOCAL_RANK": str(rank)}
-            | {name: str(value) for name, value in shared.items()},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        for rank in range(ranks)
-    ]
-
-
-def ended(processes: list[subprocess.Popen[bytes]]) -> list[int]:
-    return [process.wait() for process in processes]
+    return subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def whole_run(options: argparse.Namespace, ranks: int) -> tuple[str, float]:
     """What an undisturbed run wrote, and its seconds."""
     start = time.perf_counter()
     out = options.work / f"ranks{ranks}"
-    ended(begun(options, out, ranks))
+    begun(options, out, ranks).wait()
     return fingerprint(out), time.perf_counter() - start
 
 
 def killed(options: argparse.Namespace, out: Path, ranks: int, after: float, which: int) -> bool:
     """Whether the rank was alive when it was killed; all have ended."""
-    processes = begun(options, out, ranks)
+    run = begun(options, out, ranks)
     time.sleep(after)
-    alive = processes[which].poll() is None
-    processes[which].kill()
-    ended(processes)
+    found = [run.pid] if ranks == 1 else children(run.pid)
+    alive = run.poll() is None and which < len(found)
+    if alive:
+        os.kill(found[which], signal.SIGKILL)
+    run.wait()
     return alive
+
+
+def children(pid: int) -> list[int]:
+    """Processes that a process has started (Linux)."""
+    try:
+        text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    except FileNotFoundError:
+        return []
+    return [int(word) for word in text.split()]
 
 
 def fingerprint(out: Path) -> str:

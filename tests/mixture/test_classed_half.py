@@ -20,7 +20,7 @@ HALF = MIXTURE.half
 def elsewhere(seed: int):
     """The same images at other poses."""
     turned = random_turns(len(HALF.particles), seed).float()
-    return type(HALF)(HALF.particles, turned, 0 * HALF.shifts_pixel, HALF.confidence)
+    return HALF.with_poses(rotations=turned, shifts_pixel=0 * HALF.shifts_pixel)
 
 
 def test_sums_of_all_classes_are_those_of_all_images() -> None:

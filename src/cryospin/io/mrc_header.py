@@ -150,8 +150,9 @@ class Statistics:
         self.count += values.size
         self.minimum = min(self.minimum, float(values.min()))
         self.maximum = max(self.maximum, float(values.max()))
-        self.total += float(values.sum(dtype=np.float64))
-        self.squares += float(np.square(values, dtype=np.float64).sum())
+        with np.errstate(invalid="ignore"):  # of infinities: then there is no mean
+            self.total += float(values.sum(dtype=np.float64))
+            self.squares += float(np.square(values, dtype=np.float64).sum())
 
 
 def is_by_cryospin(path: Path) -> bool:
