@@ -44,8 +44,8 @@ TAIL = """
 <!-- not run: hours of work -->
 ```sh
 python benchmarks/end_to_end.py --models DIR --work bench --particles 5000 --snr 0.1 \\
-    --structures 1e6v:C2 4zxb 6vxx:C3 7DDO adk_open --seeds 11 12 13 14 \\
-    --machine "2 cores of an Intel Xeon at 2.5 GHz"
+    --structures 1e6v:C2 4zxb 6vxx:C3 7DDO adk_open --seeds 11 12 \\
+    --machine "2 cores of an AMD EPYC at 2.6 GHz, beside other work"
 python benchmarks/page.py bench/results.jsonl > docs/benchmarks.md
 ```
 
