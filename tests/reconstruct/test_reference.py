@@ -30,6 +30,10 @@ from phantoms import angles_degrees
 COUNT, BOX, PIXEL = 300, 24, 6.0
 LIMIT_ANGSTROM = 20.0  # Fourier radius 7.2: shells 1 to 6 are whole
 GRID = OrientationGrid.of(2, 12)
+KERNELS = (
+    "slice_volume", "insert_portions", "pose_losses", "pose_normal_equations", "grid_weights",
+    "grid_peaks",
+)  # fmt: skip
 STEPS = GaussNewton(steps=2)
 
 
@@ -68,9 +72,7 @@ def test_the_reference_finds_the_same_map_and_poses(
     microscope = Microscope(BOX, PIXEL, 4.0, draw_ctf(COUNT, 1), seed=1)
     simulate(chain_molecule(1), poses, microscope, tmp_path)
     compiled = run(tmp_path / "particles.star")
-    for kernel in ("slice_volume", "insert_portions", "pose_losses", "pose_normal_equations"):
-        monkeypatch.delattr(cpu, kernel)
-    for kernel in ("grid_weights", "grid_peaks"):
+    for kernel in KERNELS:
         monkeypatch.delattr(cpu, kernel)
     with reference_only():
         plain = run(tmp_path / "particles.star")

@@ -4,8 +4,8 @@ Two maps found independently that agree are the strongest evidence there is that
 right; where they do not agree, the half that explains its images worse is explored again. So is
 a half whose images the other half's map explains clearly better than their own does: a start may
 end near the solution with part of the particles in wrong places. And so is a half whose held-out
-images are explained clearly worse than the other's. A half of which two starts
-ended at the same evidence is at its end: another start would find the same.
+images are explained clearly worse than the other's. A half of which two starts ended at the same
+evidence is at its end: another start would find the same.
 """
 
 from __future__ import annotations
