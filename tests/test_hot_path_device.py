@@ -21,7 +21,7 @@ from cryospin.explore.setting import Setting
 from cryospin.fourier.disk import FourierDisk
 from cryospin.kernels import margin_for
 from cryospin.particles.prepare import PreparedParticles
-from cryospin.particles.spectrum import signal_power
+from cryospin.particles.spectrum import prior_precision
 from cryospin.poses import Assignment
 from cryospin.reconstruct.refinement import half_set_fsc, prior_of, unfiltered_map
 from cryospin.refine.assign import GlobalAssignment
@@ -92,7 +92,7 @@ def test_mixing_is_refused_here_as_on_a_card() -> None:
 def test_a_map_is_made_where_the_images_are() -> None:
     made = sums()
     assert_elsewhere(made.numerator, made.denominator)
-    precision = 1.0 / signal_power(particles())
+    precision = prior_precision(particles())
     density = map_of(made, precision, RADIUS, BOX, support())
     assert_elsewhere(precision, density, unfiltered_map(made, RADIUS, BOX, 24))
     assert_elsewhere(map_to_volume(density, BOX, RADIUS))

@@ -8,7 +8,7 @@ import torch
 
 from cryospin.mixture.classed_half import class_losses
 from cryospin.mixture.split import ClassSplit, reseeded
-from cryospin.particles.spectrum import signal_power
+from cryospin.particles.spectrum import prior_precision
 from cryospin.refine.halves import map_of
 from cryospin.volumes.gridded import support_sphere
 from phantoms import Blobs
@@ -56,7 +56,7 @@ def test_an_iteration_is_a_step_of_em() -> None:
     method = ClassSplit(iterations=1, over_relaxation=1.0)
     found, evidence = method.settle(begun, radius, SETTING)
     support = support_sphere(BOX, radius, SUPPORT)
-    precision = 1.0 / signal_power(mixture.half.particles)
+    precision = prior_precision(mixture.half.particles)
     maps = [
         map_of(begun.sums(number, radius, IDENTITY), precision, radius, BOX, support)
         for number in range(2)

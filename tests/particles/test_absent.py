@@ -15,7 +15,9 @@ from cryospin.particles.absent import AbsentParticles
 @pytest.fixture
 def absent() -> AbsentParticles:
     disk = FourierDisk.of(16, 6)
-    return AbsentParticles(disk, 3.0, ("1@a", "2@a"), torch.zeros(2).long(), torch.ones(1, 7))
+    return AbsentParticles(
+        disk, 3.0, ("1@a", "2@a"), torch.zeros(2).long(), torch.ones(1, 7), noise_level=0.5
+    )
 
 
 def test_what_is_known(absent: AbsentParticles) -> None:

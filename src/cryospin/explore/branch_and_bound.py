@@ -26,7 +26,7 @@ from cryospin.journal.journal import UNRECORDED, Journal
 from cryospin.kernels import margin_for, slice_volume
 from cryospin.particles.draws import generator_for, held_out_split
 from cryospin.particles.source import ParticleSource
-from cryospin.particles.spectrum import signal_power
+from cryospin.particles.spectrum import prior_precision
 from cryospin.poses import PoseHypotheses
 from cryospin.rotations.sampling import random_rotations
 from cryospin.volumes.gridded import (
@@ -127,7 +127,7 @@ class _Run:
         self.marched_radius = min(method.marched_radius, self.last_radius)
         self.margin = margin_for(self.marched_radius)
         self.support = self._support(self.marched_radius)
-        self.precision = 1.0 / signal_power(particles)
+        self.precision = prior_precision(particles)
         self.batches = -(-len(particles) // _BATCH)
 
     def _support(self, radius: float) -> Tensor:

@@ -38,13 +38,13 @@ class ExhaustiveSearch:
     """
 
     starts: int = 2
-    iterations_times_nats: float = 5000.0
+    iterations_times_nats: float = 2250.0
     fewest_iterations: int = 28
     most_iterations: int = 300
-    images_times_nats: float = 30000.0
+    images_times_nats: float = 13500.0
     fewest_images: int = 300
     most_images: int = 2000
-    temperature_times_nats: float = 40.0
+    temperature_times_nats: float = 18.0
     highest_temperature: float = 2.0
     final_iterations: int = 6
     first_radius: float = 6.0

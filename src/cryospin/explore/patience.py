@@ -42,13 +42,13 @@ class Patience:
         compared on one and the same grid.
     """
 
-    below_nats: float = 80.0
-    march_times_nats: float = 900.0
+    below_nats: float = 36.0
+    march_times_nats: float = 400.0
     shortest_march: int = 12
     longest_march: int = 60
     held: float = 6.0
-    first_images_times_nats: float = 60_000.0
-    most_images_times_nats: float = 600_000.0
+    first_images_times_nats: float = 27_000.0
+    most_images_times_nats: float = 270_000.0
     fewest_images: int = 500
     first_radius: float = 4.0
     momentum: float = 0.85

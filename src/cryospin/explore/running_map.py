@@ -10,7 +10,7 @@ from torch import Tensor
 
 from cryospin.kernels import margin_for
 from cryospin.particles.source import ParticleSource
-from cryospin.particles.spectrum import signal_power
+from cryospin.particles.spectrum import prior_precision
 from cryospin.volumes.gridded import (
     SliceSums,
     map_to_volume,
@@ -38,7 +38,7 @@ class RunningMap:
         # real-space grid: twice what the radius needs, so that the support mask is smooth
         grid = 4 * int(np.ceil(radius / 2 + 2))
         support = spherical_support(grid, support_radius * grid, 0.08 * grid, particles.device)
-        return cls(particles.disk.box, radius, 1.0 / signal_power(particles), support)
+        return cls(particles.disk.box, radius, prior_precision(particles), support)
 
     @property
     def margin(self) -> int:

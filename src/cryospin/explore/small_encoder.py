@@ -7,7 +7,7 @@ of the price (docs/method.md has the figures). The heads are those of the paper.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -26,29 +26,31 @@ _SCALE_SAMPLE = 500
 class BandLimitedImages:
     """What the encoder looks at: the best linear estimate of each projection from its image.
 
-    x C tau^2 / (C^2 tau^2 + 1) with tau^2 the particle's power on the shell: contrast reversals
-    of the CTF are undone, and shells that are noise are dark. side: pixels.
+    x C tau^2 / (C^2 tau^2 + noise) with tau^2 the particle's power on the shell: contrast
+    reversals of the CTF are undone, and shells that are noise are dark. side: pixels.
+    noise_level: as a `ParticleSource` has it.
     """
 
     disk: FourierDisk
     power: Float[Tensor, " k"]
     side: int
+    noise_level: float
     scale: float = 1.0
 
     @classmethod
     def of(cls, particles: ParticleSource, side: int) -> BandLimitedImages:
         disk = particles.disk.prefix(side // 2 - 1)
         power = signal_power(particles)[disk.shells(particles.device)]
-        plain = cls(disk, power, side)
+        plain = cls(disk, power, side, particles.noise_level)
         sample = slice(0, _SCALE_SAMPLE)
         deviation = plain.images(particles.batch(sample)).std()
-        return cls(disk, power, side, float(1.0 / deviation))
+        return replace(plain, scale=float(1.0 / deviation))
 
     def images(self, images: ImageBatch) -> Float[Tensor, "b side side"]:
         """Images of deviation 1 on the average; they may reach further than is looked at."""
         images = images.prefix(self.disk.radius)
         weighted = images.ctf * self.power
-        filtered = images.coefficients * (weighted / (images.ctf * weighted + 1.0))
+        filtered = images.coefficients * (weighted / (images.ctf * weighted + self.noise_level))
         return self.scale * coefficients_to_images(filtered, self.disk, self.side)
 
 

@@ -20,7 +20,7 @@ from cryospin.explore.setting import Setting
 from cryospin.mixture.classed_half import ClassedHalf
 from cryospin.mixture.split import ClassSplit
 from cryospin.particles.draws import generator_for
-from cryospin.particles.spectrum import information_per_image, signal_power
+from cryospin.particles.spectrum import information_per_image, prior_precision
 from cryospin.refine.assign import GlobalAssignment
 from cryospin.refine.halves import HalfSet, map_of, refine_half
 from cryospin.volumes.gridded import map_to_volume, support_sphere
@@ -142,7 +142,7 @@ class _Problem:
         particles, radius, setting = classed.particles, self.radius, self.setting
         box = particles.disk.box
         support = support_sphere(box, radius, setting.support_radius, particles.device)
-        precision = 1.0 / signal_power(particles)
+        precision = prior_precision(particles)
         return [
             map_of(classed.sums(c, radius, setting.operators), precision, radius, box, support)
             for c in range(self.classes)

@@ -30,21 +30,23 @@ def junk_log_likelihoods(
 ) -> Float[Tensor, " n"]:
     """Log likelihood of each whitened image as junk, up to the constant that losses leave out.
 
-    Coefficients of variance 1 + f C^2 tau^2 by shell, each factor f as likely.
+    Coefficients of variance 1 + f C^2 tau^2 by shell, in units of the noise's, each factor f as
+    likely. Under a mask only so many of them count as are independent.
 
     losses: of each image at its best pose in its best map. A strong image of which a map explains
     most is not junk, although a map that is not perfect leaves of it more than noise.
     """
     disk = particles.disk.prefix(radius)
     power = signal_power(particles)[disk.shells(particles.device)]
+    independent = particles.noise_level
     factors = torch.tensor(_FACTORS, device=particles.device)[:, None, None]
     parts = []
     for rows, images in particles.batches(_ROWS, radius):
         squares = images.coefficients.abs().square()
-        variance = 1 + factors * images.ctf.square() * power
-        each = -(squares / variance + variance.log()).sum(dim=-1)
+        variance = 1 + factors * images.ctf.square() * power / independent
+        each = -(squares / variance + independent * variance.log()).sum(dim=-1)
         likelihood = torch.logsumexp(each, dim=0) - math.log(len(_FACTORS))
-        whole, length = squares.sum(dim=1), squares.shape[1]
+        whole, length = squares.sum(dim=1), independent * squares.shape[1]
         strong = whole - length > _STRONG * length**0.5
         explained = whole - losses[rows] > _MOSTLY * (whole - length)
         parts.append(torch.where(strong & explained, -torch.inf, likelihood))

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from cryospin.explore.setting import Setting
 from cryospin.mixture.classed_half import ClassedHalf, class_losses, class_weights
-from cryospin.particles.spectrum import signal_power
+from cryospin.particles.spectrum import prior_precision
 from cryospin.refine.halves import HalfSet, map_of
 from cryospin.volumes.gridded import support_sphere
 
@@ -81,7 +81,7 @@ class ClassSplit:
         radius = min(radius, particles.disk.radius)
         box = particles.disk.box
         support = support_sphere(box, radius, setting.support_radius, particles.device)
-        precision = 1.0 / signal_power(particles)
+        precision = prior_precision(particles)
         even = torch.full((count,), 1 / count, device=particles.device)
         densities: list[Tensor] = []
         losses = torch.zeros_like(classed.weights)

@@ -47,7 +47,7 @@ class PolarLines:
 def filtered(
     particles: ParticleSource, power: Float[Tensor, " s"], disk: FourierDisk
 ) -> Complex[Tensor, "n k"]:
-    """z = C x tau / (C^2 tau^2 + 1) with tau^2 the particle's power on the shell.
+    """z = C x tau / (C^2 tau^2 + noise) with tau^2 the particle's power on the shell.
 
     Re<z_i, z_j> is what two coefficients of one signal add to the log-likelihood ratio against
     two signals: C_i C_j tau^2 x_i x_j where there is noise only, and where there is none both
@@ -55,7 +55,7 @@ def filtered(
     """
     spread = power[disk.shells(particles.device)].clamp_min(0.0).sqrt()
     images = particles.images(disk.radius)
-    weight = images.ctf * spread / ((images.ctf * spread) ** 2 + 1.0)
+    weight = images.ctf * spread / ((images.ctf * spread) ** 2 + particles.noise_level)
     return images.coefficients * weight
 
 

@@ -147,7 +147,7 @@ def network_input(
 ) -> tuple[PolarLines, Float[Tensor, "n r"]]:
     """Filtered lines of images, centred by their shifts, and the clarity of each ring.
 
-    clarity: mean of C^2 tau^2 / (C^2 tau^2 + 1) on the ring, what the transfer function and the
+    clarity: mean of C^2 tau^2 / (C^2 tau^2 + noise) on the ring, what the transfer function and the
     noise leave.
     """
     disk = particles.disk.prefix(shape.last_radius + MARGIN)
@@ -166,7 +166,7 @@ def ring_clarity(
 ) -> Float[Tensor, "n r"]:
     shell, population = disk.shells(particles.device), disk.population(particles.device)
     signal = particles.images(disk.radius).ctf.square() * power[shell].clamp_min(0.0)
-    share = signal / (signal + 1.0)
+    share = signal / (signal + particles.noise_level)
     first = int(shape.first_radius)
     rings = share.new_zeros(len(share), len(population)).index_add_(1, shell, share)
     rings = rings / population

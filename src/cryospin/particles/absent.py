@@ -24,6 +24,7 @@ class AbsentParticles(ParticleSource):
     uids: Sequence[str]
     optics_group: Int[Tensor, " n"]
     noise_power: Float[Tensor, "g s"]
+    noise_level: float
 
     @property
     def device(self) -> torch.device:

@@ -2,8 +2,7 @@
 
 Each image: background to mean 0 and deviation 1, soft circular mask, one transform that undoes
 beam tilt and distortion where the optics have any (particles.lens), division by the noise
-amplitude of its optics group. After that noise has unit variance in every coefficient and the
-likelihood is a plain sum of squares.
+amplitude of its optics group. After that the likelihood is a plain sum of squares.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ class PreparedParticles(ParticleSource):
 
     The two large tensors are left alone: where images come from is known in this room only.
 
-    coefficients: x / sigma; E|noise|^2 = 1 in each.
+    coefficients: x / sigma.
     ctf: C / sigma, so that `coefficients = ctf * shift * projection + noise`.
     noise_power: sigma^2 of each optics group and shell.
     """
@@ -57,6 +56,7 @@ class PreparedParticles(ParticleSource):
     ctf: Float[Tensor, "n k"]
     optics_group: Int[Tensor, " n"]
     noise_power: Float[Tensor, "g s"]
+    noise_level: float = 1.0
 
     @property
     def device(self) -> torch.device:
@@ -158,7 +158,7 @@ class Preparation:
         mask = soft_circle(box, mask_radius, _MASK_EDGE_PIXEL)
         background = radius_grid(box) > mask_radius
         if noise_power is None:
-            noise_power = background_spectra(stack, background, disk, seed) * mask.square().mean()
+            noise_power = background_spectra(stack, background, disk, seed)
         noise_power = noise_power.to(device)
         return cls(
             stack,
@@ -174,6 +174,11 @@ class Preparation:
     @property
     def device(self) -> torch.device:
         return self.background.device
+
+    @property
+    def noise_level(self) -> float:
+        """E|noise|^2 of a coefficient (`ParticleSource`)."""
+        return 1.0 if self.mask is None else float(self.mask.square().mean())
 
     def images(self, rows: slice) -> ImageBatch:
         """Some images, read and made ready."""
@@ -232,6 +237,7 @@ class Preparation:
             ctf,
             self.optics_group,
             self.noise_power,
+            self.noise_level,
         )
 
 

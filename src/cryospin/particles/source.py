@@ -22,8 +22,11 @@ class ParticleSource(ABC):
     are for those that are few.
 
     disk: the frequencies there are.
-    noise_power: of each optics group and shell, what images are whitened by: in each coefficient
-        E|noise|^2 = 1.
+    noise_power: of each optics group and shell, what images are whitened by: that of the noise
+        before any mask, as many coefficients as pixels.
+    noise_level: E|noise|^2 of a coefficient: 1, or what is left of it under a mask, the mean square
+        of that. Then coefficients are not independent: a sum of their squares is the likelihood of
+        the pixels inside (Parseval), as it should be; with 1 each it would be sharper.
     """
 
     disk: FourierDisk
@@ -31,6 +34,7 @@ class ParticleSource(ABC):
     uids: Sequence[str]
     optics_group: Int[Tensor, " n"]
     noise_power: Float[Tensor, "g s"]
+    noise_level: float
 
     @property
     @abstractmethod

@@ -26,14 +26,20 @@ def signal_power(particles: ParticleSource) -> Float[Tensor, " s"]:
     population = particles.disk.population(particles.device)
     power, squares = _means(particles, _power, _transfer)
     transfer = _per_shell(squares, shell, population)
-    excess = _per_shell(power - 1.0, shell, population)
+    excess = _per_shell(power - particles.noise_level, shell, population)
     return (excess.clamp_min(_LEAST_EXCESS) / transfer.clamp_min(1e-6)).float()
+
+
+def prior_precision(particles: ParticleSource) -> Float[Tensor, " s"]:
+    """1/tau^2 per shell for `volumes.gridded.wiener_volume`, whose noise it is measured in: that
+    which a mask leaves in each coefficient."""
+    return particles.noise_level / signal_power(particles)
 
 
 def information_per_image(particles: ParticleSource, radius: float) -> float:
     """Mean power above the noise within a radius, in nats: what a known pose would explain."""
     (power,) = _means(particles, _power)
-    excess = power - 1.0  # the noise's is 1
+    excess = power - particles.noise_level
     return float(excess[: particles.disk.length_within(radius)].sum().clamp_min(0.0))
 
 

@@ -125,6 +125,7 @@ class StoredParticles(ParticleSource):
     uids: Sequence[str]
     optics_group: Int[Tensor, " n"]
     noise_power: Float[Tensor, "g s"]
+    noise_level: float
     file: CoefficientFile
     file_rows: np.ndarray
     written_power: Float[Tensor, "g s"]
@@ -211,6 +212,7 @@ def store_particles(
         preparation.stack.uids,
         preparation.optics_group,
         noise_power,
+        preparation.noise_level,
         file,
         np.arange(count),
         noise_power,

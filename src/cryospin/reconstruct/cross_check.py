@@ -4,17 +4,21 @@ A map made of images at wrong poses explains these very images: in their own hal
 seem in place. The other half's map never saw them. Where both maps are of the particle, a search
 in it finds the same poses; where both only look alike, it prefers others, by many nats. Losses
 are compared, not angles, so that mates of a symmetry that was not imposed count as the same.
+
+That a pose is found again does not make it right: the image and its noise are the same. How far it
+can be believed is told by the posterior of all poses in the map that never saw the image.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
+from cryospin.explore.pose_weight import weight_near
 from cryospin.explore.setting import Setting
 from cryospin.fourier.disk import FourierDisk
 from cryospin.journal.ranks import of_halves
@@ -28,15 +32,18 @@ from cryospin.volumes.gridded import map_to_volume
 _POLISH = GaussNewton(steps=6)
 # the verdict's own, whatever a recipe finds its poses by: verdicts of recipes are comparable
 _SEARCH = GlobalAssignment(OrientationGrid.of(4, 24), polish=_POLISH)
-_NATS = 6.0  # a pose less likely than another by e^6 would not have been chosen
+_NEAR_DEGREES = 10.0
+_WEIGHED = 60  # of each half: enough for a mean to be known to a few per cent
+_NATS = 2.5  # a pose a twelfth as likely as another would seldom have been chosen
 
 
 @dataclass(frozen=True)
 class CrossCheck:
     """particles: of both halves, that were looked at.
 
-    found_again: share whose pose is, in the other half's map, within 6 nats of the best one.
-    moved: share whose best pose there is more than 10 degrees from theirs.
+    found_again: share whose pose is, in the other half's map, within 2.5 nats of the best one.
+    believed: mean posterior weight, in the other half's map, of the poses within 10 degrees of
+        theirs, or of mates by the symmetry found: how many of the poses are about right.
     carried_over: what images gain over an empty map in the other half's map, over what they
         gain in their own.
     unexplained: share that gains next to nothing there, compared to most others.
@@ -44,7 +51,7 @@ class CrossCheck:
 
     particles: int
     found_again: float
-    moved: float
+    believed: float
     carried_over: float
     unexplained: float
 
@@ -54,40 +61,43 @@ def cross_check(
     densities: tuple[Float[Tensor, "g g g"], Float[Tensor, "g g g"]],
     setting: Setting,
     radius: float,
+    mates: Float[Tensor, "m 3 3"] | None = None,
     most: int = 300,
 ) -> CrossCheck:
     """Search `most` particles of each half over all poses in the other half's map: a grid, its
     peaks polished, as polished as the poses they are compared with.
 
     densities: the halves' filtered maps in units of the whitened images. radius: Fourier
-    pixels to search within.
+    pixels to search within. mates: rotations of the map that make poses equal, of a symmetry that
+    was found; default: those of the setting.
     """
+    equal = setting if mates is None else replace(setting, operators=mates)
 
     def of_half(number: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Gap, turn and gains of each image of its sample."""
+        """Gap and gains of each image of its sample, and what its pose weighs of a part of them."""
         rng = generator_for(setting.seed, "cross-check", number)
         sample = sample_of(halves[number], rng, most)
-        particles, rotations = sample.particles, sample.rotations
+        particles = sample.particles
         disk = particles.disk.prefix(radius)
         own, other = (
             map_to_volume(densities[i], disk.box, disk.radius) for i in (number, 1 - number)
         )
         found = _SEARCH.run(other, particles, disk.radius, setting)
         there, here = polished_losses(sample, (other, own), disk)
-        mates = rotations[:, None] @ setting.operators
-        cosine = (torch.einsum("nsij,nij->ns", mates, found.rotations).amax(dim=1) - 1) / 2
-        turn = torch.rad2deg(torch.acos(cosine.clamp(-1, 1)))
         gains = particles.images(radius).empty_loss() - torch.stack([there, here])
-        return there - found.loss, turn, gains
+        few = sample_of(sample, rng, _WEIGHED)
+        images = few.particles.images(disk.radius)
+        weight = weight_near(other, images, few.rotations, equal, _NEAR_DEGREES)
+        return there - found.loss, gains, weight
 
     first, second = of_halves(of_half)
-    gap, turn = torch.cat([first[0], second[0]]), torch.cat([first[1], second[1]])
-    there_each, here_each = torch.cat([first[2], second[2]], dim=1)
+    gap, weight = (torch.cat([first[i], second[i]]) for i in (0, 2))
+    there_each, here_each = torch.cat([first[1], second[1]], dim=1)
     carried, own_gain = float(there_each.sum()), float(here_each.sum())
     return CrossCheck(
         len(gap),
         float((gap < _NATS).double().mean()),
-        float((turn > 10.0).double().mean()),
+        float(weight.mean()),
         carried / own_gain if own_gain > 0 else 0.0,
         unexplained_share(there_each),
     )
@@ -137,10 +147,10 @@ def polished_losses(
 def unexplained_share(gains: Float[Tensor, " n"]) -> float:
     """Share of images whose gain lies far below that of the better ones, beyond what noise does.
 
-    An image of the particle gains about its signal's energy E, give or take 2 E^(1/2); CTF and
+    An image of the particle gains about its signal's energy E, give or take (2 E)^(1/2); CTF and
     view change E by less than a factor of two about its mean. The better quarter are of the
     particle even where half of the images are not.
     """
     typical = float(torch.quantile(gains, 0.75))
-    least = 0.4 * typical - 3.0 * max(typical, 0.0) ** 0.5
+    least = 0.4 * typical - 2.0 * max(typical, 0.0) ** 0.5
     return float((gains < least).double().mean())

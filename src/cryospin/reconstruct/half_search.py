@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from functools import partial
 
-from jaxtyping import Complex, Float
+from jaxtyping import Complex
 from torch import Tensor
 
 from cryospin.explore.exploration import Exploration, Explorer, Look
@@ -14,7 +14,7 @@ from cryospin.explore.setting import Setting
 from cryospin.journal.journal import Journal
 from cryospin.kernels import OVERSAMPLING
 from cryospin.particles.source import ParticleSource
-from cryospin.particles.spectrum import signal_power
+from cryospin.particles.spectrum import prior_precision
 from cryospin.poses import Assignment, PoseHypotheses
 from cryospin.reconstruct.exploration_report import StartReport
 from cryospin.reconstruct.monitor import Monitor
@@ -109,8 +109,7 @@ class HalfSearch:
     ) -> Complex[Tensor, "z y x"]:
         fraction = self.setting.support_radius
         support = support_sphere(particles.disk.box, radius, fraction, particles.device)
-        precision: Float[Tensor, " s"] = 1.0 / signal_power(particles)
-        density = map_of(sums, precision, radius, particles.disk.box, support)
+        density = map_of(sums, prior_precision(particles), radius, particles.disk.box, support)
         return map_to_volume(density, particles.disk.box, radius)
 
     def _assigned(

@@ -28,7 +28,7 @@ _FOUND_AGAIN = 0.75
 _CARRIED_OVER = 0.5
 _CONES_ALIKE = 0.3
 _UNEXPLAINED = 0.25
-_MOST_POSES = 0.9
+_MOST_POSES = 0.8
 # proteins have 0.3 to 0.65 (fewer shells: more), featureless maps 0.95
 _OWN_MIRROR = 0.8
 
@@ -88,12 +88,11 @@ def judge(measures: Measures) -> Verdict:
 def _on_poses(measures: Measures) -> Iterator[str]:
     """Where it is fewer than most: a map is an average, and can be right where many poses are
     not."""
-    believed = None if measures.cross is None else 1 - measures.cross.moved
-    if believed is not None and believed < _MOST_POSES:
+    if measures.cross is not None and measures.cross.believed < _MOST_POSES:
         yield (
-            f"it is the map that converged: about {100 * believed:.0f} % of the single poses can "
-            "be believed (the other half's map puts so many within 10 degrees of theirs), the "
-            "other images are too noisy to tell"
+            f"it is the map that converged: about {100 * measures.cross.believed:.0f} % of the "
+            "single poses can be believed (to 10 degrees, by their probability in the other half's "
+            "map), the other images are too noisy to tell"
         )
 
 
@@ -218,12 +217,12 @@ def _evidence(m: Measures) -> Iterator[Evidence]:
         )
         yield Evidence(
             "poses that can be believed",
-            1 - m.cross.moved,
+            m.cross.believed,
             "share",
             None,
             True,
             "warning",
-            "so many of the particles the other half's map puts within 10 degrees of their pose",
+            "the mean probability, by the other half's map, of the poses within 10 degrees of theirs",
         )
         yield Evidence(
             "what images gain in the other half's map",

@@ -44,7 +44,10 @@ def measure(
     cross: CrossCheck | None = None
     if exploration.agreed and shells is not None:
         radius = min(shells + 1.0, _SEARCHED_SHELLS)
-        cross = cross_check(halves, maps.filtered, setting, radius)
+        mates = None
+        if found is not None and len(setting.operators) == 1:
+            mates = found.operators.to(setting.operators)
+        cross = cross_check(halves, maps.filtered, setting, radius, mates)
     rotations = torch.cat([half.rotations for half in halves]).cpu()
     operators = setting.operators
 

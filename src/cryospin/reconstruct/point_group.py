@@ -60,6 +60,12 @@ class SymmetryFound:
         """The group that maps and images agree on."""
         return "C1" if self.images_object else self.in_the_map.name
 
+    @property
+    def operators(self) -> Float[Tensor, "s 3 3"]:
+        """The group's rotations about its axes where they are in the map that was searched."""
+        turn = self.in_the_map.alignment.rotation.double()
+        return turn.T @ symmetry_group(self.name).double() @ turn
+
     def summary(self) -> dict[str, Any]:
         """As result.json has it."""
         mean, error = self.loss or (None, None)

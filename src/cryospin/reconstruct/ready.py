@@ -87,7 +87,7 @@ def _read(ready: Ready, monitor: Monitor) -> Prepared:
     request = ready.request
     here: dict[int, ParticleSource] = {}
 
-    def read(number: int) -> tuple[float, Float[Tensor, "g s"]]:
+    def read(number: int) -> tuple[float, Float[Tensor, "g s"], float]:
         half = number + 1
         preparation = ready.preparation(
             np.flatnonzero(ready.half_set == half),
@@ -104,7 +104,7 @@ def _read(ready: Ready, monitor: Monitor) -> Prepared:
                 stored()
             led(lambda: None)  # there for the others
             here[number] = stored()
-        return preparation.disk.radius, preparation.noise_power
+        return preparation.disk.radius, preparation.noise_power, preparation.noise_level
 
     known = of_halves(read)
 
@@ -113,8 +113,8 @@ def _read(ready: Ready, monitor: Monitor) -> Prepared:
             return here[number]
         some = ready.stack.select(np.flatnonzero(ready.half_set == number + 1))
         group = torch.as_tensor(some.optics_group)
-        radius, noise_power = known[number]
-        disk, group = FourierDisk.of(some.box, radius), group.to(noise_power.device)
-        return AbsentParticles(disk, some.pixel_size_angstrom, some.uids, group, noise_power)
+        radius, *noise = known[number]
+        disk, group = FourierDisk.of(some.box, radius), group.to(noise[0].device)
+        return AbsentParticles(disk, some.pixel_size_angstrom, some.uids, group, *noise)
 
     return half_of(0), half_of(1)

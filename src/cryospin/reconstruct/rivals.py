@@ -12,7 +12,7 @@ from cryospin.explore.exploration import Exploration
 from cryospin.fourier.fsc import fourier_shell_correlation
 from cryospin.fourier.shell_curve import ShellCurve
 from cryospin.particles.source import ParticleSource
-from cryospin.particles.spectrum import signal_power
+from cryospin.particles.spectrum import prior_precision
 from cryospin.reconstruct.exploration_report import StartReport
 from cryospin.refine.halves import map_of
 from cryospin.types import DensityMap
@@ -36,7 +36,7 @@ def report_starts(
     if len(exploration.starts) < 2:
         return starts
     radius = exploration.starts_radius
-    precision = 1.0 / signal_power(particles)
+    precision = prior_precision(particles)
     maps = [
         _density(sums, radius, particles, precision, support_radius) for sums in exploration.starts
     ]

@@ -160,8 +160,8 @@ def residual_noise(
 ) -> Float[Tensor, "o s"]:
     """Factor by which the noise power of each optics group and shell was underestimated.
 
-    Mean |x - C s P|^2 of the whitened images; beyond `radius` nothing is predicted and the
-    images are all noise.
+    Mean |x - C s P|^2 of the whitened images over what the noise's should be; beyond `radius`
+    nothing is predicted and the images are all noise.
     """
     particles = half.particles
     inner = particles.disk.prefix(radius)
@@ -188,7 +188,7 @@ def residual_noise(
     population = particles.disk.population(device)
     counts = torch.zeros(groups, dtype=torch.long, device=device)
     counts.index_add_(0, particles.optics_group, torch.ones_like(particles.optics_group))
-    return total / (counts[:, None] * population).clamp_min(1)
+    return total / (counts[:, None] * population).clamp_min(1) / particles.noise_level
 
 
 def rewhitened(half: HalfSet, factor: Float[Tensor, "o s"]) -> HalfSet:
