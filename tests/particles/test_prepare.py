@@ -67,13 +67,13 @@ def power_by_shell(values: torch.Tensor, disk: FourierDisk) -> torch.Tensor:
 @pytest.mark.parametrize(
     "exponent, smear", [(0.0, 0.03), (0.5, 0.05), (1.5, 0.15)], ids=["white", "pink", "steep"]
 )
-def test_noise_leaves_with_unit_variance(tmp_path: Path, exponent: float, smear: float) -> None:
+def test_noise_leaves_with_what_the_mask_leaves_of_it(tmp_path: Path, exponent: float, smear: float) -> None:
     """Of 600 images a shell of 6 coefficients or more has its mean power to 2 % (one standard
     deviation); `smear` is what the annulus of background pixels does to a sloping spectrum."""
     stack = written(tmp_path, coloured_noise(COUNT, exponent, seed=2))
     particles = prepare_particles(stack)
     assert particles.coefficients.dtype == torch.complex64
-    power = power_by_shell(particles.coefficients, particles.disk)
+    power = power_by_shell(particles.coefficients, particles.disk) / particles.noise_level
     assert (power[2:] - 1).abs().max() < 0.05 + smear
     assert abs(power[2:].mean() - 1) < 0.02 + 0.5 * smear
 
@@ -89,7 +89,8 @@ def test_each_optics_group_is_whitened_by_its_own_spectrum(tmp_path: Path) -> No
     assert particles.noise_power.shape == (2, BOX // 2)
     for group in (0, 1):
         members = particles.coefficients[particles.optics_group == group]
-        assert (power_by_shell(members, particles.disk)[2:] - 1).abs().max() < 0.2
+        power = power_by_shell(members, particles.disk) / particles.noise_level
+        assert (power[2:] - 1).abs().max() < 0.2
     ratio = particles.noise_power[0, 3] / particles.noise_power[0, 12]
     expected = ((1 + 144 / 16) / (1 + 9 / 16)) ** 1.0
     # the window of the background smears a slope of tenfold
@@ -162,11 +163,14 @@ def test_a_resolution_limit_is_a_prefix(noisy: ParticleStack) -> None:
 def test_the_mask_takes_the_surroundings_away(noisy: ParticleStack) -> None:
     wide = prepare_particles(noisy)
     narrow = prepare_particles(noisy, mask_diameter_angstrom=12 * PIXEL)
-    # noise power is that of the masked image: proportional to the area, for white noise
+    # the noise is the same; what is left of it is proportional to the area
     ratio = (narrow.noise_power[0, 4:] / wide.noise_power[0, 4:]).mean()
-    area = [soft_circle(BOX, radius, 4.0).square().mean() for radius in (6.0, 12.0)]
-    assert float(ratio) == pytest.approx(float(area[0] / area[1]), rel=0.05)
-    assert abs(power_by_shell(narrow.coefficients, narrow.disk)[8:].mean() - 1) < 0.1
+    assert float(ratio) == pytest.approx(1.0, rel=0.05)
+    for particles, radius in ((narrow, 6.0), (wide, 12.0)):
+        left = float(soft_circle(BOX, radius, 4.0).square().mean())
+        assert particles.noise_level == pytest.approx(left)
+        power = power_by_shell(particles.coefficients, particles.disk)[8:]
+        assert float(power.mean()) == pytest.approx(left, rel=0.1)
 
 
 def test_a_batch_is_rows_within_a_radius(noisy: ParticleStack) -> None:

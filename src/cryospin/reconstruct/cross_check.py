@@ -34,14 +34,14 @@ _POLISH = GaussNewton(steps=6)
 _SEARCH = GlobalAssignment(OrientationGrid.of(4, 24), polish=_POLISH)
 _NEAR_DEGREES = 10.0
 _WEIGHED = 60  # of each half: enough for a mean to be known to a few per cent
-_NATS = 2.5  # a pose a twelfth as likely as another would seldom have been chosen
+_NATS = 6.0  # a pose less likely than another by e^6 would not have been chosen
 
 
 @dataclass(frozen=True)
 class CrossCheck:
     """particles: of both halves, that were looked at.
 
-    found_again: share whose pose is, in the other half's map, within 2.5 nats of the best one.
+    found_again: share whose pose is, in the other half's map, within 6 nats of the best one.
     believed: mean posterior weight, in the other half's map, of the poses within 10 degrees of
         theirs, or of mates by the symmetry found: how many of the poses are about right.
     carried_over: what images gain over an empty map in the other half's map, over what they
