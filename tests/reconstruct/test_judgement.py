@@ -94,9 +94,7 @@ def test_a_map_may_converge_where_many_poses_do_not(believed: float, words: str 
     assert found.converged
     said = [reason for reason in found.reasons if "can be believed" in reason]
     assert len(said) == (words is not None) and all(str(words) in reason for reason in said)
-    assert [e.value for e in found.evidence if e.name == "poses that can be believed"] == [
-        believed
-    ]
+    assert [e.value for e in found.evidence if e.name == "poses that can be believed"] == [believed]
 
 
 def test_a_map_to_begin_with_is_not_searched_for() -> None:

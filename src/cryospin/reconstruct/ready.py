@@ -113,8 +113,8 @@ def _read(ready: Ready, monitor: Monitor) -> Prepared:
             return here[number]
         some = ready.stack.select(np.flatnonzero(ready.half_set == number + 1))
         group = torch.as_tensor(some.optics_group)
-        radius, *noise = known[number]
-        disk, group = FourierDisk.of(some.box, radius), group.to(noise[0].device)
-        return AbsentParticles(disk, some.pixel_size_angstrom, some.uids, group, *noise)
+        radius, power, level = known[number]
+        disk, group = FourierDisk.of(some.box, radius), group.to(power.device)
+        return AbsentParticles(disk, some.pixel_size_angstrom, some.uids, group, power, level)
 
     return half_of(0), half_of(1)
