@@ -67,7 +67,7 @@ def power_by_shell(values: torch.Tensor, disk: FourierDisk) -> torch.Tensor:
 @pytest.mark.parametrize(
     "exponent, smear", [(0.0, 0.03), (0.5, 0.05), (1.5, 0.15)], ids=["white", "pink", "steep"]
 )
-def test_noise_leaves_with_what_the_mask_leaves_of_it(
+def test_noise_leaves_with_what_the_mask_leaves(
     tmp_path: Path, exponent: float, smear: float
 ) -> None:
     """Of 600 images a shell of 6 coefficients or more has its mean power to 2 % (one standard

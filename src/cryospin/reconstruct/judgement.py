@@ -222,7 +222,7 @@ def _evidence(m: Measures) -> Iterator[Evidence]:
             None,
             True,
             "warning",
-            "the mean probability, by the other half's map, of the poses within 10 degrees of theirs",
+            "their mean probability, by the other half's map and to within 10 degrees",
         )
         yield Evidence(
             "what images gain in the other half's map",
