@@ -1,5 +1,5 @@
-"""A cryospin command as a process of its own: its seconds, its memory, and a limit on both
-its time and its patience with us.
+"""A command as a process of its own: its seconds, its memory, and a limit on both its time and
+its patience with us.
 
 Seconds of the processors are told beside those on the wall, which other work on the machine
 stretches. Peak memory is read off the process while it runs (`VmHWM`). What the system tells once a
@@ -17,6 +17,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+CRYOSPIN = (sys.executable, "-m", "cryospin.cli.main")
 _POLL_SECONDS = 0.1
 
 
@@ -36,10 +37,18 @@ class Ended:
 
 def run_command(*words: object, limit_seconds: float | None = None) -> Ended:
     """Run `cryospin WORDS`; past the limit it is killed, with all it started."""
+    return run_program(*CRYOSPIN, *words, limit_seconds=limit_seconds)
+
+
+def run_program(
+    *words: object, folder: Path | None = None, limit_seconds: float | None = None
+) -> Ended:
+    """Run a command line in a folder, likewise. Raises OSError where there is no such program."""
     began, used = time.perf_counter(), _processor_seconds()
     with tempfile.TemporaryFile() as heard:
         process = subprocess.Popen(
-            [sys.executable, "-m", "cryospin.cli.main", *map(str, words)],
+            [*map(str, words)],
+            cwd=folder,
             stdout=subprocess.DEVNULL,
             stderr=heard,
             start_new_session=True,
