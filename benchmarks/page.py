@@ -59,7 +59,8 @@ graphics card in full.
 
 ## Published figures of other programs
 
-Of other data and machines; the sources say how they were measured.
+Of other data and machines; the sources say how they were measured. On the same images:
+[side-by-side.md](side-by-side.md).
 
 """
 

@@ -100,8 +100,8 @@ class Relion:
         refine += ("--sgd_ini_resol", 35, "--sgd_fin_resol", 15)
         refine += ("--sgd_ini_subset", 100, "--sgd_fin_subset", 500)
         refine += ("--flatten_solvent", "--zero_mask", "--dont_combine_weights_via_disc")
-        refine += ("--pool", 3, "--pad", 1, "--skip_gridding", "--oversampling", 1)
-        refine += ("--healpix_order", 1, "--offset_range", 6, "--offset_step", 2)
+        refine += ("--pool", 3, "--pad", 2, "--skip_gridding", "--oversampling", 1)
+        refine += ("--healpix_order", 1, "--offset_range", 6, "--offset_step", 4)
         refine += ("--particle_diameter", round(MASK * box * dataset.pixel_size_angstrom))
         refine += ("--random_seed", seed, "--j", 1)
         return [normalise, ("cp", dataset.particles, "."), refine]

@@ -76,7 +76,15 @@ def test_few_blocks_are_not_run_and_say_why() -> None:
     # pages of measurements, and the way of a data set nobody has here
     measured = {
         f"{page}.md"
-        for page in ("benchmarks", "mixtures", "recipes", "scaling", "variability", "verdicts")
+        for page in (
+            "benchmarks",
+            "mixtures",
+            "recipes",
+            "scaling",
+            "side-by-side",
+            "variability",
+            "verdicts",
+        )
     }
     assert {block.page.name for block in long} <= measured
     others = [block for block in left_out if block not in long]
