@@ -69,7 +69,7 @@ class Cryospin:
 
 @dataclass(frozen=True)
 class Relion:
-    """RELION 3.1's InitialModel job, with the options that its window starts with; before it
+    """RELION 3.1's InitialModel job, with what `relion_pipeliner` makes of its defaults; before it
     `relion_preprocess`, which brings the background of each image to mean 0 and deviation 1, as
     extraction does.
 
