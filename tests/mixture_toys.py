@@ -12,9 +12,11 @@ from cryospin.journal import journal
 from cryospin.mixture import fewer
 from cryospin.mixture.class_search import ClassSearch
 from cryospin.mixture.distinct import Likeness
+from cryospin.mixture.joint import PatientClasses
 from cryospin.mixture.refinement import ClassedRefinement
 from cryospin.mixture.solve import Mixture
 from cryospin.mixture.split import ClassSplit
+from cryospin.mixture.winner_classes import WinnerClasses
 from cryospin.reconstruct.refinement import AlternatingRefinement
 from cryospin.simulate.dataset import Microscope, simulate
 from cryospin.simulate.molecule import chain_molecule
@@ -26,20 +28,28 @@ METHOD = Mixture(
     replace(toy("exhaustive"), refinement=AlternatingRefinement(first_radius=6.0, most_rounds=1)),
     ClassSearch(
         split=ClassSplit(radii=(5.0, 6.0), iterations=2, starts=1),
-        joint=Patience(
-            march_times_nats=0.0,
-            shortest_march=2,
-            held=1.0,
-            first_images_times_nats=0.0,
-            fewest_images=20,
-            first_radius=4.0,
-            cycle=2,
+        joint=PatientClasses(
+            Patience(
+                march_times_nats=0.0,
+                shortest_march=2,
+                held=1.0,
+                first_images_times_nats=0.0,
+                fewest_images=20,
+                first_radius=4.0,
+                cycle=2,
+            ),
+            radius=5.0,
         ),
-        joint_radius=5.0,
         radius=6.0,
         rounds=1,
     ),
     ClassedRefinement(rounds=1, first_radius=6.0, smallest_radius=5.0, junk=False),
+)
+_ENCODER = toy("cryospin")
+SEMI_AMORTISED = replace(
+    METHOD,
+    one=replace(_ENCODER, refinement=METHOD.one.refinement),
+    search=replace(METHOD.search, joint=WinnerClasses(_ENCODER.starts.search)),
 )
 BOX, PIXEL, COUNT = 20, 6.0, 120
 

@@ -19,17 +19,18 @@ from cryospin.explore.winner_search import WinnerSearch
 from cryospin.pairs.common_lines import CommonLineSolver, Round
 from cryospin.reconstruct import (
     cross_check,
+    direct_stage,
     joining,
     measuring,
     refinement,
     rivals,
-    semi_amortised,
     starting,
 )
 from cryospin.reconstruct.abinitio import AbInitio
 from cryospin.reconstruct.amortised import AmortisedTraining
+from cryospin.reconstruct.direct_stage import DirectStage
 from cryospin.reconstruct.refinement import AlternatingRefinement
-from cryospin.reconstruct.semi_amortised import DirectStage, SemiAmortised
+from cryospin.reconstruct.semi_amortised import SemiAmortised
 from cryospin.reconstruct.starting import IndependentStarts
 from cryospin.reconstruct.switching import SwitchRule
 from cryospin.refine.assign import GlobalAssignment, PolishedHypotheses
@@ -136,7 +137,7 @@ def cut_down(patch: pytest.MonkeyPatch) -> None:
     of masks, a deep network."""
     turn = random_turns(1, 3)[0]
     alignment = MapAlignment(turn, torch.tensor([1.0, 0.0, -1.0], dtype=turn.dtype), False, 1.0)
-    for module in (joining, rivals, measuring, semi_amortised):
+    for module in (direct_stage, joining, rivals, measuring):
         patch.setattr(module, "align_maps", lambda *maps, hands=None: alignment)
     patch.setattr(grid_step, "OrientationGrid", FewOrientations)
     patch.setattr(refinement, "_MASK_GRID", 16)

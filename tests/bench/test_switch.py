@@ -9,7 +9,8 @@ from cryospin.bench.datasets import Dataset
 from cryospin.bench.figures import switch_figure
 from cryospin.bench.switch import SwitchPlan, branched, gap_table, switch_table
 from cryospin.explore.winner_search import WinnerSearch
-from cryospin.reconstruct.semi_amortised import DirectStage, SemiAmortised
+from cryospin.reconstruct.direct_stage import DirectStage
+from cryospin.reconstruct.semi_amortised import SemiAmortised
 from cryospin.reconstruct.switching import SwitchRule
 
 

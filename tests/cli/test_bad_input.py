@@ -187,7 +187,7 @@ TABLE: list[tuple[str, Spoil, int, tuple[str, ...]]] = [
     (RECONSTRUCT + " --classes 0", nothing, 2, ("classes must be 1 to 50", "auto", "0")),
     (RECONSTRUCT + " --classes 51", nothing, 2, ("classes must be 1 to 50", "51")),
     (RECONSTRUCT + " --classes several", nothing, 2, ("classes must be 1 to 50", "several")),
-    (RECONSTRUCT + " --classes 2 --recipe cryospin", nothing, 2, ("finds one structure", "fix:")),
+    (RECONSTRUCT + " --classes 2 --recipe pairwise", nothing, 2, ("finds one structure", "fix:")),
     (RECONSTRUCT + " --classes 2 --initial-map map.mrc", nothing, 2, ("initial map", "fix:")),
     (RECONSTRUCT + " --classes 2", nothing, 3, ("120 particles are too few for 2", "fix:")),
     ("reconstruct run --out out --select-class 1", nothing, 2, ("run with classes", "fix:")),

@@ -15,11 +15,11 @@ from cryospin.journal.journal import UNRECORDED, Journal
 from cryospin.journal.tree import packed
 from cryospin.mixture import solve
 from cryospin.mixture.distinct import Likeness
-from cryospin.mixture.solve import MixtureResult, renumbered
+from cryospin.mixture.solve import Mixture, MixtureResult, renumbered
 from cryospin.reconstruct.monitor import Monitor
 from cryospin.reconstruct.request import Request
 from cryospin.types import ParticleStack
-from mixture_toys import COUNT, METHOD, cut_down_classes, simulated
+from mixture_toys import COUNT, METHOD, SEMI_AMORTISED, cut_down_classes, simulated
 
 
 def test_likenesses_follow_their_classes() -> None:
@@ -43,8 +43,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     cut_down_classes(monkeypatch)
 
 
-def found_by(stack: ParticleStack, journal: Journal = UNRECORDED) -> MixtureResult:
-    return METHOD.run(stack, 2, Request(seed=3), Monitor(), journal)
+def found_by(method: Mixture, stack: ParticleStack, journal: Journal = UNRECORDED) -> MixtureResult:
+    return method.run(stack, 2, Request(seed=3), Monitor(), journal)
 
 
 def bits(found: MixtureResult) -> bytes:
@@ -86,18 +86,19 @@ def dying_after(part_wanted: str) -> Iterator[None]:
         yield
 
 
+@pytest.mark.parametrize("method", [METHOD, SEMI_AMORTISED], ids=["exhaustive", "cryospin"])
 def test_killed_in_every_phase_and_resumed_to_the_same_bits(
-    stack: ParticleStack, tmp_path: Path, quick: None
+    method: Mixture, stack: ParticleStack, tmp_path: Path, quick: None
 ) -> None:
-    whole = found_by(stack)
+    whole = found_by(method, stack)
 
     def journal() -> Journal:
         return Journal(Checkpoints.resumed(tmp_path, {}, lambda text: None), every_seconds=0.0)
 
     for part in ("classes1/classified", "classes2/classified", "paired", "refined"):
         with pytest.raises(Killed), dying_after(part):
-            found_by(stack, journal())
-    assert bits(found_by(stack, journal())) == bits(whole)
+            found_by(method, stack, journal())
+    assert bits(found_by(method, stack, journal())) == bits(whole)
     # and it is what a run should be
     assert sorted(row for each in whole.classes for row in each.rows) == [
         row for row in range(COUNT) if whole.numbers[row] >= 0

@@ -105,8 +105,8 @@ def test_a_training_goes_on_on_another_device(elsewhere: Elsewhere) -> None:
         moving.recall(kept)
         for _ in range(2):
             moving.step()
-        assert moving.sums.denominator.device.type == last.type
-        found, expected = moving.sums.denominator.cpu(), still.sums.denominator
+        assert moving.sums[0].denominator.device.type == last.type
+        found, expected = moving.sums[0].denominator.cpu(), still.sums[0].denominator
         assert float((found - expected).abs().max() / expected.max()) < 1e-3
 
 

@@ -11,7 +11,8 @@ from cryospin.explore.snapshot import Snapshot
 from cryospin.explore.winner_search import EncoderState, WinnerSearch
 from cryospin.fourier.disk import FourierDisk
 from cryospin.poses import Assignment, PoseHypotheses
-from cryospin.reconstruct.semi_amortised import DirectStage, SemiAmortised, with_mirror_mates
+from cryospin.reconstruct.direct_stage import DirectStage, with_mirror_mates
+from cryospin.reconstruct.semi_amortised import SemiAmortised
 from cryospin.reconstruct.switching import SwitchRule
 from cryospin.refine.halves import HalfSet, sums_of
 from cryospin.volumes.gridded import map_to_volume
@@ -62,7 +63,7 @@ def test_the_direct_stage_settles_poses_from_candidates_near_them() -> None:
     particles = PLANTED.particles
     running = RunningMap.of(particles, 12.0, 0.42)
     volume = map_to_volume(BLOBS.density(BOX).float(), BOX, 12.0)
-    half = DirectStage(rounds=5).run(volume, hypotheses, particles, running, SETTING)
+    (half,) = DirectStage(rounds=5).run((volume,), (hypotheses,), particles, running, SETTING)
     error = angles_degrees(half.rotations, PLANTED.rotations)
     assert error.median() < 2 and (error < 8).double().mean() > 0.9
 
@@ -80,8 +81,9 @@ def test_mirror_mates_look_alike_where_the_map_is_its_mirror_image() -> None:
     state = EncoderState(search, particles, torch.arange(COUNT).numpy(), SETTING)
     shifts = PLANTED.shifts_pixel.float()
     half = HalfSet(particles, Assignment.known(poses, shifts))
-    state.sums = sums_of(half, 9.0, IDENTITY)
-    both = with_mirror_mates(half.poses.alone(), state)
+    state.sums = (sums_of(half, 9.0, IDENTITY),)
+    (density,) = state.densities()
+    both = with_mirror_mates(half.poses.alone(), density, particles, state.radius)
     assert both.rotations.shape == (COUNT, 2, 3, 3)
     mate = angles_degrees(both.rotations[swapped, 1], true[swapped])
     assert mate.median() < 3

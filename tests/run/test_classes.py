@@ -28,7 +28,7 @@ def toys() -> object:
     with pytest.MonkeyPatch.context() as patch:
         cut_down_classes(patch)
         patch.setattr(recipes, "find_recipe", lambda name: METHOD.one)
-        patch.setattr(solve, "Mixture", lambda method, refinement: METHOD)
+        patch.setattr(solve, "Mixture", lambda method, search, refinement: METHOD)
         patch.setattr(job, "LEAST_OF_A_CLASS", 20)
         yield
 

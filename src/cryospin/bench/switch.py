@@ -157,7 +157,7 @@ def branched(dataset: Dataset, plan: SwitchPlan, method: SemiAmortised) -> Row:
 
 
 def moment(method: SemiAmortised, state: EncoderState, truth: Truth) -> Moment:
-    errors = truth.aligned(method.finished(state).rotations).errors_degrees
+    errors = truth.aligned(method.finished(state)[0].rotations).errors_degrees
     before = truth.aligned(method.winners(state)[0]).errors_degrees
     lost = float((errors > _LOST_DEGREES).double().mean())
     return Moment(state.steps, float(before.median()), float(errors.median()), lost)

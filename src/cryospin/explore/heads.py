@@ -82,15 +82,11 @@ def winner_takes_all(
     All candidates are scored without gradient; only the winners are differentiated, which is
     the gradient of the minimum at a fraction of its price. One candidate has nothing to win.
     """
-    images, heads, device = *rotations.shape[:2], rotations.device
-    rows = torch.arange(images, device=device)
-    if heads == 1:
+    rows = torch.arange(len(rotations), device=rotations.device)
+    if rotations.shape[1] == 1:
         loss = likelihood(rotations[:, 0], shifts_pixel[:, 0], rows)
         return Winners(loss, torch.zeros_like(rows))
-    with torch.no_grad():
-        index = torch.arange(images, device=device).repeat_interleave(heads)
-        losses = likelihood(rotations.flatten(0, 1), shifts_pixel.flatten(0, 1), index)
-    losses = losses.view(images, heads)
+    losses = candidate_losses(likelihood, rotations, shifts_pixel)
     # a candidate that scores NaN never wins while another does not
     head = losses.nan_to_num(nan=torch.inf).argmin(dim=1)
     if torch.is_grad_enabled():
@@ -98,6 +94,19 @@ def winner_takes_all(
     else:
         loss = losses[rows, head]
     return Winners(loss, head)
+
+
+def candidate_losses(
+    likelihood: Likelihood,
+    rotations: Float[Tensor, "b m 3 3"],
+    shifts_pixel: Float[Tensor, "b m 2"],
+) -> Float[Tensor, "b m"]:
+    """Negative log-likelihood of every candidate, without gradient."""
+    images, heads = rotations.shape[:2]
+    index = torch.arange(images, device=rotations.device).repeat_interleave(heads)
+    with torch.no_grad():
+        losses = likelihood(rotations.flatten(0, 1), shifts_pixel.flatten(0, 1), index)
+    return losses.view(images, heads)
 
 
 def head_usage(head: Int[Tensor, " n"], heads: int) -> Float[Tensor, " m"]:

@@ -5,6 +5,9 @@ sees small images (`explore.small_encoder`), each turned in its plane by a rando
 time. The map is no variable: it is the closed-form solution for the latest few thousand
 winners, with forgetting. Its radius marches. And the winner learns by the Gauss-Newton step
 of its own pose instead of the gradient, which far from the solution points elsewhere.
+
+There may be several maps, one of each class: then heads compete in all of them, and the best pair
+of a head and a map wins the image (the paper's outlook).
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ import torch
 from jaxtyping import Complex, Float, Int
 from torch import Tensor
 
-from cryospin.explore.heads import Winners, winner_takes_all
+from cryospin.explore.heads import candidate_losses
 from cryospin.explore.running_map import RunningMap
 from cryospin.explore.setting import Setting
 from cryospin.explore.small_encoder import (
@@ -26,7 +29,9 @@ from cryospin.explore.small_encoder import (
     turned_images,
     view_turns,
 )
-from cryospin.imaging import ambient_gradient, negative_log_likelihood
+from cryospin.explore.winner_step import damped_step, inner_product
+from cryospin.fourier.image_batch import ImageBatch
+from cryospin.imaging import negative_log_likelihood
 from cryospin.journal.networks import recall_training, training_state
 from cryospin.journal.tree import Tree
 from cryospin.kernels import pose_normal_equations
@@ -36,6 +41,9 @@ from cryospin.poses import PoseHypotheses
 from cryospin.rotations.sampling import random_rotations
 from cryospin.types import DensityMap
 from cryospin.volumes.gridded import SliceSums
+
+Volumes = tuple[Complex[Tensor, "z y x"], ...]
+"""Of each class."""
 
 _PREDICTED_TOGETHER = 500
 _SHIFT_FLOOR = 1e-3  # pixels: below it the particles are centred and there is no shift to learn
@@ -48,6 +56,7 @@ class WinnerSearch:
     march: steps until radius and forgetting rate have reached their last values.
     damping: of the Gauss-Newton step, in shares of each image's and of the mean curvature.
     longest_step: radians (and pixels / 10) a winner is asked to move at once.
+    standing: steps in which the maps stay what they were at the start.
     """
 
     heads: int = 7
@@ -63,17 +72,33 @@ class WinnerSearch:
     damping: float = 0.3
     longest_step: float = 0.3
     random_images: int = 300
+    standing: int = 0
 
     def schedule(self, step: int) -> tuple[float, float]:
         """Radius and forgetting rate."""
         fraction = min(1.0, step / self.march)
         radius = self.first_radius + fraction * (self.last_radius - self.first_radius)
         ratio = self.last_forgetting / self.first_forgetting
-        return radius, self.first_forgetting * ratio**fraction
+        forgetting = self.first_forgetting * ratio**fraction
+        return radius, forgetting if step >= self.standing else 0.0
+
+
+@dataclass(frozen=True)
+class Winners:
+    """The best candidate of each image: of which head, in the map of which class."""
+
+    loss: Float[Tensor, " b"]
+    head: Int[Tensor, " b"]
+    number: Int[Tensor, " b"]
 
 
 class EncoderState:
-    """One training: encoder, optimiser and running sums; `step` moves it on."""
+    """One training: encoder, optimiser and running sums of each class; `step` moves it on.
+
+    start: sums to begin with; random ones of each class if there are none. While the radius
+    marches, `handicap` (nats, per class) makes each class win as many images, or the first map to
+    show something would take all of them; then classes are free.
+    """
 
     def __init__(
         self,
@@ -81,6 +106,8 @@ class EncoderState:
         particles: ParticleSource,
         members: np.ndarray,
         setting: Setting,
+        classes: int = 1,
+        start: tuple[SliceSums, ...] = (),
     ):
         self.search, self.particles, self.members = search, particles, members
         self.setting, self.seed, self.steps = setting, setting.seed, 0
@@ -98,19 +125,27 @@ class EncoderState:
         )
         self.input = BandLimitedImages.of(particles, search.side)
         self.map = RunningMap.of(particles, search.last_radius, setting.support_radius)
-        self.wins = torch.zeros(search.heads, device=particles.device)
+        self.wins = torch.zeros(search.heads, classes, device=particles.device)
+        self.handicap = torch.zeros(classes, device=particles.device)
         self._waiting = np.empty(0, dtype=np.int64)
         self._epoch = 0
-        self.sums = self._random_sums()
+        self.sums = start or self._random_sums()
 
-    def _random_sums(self) -> SliceSums:
+    @property
+    def classes(self) -> int:
+        return len(self.handicap)
+
+    def _random_sums(self) -> tuple[SliceSums, ...]:
         rng = generator_for(self.seed, "random start")
+        return tuple(self._random_sums_of_one(rng) for _ in range(self.classes))
+
+    def _random_sums_of_one(self, rng: np.random.Generator) -> SliceSums:
         count = min(self.search.random_images, len(self.members))
         rows = self.particles.rows(rng.choice(self.members, count, replace=False))
         rotations = random_rotations(count, rng).to(rows.device)
         shifts = rotations.new_zeros(count, 2)
         start = self._inserted(rows, rotations, shifts, self.search.first_radius)
-        return start.blended(start, 1.0, len(self.particles) / count)
+        return start.blended(start, 1.0, len(self.particles) / (count * self.classes))
 
     def _inserted(
         self, rows: Int[Tensor, " b"], rotations: Tensor, shifts_pixel: Tensor, radius: float
@@ -119,12 +154,23 @@ class EncoderState:
         margin, operators = self.map.margin, self.setting.operators
         return SliceSums.of_images(images, rotations, shifts_pixel, margin, operators)
 
+    def _taken_in(
+        self, sums: SliceSums, rows: Tensor, rotations: Tensor, shifts_pixel: Tensor, of: int
+    ) -> SliceSums:
+        """Sums after some of a batch `of` so many images."""
+        radius, forgetting = self.search.schedule(self.steps)
+        if len(rows) == 0:
+            return sums.scaled(1.0 - forgetting)
+        newer = self._inserted(rows, rotations, shifts_pixel, radius)
+        return sums.blended(newer, forgetting, len(self.particles) / of)
+
     def recorded(self) -> Tree:
         """All that steps change."""
         return {
             "training": training_state([self.encoder], self.optimiser),
             "sums": self.sums,
             "wins": self.wins,
+            "handicap": self.handicap,
             "waiting": self._waiting,
             "epoch": self._epoch,
             "steps": self.steps,
@@ -134,6 +180,7 @@ class EncoderState:
         """Back to where `recorded` was taken, in this process or another."""
         recall_training([self.encoder], self.optimiser, recorded["training"])
         self.sums, self.wins = recorded["sums"], recorded["wins"]
+        self.handicap = recorded["handicap"]
         self._waiting, self._epoch = recorded["waiting"], recorded["epoch"]
         self.steps = recorded["steps"]
 
@@ -142,35 +189,49 @@ class EncoderState:
         """Fourier pixels the map reaches by now."""
         return self.search.schedule(self.steps)[0]
 
-    def volume(self) -> Complex[Tensor, "z y x"]:
-        return self.map.volume(self.sums, self.radius)
+    def volumes(self) -> Volumes:
+        return tuple(self.map.volume(sums, self.radius) for sums in self.sums)
 
-    def density(self) -> DensityMap:
-        values = self.map.density(self.sums, self.radius)
+    def densities(self) -> tuple[DensityMap, ...]:
         field = self.particles.pixel_size_angstrom * self.particles.disk.box
-        return DensityMap(values, field / len(values))
+        values = [self.map.density(sums, self.radius) for sums in self.sums]
+        return tuple(DensityMap(each, field / len(each)) for each in values)
 
     def step(self) -> None:
-        """One batch: heads guess, winners learn, the map takes the winners in."""
-        radius, forgetting = self.search.schedule(self.steps)
-        rows = self._next_rows()
+        """One batch: heads guess, winners learn, the winner's map takes the image in."""
+        rows, radius = self._next_rows(), self.radius
         angles = generator_for(self.seed, "turns", self.steps).uniform(0, 2 * np.pi, len(rows))
         turns = torch.as_tensor(angles).float().to(rows.device, non_blocking=True)
         rotations, shifts = self._turned_guesses(rows, view_turns(turns))
-        volume = self.volume()
-        winners = self.scored(volume, rows, rotations.detach(), shifts.detach(), radius)
+        volumes = self.volumes()
+        winners = self.scored(volumes, rows, rotations.detach(), shifts.detach(), radius)
+        members = self._members(winners.number)
         chosen = torch.arange(len(rows), device=rows.device), winners.head
         best_rotations, best_shifts = rotations[chosen], shifts[chosen]
-        wanted = self._wanted_step(volume, rows, best_rotations, best_shifts, radius)
+        best = best_rotations.detach(), best_shifts.detach()
+        wanted = self._wanted_step(volumes, self.particles.batch(rows, radius), members, *best)
         self.optimiser.zero_grad()
-        _inner_product(wanted, best_rotations, best_shifts).backward()
+        inner_product(wanted, best_rotations, best_shifts).backward()
         self.optimiser.step()
-        newer = self._inserted(rows, best_rotations.detach(), best_shifts.detach(), radius)
-        self.sums = self.sums.blended(newer, forgetting, len(self.particles) / len(rows))
+        self.sums = tuple(
+            self._taken_in(sums, rows[own], best[0][own], best[1][own], len(rows))
+            for sums, own in zip(self.sums, members, strict=True)
+        )
         # `bincount` would wait for a card
-        won = torch.nn.functional.one_hot(winners.head, len(self.wins)).sum(dim=0)
+        pair = winners.head * self.classes + winners.number
+        won = torch.nn.functional.one_hot(pair, self.wins.numel()).sum(dim=0).view_as(self.wins)
         self.wins = 0.99 * self.wins + won
         self.steps += 1
+        if self.steps < self.search.march:
+            self.handicap = self.handicap + handicap_step(won.sum(dim=0) / len(rows))
+        else:
+            self.handicap = torch.zeros_like(self.handicap)
+
+    def _members(self, number: Int[Tensor, " b"]) -> list[Tensor | slice]:
+        """Rows of the images that each class won; of the only class without waiting for a card."""
+        if self.classes == 1:
+            return [slice(None)]
+        return [torch.nonzero(number == c).flatten() for c in range(self.classes)]
 
     def _next_rows(self) -> Int[Tensor, " b"]:
         """The next images in this epoch's order; what is left of an epoch joins the next."""
@@ -192,30 +253,36 @@ class EncoderState:
         return self.input.images(self.particles.batch(rows, self.input.disk.radius))
 
     def scored(
-        self, volume: Tensor, rows: Tensor, rotations: Tensor, shifts: Tensor, radius: float
+        self, volumes: Volumes, rows: Tensor, rotations: Tensor, shifts: Tensor, radius: float
     ) -> Winners:
-        """Which head wins each image, within a radius."""
-        likelihood = partial(negative_log_likelihood, volume, self.particles.batch(rows, radius))
-        with torch.no_grad():
-            return winner_takes_all(likelihood, rotations, shifts)
+        """Which head wins each image, and in which map, within a radius."""
+        images = self.particles.batch(rows, radius)
+        likelihoods = [partial(negative_log_likelihood, volume, images) for volume in volumes]
+        losses = torch.stack(
+            [candidate_losses(each, rotations, shifts) for each in likelihoods], dim=2
+        )
+        # a candidate that scores NaN never wins while another does not
+        ranked = (losses + self.handicap).nan_to_num(nan=torch.inf).flatten(1)
+        pair = ranked.argmin(dim=1, keepdim=True)
+        loss = losses.flatten(1).gather(1, pair)[:, 0]
+        return Winners(loss, pair[:, 0] // self.classes, pair[:, 0] % self.classes)
 
     def _wanted_step(
-        self, volume: Tensor, rows: Tensor, rotations: Tensor, shifts: Tensor, radius: float
+        self,
+        volumes: Volumes,
+        images: ImageBatch,
+        members: list[Tensor | slice],
+        rotations: Float[Tensor, "b 3 3"],
+        shifts: Float[Tensor, "b 2"],
     ) -> Float[Tensor, "b 5"]:
-        """(H + damping)^-1 g of each winner: minus the step it should make."""
-        images = self.particles.batch(rows, radius)
-        _, gradient, hessian = pose_normal_equations(
-            volume, images, rotations.detach(), shifts.detach()
-        )
-        free = 3 if self.centred else 5
-        hessian, gradient = hessian[:, :free, :free], gradient[:, :free]
-        diagonal = hessian.diagonal(dim1=-2, dim2=-1)
-        damping = self.search.damping * (diagonal + diagonal.mean(dim=0)) + 1e-6
-        # damped it has an inverse; `solve` would wait for a card to say so
-        step = torch.linalg.solve_ex(hessian + torch.diag_embed(damping), gradient)[0]
-        length = torch.maximum(step[:, :3].norm(dim=1), 0.1 * step[:, 3:].norm(dim=1))
-        step = step / (length / self.search.longest_step).clamp_min(1.0)[:, None]
-        return torch.nn.functional.pad(step, (0, 5 - free))
+        """Minus the step that each winner should make in the map it won in."""
+        gradient, hessian = (rotations.new_empty(len(images), 5, *more) for more in ((), (5,)))
+        for volume, own in zip(volumes, members, strict=True):
+            _, gradient[own], hessian[own] = pose_normal_equations(
+                volume, images.select(own), rotations[own], shifts[own]
+            )
+        free, search = 3 if self.centred else 5, self.search
+        return damped_step(gradient, hessian, free, search.damping, search.longest_step)
 
     def hypotheses(self, rows: Int[Tensor, " n"]) -> PoseHypotheses:
         """Every head's pose of each of `rows`, from the images as they are."""
@@ -228,10 +295,10 @@ class EncoderState:
         return PoseHypotheses(torch.cat(rotations), torch.cat(shifts))
 
 
-def _inner_product(wanted: Tensor, rotations: Tensor, shifts: Tensor) -> Tensor:
-    """A scalar whose gradient is `wanted`: (omega, tau) per image, the turn from the left.
+def handicap_step(share: Float[Tensor, " c"]) -> Float[Tensor, " c"]:
+    """How much harder it gets to win for classes that won such shares of the images (nats).
 
-    1/2 <[omega] R, dR> is omega . w for dR = [w] R, and d . tau for the shift.
+    As `explore.patience.balanced` holds the priors of classes.
     """
-    tangent = ambient_gradient(wanted[:, :3], rotations.detach())
-    return ((tangent * rotations).sum() + (wanted[:, 3:] * shifts).sum()) / len(wanted)
+    step = 0.5 * (len(share) * share.clamp_min(1e-3)).log()
+    return step - step.mean()

@@ -8,19 +8,19 @@ in all maps, once, and polished in better ones; that whose maps explain them bet
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import torch
 from torch import Tensor
 
-from cryospin.explore.grid_step import GridStep
-from cryospin.explore.patience import Climb, Patience, PatientSearch
+from cryospin.explore.exploration import Explorer
 from cryospin.explore.setting import Setting
 from cryospin.mixture.classed_half import ClassedHalf
+from cryospin.mixture.joint import ClassProgress, JointSearch, PatientClasses, placed
 from cryospin.mixture.split import ClassSplit
+from cryospin.mixture.winner_classes import WinnerClasses
 from cryospin.particles.draws import generator_for
-from cryospin.particles.spectrum import information_per_image, prior_precision
+from cryospin.particles.spectrum import prior_precision
+from cryospin.reconstruct.semi_amortised import SemiAmortised
 from cryospin.refine.assign import GlobalAssignment
 from cryospin.refine.halves import HalfSet, map_of, refine_half
 from cryospin.volumes.gridded import map_to_volume, support_sphere
@@ -30,18 +30,24 @@ from cryospin.volumes.gridded import map_to_volume, support_sphere
 class ClassSearch:
     """Hyper-parameters; radii in Fourier pixels.
 
-    joint: the search over poses and classes at once, out to `joint_radius`.
+    joint: the search over poses and classes at once.
     radius: within which all images are searched for in all maps of the split; afterwards poses
         are polished in better maps, `rounds` times at most, until fewer than `settled` of the
         images change class.
     """
 
     split: ClassSplit = ClassSplit()
-    joint: Patience = Patience(first_radius=6.0, held=1.0)
-    joint_radius: float = 9.0
+    joint: JointSearch = PatientClasses()
     radius: float = 12.0
     rounds: int = 3
     settled: float = 0.02
+
+    @classmethod
+    def suiting(cls, explorer: Explorer) -> ClassSearch:
+        """Whose joint search looks for poses as that explorer does."""
+        if isinstance(explorer, SemiAmortised):
+            return cls(joint=WinnerClasses(explorer))
+        return cls()
 
     def run(
         self,
@@ -49,7 +55,7 @@ class ClassSearch:
         classes: int,
         setting: Setting,
         assignment: GlobalAssignment,
-        progress: Callable[[str, int, int], None] = lambda label, done, total: None,
+        progress: ClassProgress = lambda label, done, total: None,
     ) -> Searched:
         radius = min(self.radius, consensus.particles.disk.radius)
         problem = _Problem(self, classes, setting, assignment, progress, radius)
@@ -63,7 +69,7 @@ class ClassSearch:
         inner = replace(consensus, particles=consensus.particles.within(reach))
         split = self.split.run(inner, classes, setting, rng, told)
         alike = problem.searched(split)
-        unlike = problem.polished(problem.searched_jointly(split))
+        unlike = problem.searched_jointly(split)
         best = max((alike, unlike), key=lambda end: end.evidence)
         for _ in range(self.rounds - 1):
             if best.changed < self.settled:
@@ -97,31 +103,20 @@ class _Problem:
     classes: int
     setting: Setting
     assignment: GlobalAssignment
-    progress: Callable[[str, int, int], None]
+    progress: ClassProgress
     radius: float
 
-    def searched_jointly(self, classed: ClassedHalf) -> ClassedHalf:
-        """All images in the maps of a joint search that these classes' maps start."""
-        method, particles = self.method, classed.particles
-        radius = min(method.joint_radius, particles.disk.radius)
-        step = GridStep.of(particles, self.setting, 3, radius, fine_from=method.joint_radius + 1)
-        nats = max(information_per_image(particles, method.joint.first_radius), 1e-3)
-        search = PatientSearch(method.joint, step, nats, self.classes)
-        sums = tuple(classed.sums(c, radius, self.setting.operators) for c in range(self.classes))
-        densities = tuple(step.map.density(each, method.joint.first_radius) for each in sums)
-        even = torch.full((self.classes,), 1 / self.classes, device=particles.device)
-        total = search.most_iterations
-        climb = search.run(
-            lambda done, look: self.progress("joint search", done, total),
-            start=Climb(densities, densities, sums, even),
-        )
-        return self._placed(classed, [step.map.volume(each, radius) for each in climb.sums], radius)
+    def searched_jointly(self, classed: ClassedHalf) -> _Searched:
+        """Poses and classes of all images at once, from these classes, and polished."""
+        joint = self.method.joint
+        return self.polished(joint.run(classed, self.setting, self.assignment, self.progress))
 
     def searched(self, classed: ClassedHalf) -> _Searched:
         """All images searched for in all maps, and told apart at the poses found."""
         box = classed.particles.disk.box
         volumes = [map_to_volume(each, box, self.radius) for each in self._densities(classed)]
-        return self._settled(classed, self._placed(classed, volumes, self.radius))
+        found = placed(classed, volumes, self.radius, self.setting, self.assignment, self.progress)
+        return self._settled(classed, found)
 
     def polished(self, classed: ClassedHalf) -> _Searched:
         """All images moved to the poses nearby that suit them best, and told apart at these."""
@@ -147,16 +142,3 @@ class _Problem:
             map_of(classed.sums(c, radius, setting.operators), precision, radius, box, support)
             for c in range(self.classes)
         ]
-
-    def _placed(self, classed: ClassedHalf, volumes: list[Tensor], radius: float) -> ClassedHalf:
-        """All images searched for in all maps, and their classes by how well these explain them."""
-        sets, losses = [], []
-        for number, (half, volume) in enumerate(zip(classed.sets, volumes, strict=True), 1):
-
-            def told(done: int, total: int, number: int = number) -> None:
-                self.progress(f"assign class {number}", done, total)
-
-            found = self.assignment.run(volume, half.particles, radius, self.setting, told)
-            sets.append(replace(half, poses=found))
-            losses.append(found.loss)
-        return ClassedHalf(tuple(sets), torch.softmax(-torch.stack(losses, dim=1), dim=1))

@@ -13,7 +13,7 @@ from functools import partial
 
 import numpy as np
 import torch
-from jaxtyping import Complex, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from cryospin.explore.exploration import Exploration, ExplorerProgress, unheard
@@ -23,94 +23,18 @@ from cryospin.explore.snapshot import Snapshot, Watch
 from cryospin.explore.winner_search import EncoderState, WinnerSearch
 from cryospin.journal.journal import UNRECORDED, Journal
 from cryospin.kernels import pose_losses
-from cryospin.parallel import CPU
 from cryospin.particles.draws import held_out_split
 from cryospin.particles.source import ParticleSource
-from cryospin.poses import Assignment, PoseHypotheses
+from cryospin.poses import Assignment
+from cryospin.reconstruct.direct_stage import (
+    DirectStage,
+    best_in_class,
+    with_current,
+    with_mirror_mates,
+)
 from cryospin.reconstruct.switching import Check, SwitchRule, settled_share
-from cryospin.refine.assign import PolishedHypotheses
-from cryospin.refine.gauss_newton import GaussNewton
 from cryospin.refine.halves import HalfSet, sums_of
-from cryospin.types import Poses
-from cryospin.volumes.alignment import align_maps, poses_after_alignment
-
-
-@dataclass(frozen=True)
-class DirectStage:
-    """The second stage (CryoSPIN, section 4.2) with Gauss-Newton steps and closed-form maps.
-
-    rounds: of poses, then map; the radius grows to its last over them. choosing: rounds in which
-    each particle may still change to another head's candidate.
-    """
-
-    rounds: int = 10
-    choosing: int = 6
-    first_radius: float = 6.0
-    choice: PolishedHypotheses = PolishedHypotheses(keep=4, polish=GaussNewton(steps=5))
-
-    def run(
-        self,
-        volume: Complex[Tensor, "z y x"],
-        hypotheses: PoseHypotheses,
-        particles: ParticleSource,
-        running: RunningMap,
-        setting: Setting,
-        journal: Journal = UNRECORDED,
-        tell: Callable[[Assignment, float], None] = lambda poses, radius: None,
-    ) -> HalfSet:
-        """Every particle's pose out of its hypotheses, and what the map made of it.
-
-        tell: called after each round with the poses and the radius they were found at.
-        """
-        radii = np.linspace(self.first_radius, running.radius, self.rounds)
-        done, found, hypotheses = journal.recalled() or (0, None, hypotheses)
-        for number in range(done, self.rounds):
-            if found is not None:
-                sums = sums_of(HalfSet(particles, found), running.radius, setting.operators)
-                volume = running.volume(sums, running.radius)
-            found = self.choice.run(
-                volume,
-                particles,
-                float(radii[number]),
-                setting,
-                hypotheses,
-                journal=journal.part(f"round{number + 1}"),
-            )
-            last = number + 1 >= self.choosing
-            hypotheses = with_current(hypotheses, found, alone=last)
-            journal.keep(number + 1, found, hypotheses)
-            tell(found, float(radii[number]))
-        return HalfSet(particles, found)
-
-
-def with_mirror_mates(hypotheses: PoseHypotheses, state: EncoderState) -> PoseHypotheses:
-    """The hypotheses, and of each the pose that looks alike where the map is its own mirror image.
-
-    A map at low frequencies nearly is, and takes in images of either hand alike: the poses of
-    half of them then belong to the other hand (the mixture is stable, every image fits). Laid
-    upon its mirror image the map shows which pose is the other one's. Alignments are applied to
-    poses on the CPU: once for each training they go there and come back.
-    """
-    own, device = hypotheses.to(CPU), state.particles.device
-    density = state.density()
-    pixel = state.particles.pixel_size_angstrom
-    finest = state.particles.resolution_angstrom(state.radius)
-    alignment = align_maps(density, density, finest, hands=(True,))
-    shape = own.shifts_pixel.shape[:2]
-    poses = Poses(
-        own.rotations.flatten(0, 1),
-        own.shifts_pixel.flatten(0, 1) * pixel,
-        torch.ones(shape[0] * shape[1]),
-    )
-    mates = poses_after_alignment(poses, alignment)
-    rotations = mates.rotations.float().unflatten(0, shape)
-    shifts = (mates.shifts_angstrom / pixel).float().unflatten(0, shape)
-    return hypotheses.joined(PoseHypotheses(rotations, shifts).to(device))
-
-
-def with_current(hypotheses: PoseHypotheses, poses: Assignment, alone: bool) -> PoseHypotheses:
-    """The poses as they are now, first in the list or the only ones."""
-    return poses.alone() if alone else poses.alone().joined(hypotheses)
+from cryospin.volumes.gridded import SliceSums
 
 
 class _Watched:
@@ -158,14 +82,14 @@ class SemiAmortised:
         """Explore one half-set from random weights and a random map."""
         state, unseen = self.begun(particles, setting)
         watched = _Watched(self.watch)
-        self._encoder_stage(state, unseen, progress, journal.part("encoder"), watched)
+        self.trained(state, unseen, progress, journal.part("encoder"), watched)
 
         def tell(poses: Assignment, radius: float) -> None:
             gain = (particles.images(radius).empty_loss() - poses.loss).mean()
             found = poses.rotations, poses.shifts_pixel
             watched.tell("direct", lambda: found, torch.zeros(0), float(gain))
 
-        found = self.finished(state, journal.part("direct"), tell)
+        (found,) = self.finished(state, journal.part("direct"), tell)
         gains = self._gains_unseen(found, unseen, state)
         return Exploration(
             sums_of(found, self.last_radius, setting.operators),
@@ -180,10 +104,12 @@ class SemiAmortised:
         self,
         particles: ParticleSource,
         setting: Setting,
+        classes: int = 1,
+        start: tuple[SliceSums, ...] = (),
     ) -> tuple[EncoderState, Int[Tensor, " u"]]:
         """A training at its first step, and the images it will never learn from."""
         held_out, members = held_out_split(setting.shared_seed, particles.uids, self.held_out)
-        state = EncoderState(self.search, particles, members, setting)
+        state = EncoderState(self.search, particles, members, setting, classes, start)
         return state, particles.rows(np.sort(held_out))
 
     def finished(
@@ -191,13 +117,17 @@ class SemiAmortised:
         state: EncoderState,
         journal: Journal = UNRECORDED,
         tell: Callable[[Assignment, float], None] = lambda poses, radius: None,
-    ) -> HalfSet:
-        """The poses a switch now leads to; the training stays as it is."""
-        hypotheses = state.hypotheses(everyone(state.particles))
+    ) -> tuple[HalfSet, ...]:
+        """The poses a switch now leads to, in each class; the training stays as it is."""
+        particles = state.particles
+        hypotheses = state.hypotheses(everyone(particles))
         return self.direct.run(
-            state.volume(),
-            with_mirror_mates(hypotheses, state),
-            state.particles,
+            state.volumes(),
+            tuple(
+                with_mirror_mates(hypotheses, density, particles, state.radius)
+                for density in state.densities()
+            ),
+            particles,
             self._running(state),
             state.setting,
             journal,
@@ -209,8 +139,12 @@ class SemiAmortised:
     ) -> tuple[Check, Assignment]:
         """One look at held-out images: where each would end if the switch came now."""
         chosen = state.particles.select(unseen.cpu().numpy())
-        now = self.direct.choice.run(
-            state.volume(), chosen, state.radius, state.setting, state.hypotheses(unseen)
+        candidates = state.hypotheses(unseen)
+        now = best_in_class(
+            [
+                self.direct.choice.run(volume, chosen, state.radius, state.setting, candidates)
+                for volume in state.volumes()
+            ]
         )
         gain = float((chosen.images(state.radius).empty_loss() - now.loss).mean())
         settled = 0.0
@@ -234,15 +168,16 @@ class SemiAmortised:
         losses = pose_losses(volume, images, chosen.rotations, chosen.shifts_pixel)
         return images.empty_loss() - losses
 
-    def _encoder_stage(
+    def trained(
         self,
         state: EncoderState,
         unseen: Int[Tensor, " u"],
-        progress: ExplorerProgress,
-        journal: Journal,
-        watched: _Watched,
+        progress: ExplorerProgress = unheard,
+        journal: Journal = UNRECORDED,
+        watched: _Watched | None = None,
     ) -> None:
         """Train until the switch."""
+        watched = watched or _Watched(None)
         checks = list[Check]()
         before: Assignment | None = None
         if recalled := journal.recalled():
@@ -255,7 +190,7 @@ class SemiAmortised:
                 journal.keep(state.recorded, checks, before)
             check, before = self.checked(state, unseen, before)
             checks.append(check)
-            usage = state.wins / state.wins.sum()
+            usage = state.wins.sum(dim=1) / state.wins.sum()
             watched.tell("encoder", partial(self.winners, state), usage, check.gain)
         journal.keep_now(state.recorded, checks, before)
 
@@ -264,7 +199,7 @@ class SemiAmortised:
         rows = everyone(state.particles)
         candidates = state.hypotheses(rows)
         found = candidates.rotations, candidates.shifts_pixel
-        head = state.scored(state.volume(), rows, *found, state.radius).head
+        head = state.scored(state.volumes(), rows, *found, state.radius).head
         return found[0][rows, head], found[1][rows, head]
 
 

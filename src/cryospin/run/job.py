@@ -19,6 +19,7 @@ MOST_CLASSES = 50
 LEAST_OF_A_CLASS = 200
 """Particles, in both half-sets together."""
 SEARCHED_WHERE_AUTO = 5
+_OF_CLASSES = ("exhaustive", "cryospin")  # recipes that can search for several
 _AT_LEAST = {
     "particle_diameter_angstrom": 1.0,
     "max_resolution_angstrom": 0.5,
@@ -103,10 +104,10 @@ def refuse_for_classes(options: Options) -> None:
     classes = options.classes
     if classes != AUTO_CLASSES and not (isinstance(classes, int) and 1 <= classes <= MOST_CLASSES):
         raise UsageError(f'classes must be 1 to {MOST_CLASSES}, or "auto", not {classes}')
-    if options.recipe != "exhaustive":
+    if options.recipe not in _OF_CLASSES:
         raise UsageError(
             f"--recipe {options.recipe} finds one structure, and {options.classes} classes are "
-            "asked for\n  fix: leave out --recipe, or --classes"
+            f"asked for\n  fix: --recipe {' or '.join(_OF_CLASSES)}, or leave out --classes"
         )
     if options.initial_map is not None:
         raise UsageError(

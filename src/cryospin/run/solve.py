@@ -26,6 +26,7 @@ from cryospin.journal.ranks import compute_on, leads, led, number, ranks
 from cryospin.journal.signals import Signals
 from cryospin.kernels.compiled import compile_once
 from cryospin.kernels.dispatch import same_bits
+from cryospin.mixture.class_search import ClassSearch
 from cryospin.mixture.outputs import clear_classes, mixture_outputs, verdict_of, write_mixture
 from cryospin.mixture.refinement import ClassedRefinement
 from cryospin.mixture.solve import Mixture
@@ -185,7 +186,11 @@ def solve_mixture(
 ) -> Run:
     """The run of a stack that shows several structures."""
     out, classes = job.out, classes_to_search(job.options, len(stack))
-    mixture = Mixture(method, refinement=ClassedRefinement(junk=job.options.junk))
+    mixture = Mixture(
+        method,
+        ClassSearch.suiting(method.starts.search),
+        ClassedRefinement(junk=job.options.junk),
+    )
     auto = job.options.classes == AUTO_CLASSES
     found = mixture.run(stack, classes, request, monitor, journal, auto)
     with monitor.stage("write"):

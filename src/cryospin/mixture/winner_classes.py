@@ -1,0 +1,46 @@
+"""The joint search as CryoSPIN's outlook has it: heads compete in the maps of all classes.
+
+One encoder's heads guess a pose each, every pose is held against every map, and the best pair wins
+the image (`explore.winner_search`). Then each image has few candidates in each class, of which it
+makes its own (`reconstruct.direct_stage`). No grid of orientations is searched.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cryospin.explore.exploration import Look
+from cryospin.explore.setting import Setting
+from cryospin.mixture.classed_half import ClassedHalf
+from cryospin.mixture.joint import ClassProgress
+from cryospin.reconstruct.direct_stage import class_posterior
+from cryospin.reconstruct.semi_amortised import SemiAmortised
+from cryospin.refine.assign import GlobalAssignment
+
+
+@dataclass(frozen=True)
+class WinnerClasses:
+    """from_split: whether the classes' maps begin it; else random ones do."""
+
+    method: SemiAmortised = SemiAmortised()
+    from_split: bool = False
+
+    def run(
+        self,
+        classed: ClassedHalf,
+        setting: Setting,
+        assignment: GlobalAssignment,
+        progress: ClassProgress,
+    ) -> ClassedHalf:
+        method, count, radius = self.method, classed.classes, self.method.search.last_radius
+        start = tuple(classed.sums(c, radius, setting.operators) for c in range(count))
+        state, unseen = method.begun(
+            classed.particles, setting, count, start if self.from_split else ()
+        )
+
+        def told(label: str, done: int, total: int, look: Look | None = None) -> None:
+            progress("joint search", done, total)
+
+        method.trained(state, unseen, told)
+        sets = method.finished(state)
+        return ClassedHalf(sets, class_posterior([half.poses for half in sets]))
