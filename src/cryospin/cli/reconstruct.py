@@ -47,7 +47,10 @@ def reconstruct(
     out: Annotated[Path, Option(help="Folder to write into.")],
     recipe: Recipe = "exhaustive",
     classes: Annotated[
-        str, Option(help="Number of structures, each with its own folder; auto: find it.")
+        str,
+        Option(
+            help="Number of structures (recipes exhaustive, cryospin), a folder each; auto: find it."
+        ),
     ] = "1",
     junk: Junk = True,
     select_class: SelectClass = None,

@@ -59,7 +59,7 @@ def reconstruct(
         The method, by name (docs/recipes.md).
     classes : int or str
         Number of structures to tell apart (docs/mixtures.md), or "auto": as many as the images
-        support. Each gets a folder, from `class_01` on.
+        support. Each gets a folder, from `class_01` on. Recipes exhaustive and cryospin.
     junk : bool
         With classes, images may belong to none of them.
     select_class : int, optional
