@@ -10,11 +10,15 @@ import pytest
 from cryospin import recipes
 from cryospin.errors import BadDataError
 from cryospin.io.relion import read_particles
+from cryospin.mixture.class_search import ClassSearch
+from cryospin.mixture.joint import PatientClasses
 from cryospin.mixture.outputs import clear_classes
+from cryospin.mixture.winner_classes import WinnerClasses
 from cryospin.run import job, solve
 from cryospin.run.finished import Run
 from cryospin.run.reconstruct import reconstruct
 from mixture_toys import COUNT, METHOD, cut_down_classes, simulated
+from reconstruct_toys import toy
 from report.test_page import Page
 
 
@@ -36,6 +40,27 @@ def toys() -> object:
 @pytest.fixture(scope="module")
 def run(table: Path, tmp_path_factory: pytest.TempPathFactory, toys: object) -> Run:
     return reconstruct(table, tmp_path_factory.mktemp("run") / "out", classes=2, seed=1)
+
+
+class SeenError(Exception):
+    """Enough was seen."""
+
+
+def test_a_recipe_brings_its_joint_search(
+    table: Path, tmp_path: Path, toys: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[ClassSearch] = []
+
+    def mixture(method: object, search: ClassSearch, refinement: object) -> None:
+        seen.append(search)
+        raise SeenError
+
+    monkeypatch.setattr(recipes, "find_recipe", toy)
+    monkeypatch.setattr(solve, "Mixture", mixture)
+    for recipe in ("cryospin", "exhaustive"):
+        with pytest.raises(SeenError):
+            reconstruct(table, tmp_path / recipe, classes=2, recipe=recipe)
+    assert [type(each.joint) for each in seen] == [WinnerClasses, PatientClasses]
 
 
 def contents(out: Path) -> dict[str, bytes]:

@@ -49,7 +49,7 @@ def reconstruct(
     classes: Annotated[
         str,
         Option(
-            help="Number of structures (recipes exhaustive, cryospin), a folder each; auto: find it."
+            help="Structures to tell apart (recipes exhaustive, cryospin); auto: find how many."
         ),
     ] = "1",
     junk: Junk = True,
