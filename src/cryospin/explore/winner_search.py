@@ -56,7 +56,6 @@ class WinnerSearch:
     march: steps until radius and forgetting rate have reached their last values.
     damping: of the Gauss-Newton step, in shares of each image's and of the mean curvature.
     longest_step: radians (and pixels / 10) a winner is asked to move at once.
-    standing: steps in which the maps stay what they were at the start.
     """
 
     heads: int = 7
@@ -72,15 +71,13 @@ class WinnerSearch:
     damping: float = 0.3
     longest_step: float = 0.3
     random_images: int = 300
-    standing: int = 0
 
     def schedule(self, step: int) -> tuple[float, float]:
         """Radius and forgetting rate."""
         fraction = min(1.0, step / self.march)
         radius = self.first_radius + fraction * (self.last_radius - self.first_radius)
         ratio = self.last_forgetting / self.first_forgetting
-        forgetting = self.first_forgetting * ratio**fraction
-        return radius, forgetting if step >= self.standing else 0.0
+        return radius, self.first_forgetting * ratio**fraction
 
 
 @dataclass(frozen=True)
@@ -95,9 +92,8 @@ class Winners:
 class EncoderState:
     """One training: encoder, optimiser and running sums of each class; `step` moves it on.
 
-    start: sums to begin with; random ones of each class if there are none. While the radius
-    marches, `handicap` (nats, per class) makes each class win as many images, or the first map to
-    show something would take all of them; then classes are free.
+    While the radius marches, `handicap` (nats, per class) makes each class win as many images, or
+    the first map to show something would take all of them; then classes are free.
     """
 
     def __init__(
@@ -107,7 +103,6 @@ class EncoderState:
         members: np.ndarray,
         setting: Setting,
         classes: int = 1,
-        start: tuple[SliceSums, ...] = (),
     ):
         self.search, self.particles, self.members = search, particles, members
         self.setting, self.seed, self.steps = setting, setting.seed, 0
@@ -129,7 +124,7 @@ class EncoderState:
         self.handicap = torch.zeros(classes, device=particles.device)
         self._waiting = np.empty(0, dtype=np.int64)
         self._epoch = 0
-        self.sums = start or self._random_sums()
+        self.sums = self._random_sums()
 
     @property
     def classes(self) -> int:

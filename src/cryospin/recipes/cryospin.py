@@ -12,6 +12,9 @@
   best heads' poses and their mirror mates, by Gauss-Newton, the best kept; the map in closed form
   (`reconstruct.semi_amortised`).
 
+* Heads that predict the class, too (outlook): heads compete in the maps of all classes
+  (`mixture.winner_classes`, with `--classes`).
+
 After it the refinement is the default recipe's; no orientation grid is searched to find the map.
 `cryospin-paper` is the paper to the letter.
 """

@@ -34,7 +34,6 @@ from cryospin.reconstruct.direct_stage import (
 )
 from cryospin.reconstruct.switching import Check, SwitchRule, settled_share
 from cryospin.refine.halves import HalfSet, sums_of
-from cryospin.volumes.gridded import SliceSums
 
 
 class _Watched:
@@ -105,11 +104,10 @@ class SemiAmortised:
         particles: ParticleSource,
         setting: Setting,
         classes: int = 1,
-        start: tuple[SliceSums, ...] = (),
     ) -> tuple[EncoderState, Int[Tensor, " u"]]:
         """A training at its first step, and the images it will never learn from."""
         held_out, members = held_out_split(setting.shared_seed, particles.uids, self.held_out)
-        state = EncoderState(self.search, particles, members, setting, classes, start)
+        state = EncoderState(self.search, particles, members, setting, classes)
         return state, particles.rows(np.sort(held_out))
 
     def finished(
