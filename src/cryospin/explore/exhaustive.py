@@ -19,6 +19,7 @@ from torch import Tensor
 from cryospin.explore.exploration import Exploration, ExplorerProgress, Look, unheard
 from cryospin.explore.grid_step import GridStep
 from cryospin.explore.patience import Patience, PatientSearch
+from cryospin.explore.polyhedral import FEWEST_OPERATORS, PolyhedralSearch
 from cryospin.explore.setting import Setting
 from cryospin.journal.journal import UNRECORDED, Journal
 from cryospin.particles.draws import generator_for, held_out_split
@@ -34,7 +35,8 @@ class ExhaustiveSearch:
     iterations_times_nats, images_times_nats, temperature_times_nats: a start's iterations, the
         images of each, and the temperature it begins with, all times the information an image
         carries: the noisier, the slower, the more, the softer, each within its limits.
-    patience: the schedule where images carry less than a race needs.
+    patience: the schedule where images carry less than a race needs. polyhedral: there, that of
+        particles with the symmetry of a polyhedron.
     """
 
     starts: int = 2
@@ -56,6 +58,7 @@ class ExhaustiveSearch:
     shifts_per_axis: int = 3
     one_thread: bool = False
     patience: Patience = Patience()
+    polyhedral: PolyhedralSearch = PolyhedralSearch()
 
     def run(
         self,
@@ -74,6 +77,8 @@ class ExhaustiveSearch:
         )
         nats = max(information_per_image(particles, self.first_radius), 1e-3)
         if nats < self.patience.below_nats:
+            if len(setting.operators) >= FEWEST_OPERATORS:
+                return self.polyhedral.run(particles, setting, nats, progress, journal)
             return self._patient(PatientSearch(self.patience, step, nats), progress, journal)
         return self._raced(_Race(self, step, nats), progress, journal)
 

@@ -4,7 +4,7 @@ exhaustive search is made of."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -14,6 +14,8 @@ from torch import Tensor
 from cryospin.explore.posterior import GridPosterior, grid_posterior
 from cryospin.explore.running_map import RunningMap
 from cryospin.explore.setting import Setting
+from cryospin.fourier.disk import moved
+from cryospin.fourier.image_batch import ImageBatch
 from cryospin.kernels import slice_volume
 from cryospin.particles.source import ParticleSource
 from cryospin.rotations.grid import OrientationGrid
@@ -26,6 +28,8 @@ class GridStep:
     """One half-set, the grids it is compared on, and the map's prior and support.
 
     fine_from: radius, in Fourier pixels, from which the fine grid takes the coarse one's place.
+    centres: pixels by which each particle lies off the centre of its box; shifts are about them.
+        None: about the centre of the box.
     """
 
     particles: ParticleSource
@@ -35,6 +39,7 @@ class GridStep:
     coarse: OrientationGrid
     fine: OrientationGrid
     fine_from: float
+    centres: Float[Tensor, "n 2"] | None = None
 
     @classmethod
     def of(
@@ -59,7 +64,7 @@ class GridStep:
         self, rows: Int[Tensor, " b"], radius: float, rng: np.random.Generator
     ) -> SliceSums:
         """The sums of some images at random orientations."""
-        images = self.particles.batch(rows, radius)
+        images = self.images(rows, radius)
         rotations = random_rotations(len(rows), rng).to(self.particles.device)
         return SliceSums.inserted(
             images.coefficients * images.ctf,
@@ -69,6 +74,21 @@ class GridStep:
             self.map.margin,
             self.setting.operators,
         )
+
+    def images(self, rows: Int[Tensor, " b"], radius: float) -> ImageBatch:
+        """Some of them, centred."""
+        images = self.particles.batch(rows, radius)
+        if self.centres is None:
+            return images
+        centred = moved(images.coefficients, -self.centres[rows], images.disk)
+        return replace(images, coefficients=centred)
+
+    def shifts(self, per_axis: int | None = None) -> Float[Tensor, "t 2"]:
+        """Evenly over those there are, in pixels."""
+        count = per_axis or self.shifts_per_axis
+        step = 2 * self.setting.shift_range_pixel / count
+        axis = (torch.arange(count) - (count - 1) / 2) * step
+        return torch.cartesian_prod(axis, axis).to(self.particles.device)
 
     def turned_grid(self, radius: float, rng: np.random.Generator) -> OrientationGrid:
         """A random turn each time: no orientation is favoured by where the grid's points lie."""
@@ -91,11 +111,9 @@ class GridStep:
         offset: of the shifts' grid, in its steps. class_prior: the probability of each volume;
         None: of the only one.
         """
-        images = self.particles.batch(rows, radius)
-        count = self.shifts_per_axis
-        step = 2 * self.setting.shift_range_pixel / count
-        axis = (torch.arange(count) - (count - 1) / 2) * step
-        shifts = (torch.cartesian_prod(axis, axis) + offset * step).to(self.particles.device)
+        images = self.images(rows, radius)
+        step = 2 * self.setting.shift_range_pixel / self.shifts_per_axis
+        shifts = self.shifts() + (offset * step).to(self.particles.device)
         slices = torch.cat([slice_volume(volume, grid.base, images.disk) for volume in volumes])
         return grid_posterior(slices, images, shifts, temperature, class_prior)
 

@@ -37,6 +37,7 @@ class Patience:
         carries, within limits. held: iterations at the last radius, at most, of those.
     first_images_times_nats, most_images_times_nats: images of the first iteration, and of the
         last, times that information, `fewest_images` at least: more would say no more.
+    temperature: of the posterior; 1 is the images' own.
     momentum: by which share of the last step the map goes beyond the next one.
     cycle: iterations after which the same turns of the grid come again, so that evidence is
         compared on one and the same grid.
@@ -51,6 +52,7 @@ class Patience:
     most_images_times_nats: float = 270_000.0
     fewest_images: int = 500
     first_radius: float = 4.0
+    temperature: float = 1.0
     momentum: float = 0.85
     cycle: int = 6
 
@@ -210,7 +212,8 @@ class PatientSearch:
         box = step.particles.disk.box
         volumes = [map_to_volume(each, box, step.map.radius) for each in climb.references]
         prior = climb.prior if self.classes > 1 else None
-        posterior = step.posterior(volumes, grid, rows, radius, 1.0, offset, prior)
+        temperature = self.method.temperature
+        posterior = step.posterior(volumes, grid, rows, radius, temperature, offset, prior)
         scale = len(step.particles) / len(rows)
         return posterior, tuple(
             step.sums(posterior, grid, radius, number).scaled(scale)

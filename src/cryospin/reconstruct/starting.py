@@ -126,10 +126,12 @@ class IndependentStarts:
 
         def gain(half: int) -> tuple[float, float]:
             """Mean over the same images, and its error."""
+            before = explored.evidence[half]
+            if before is None:
+                return 0.0, 0.0
             with monitor.stage("explore"):
                 found = search.explore(prepared[half], half + 1, 0).evidence
-            before = explored.evidence[half]
-            if found is None or before is None:
+            if found is None:
                 return 0.0, 0.0
             each = found - before
             return float(each.mean()), float(each.std() / len(each) ** 0.5)
