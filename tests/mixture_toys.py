@@ -19,6 +19,7 @@ from cryospin.mixture.split import ClassSplit
 from cryospin.mixture.winner_classes import WinnerClasses
 from cryospin.reconstruct.refinement import AlternatingRefinement
 from cryospin.simulate.dataset import Microscope, simulate
+from cryospin.simulate.mixture import draw_mixture
 from cryospin.simulate.molecule import chain_molecule
 from cryospin.simulate.poses import draw_poses
 from cryospin.simulate.transfer import draw_ctf
@@ -58,7 +59,9 @@ def simulated(folder: Path) -> Path:
     """A table of so many particles."""
     poses = draw_poses(COUNT, max_shift_pixel=0.5, pixel_size_angstrom=PIXEL, seed=1)
     scope = Microscope(BOX, PIXEL, 2.0, draw_ctf(COUNT, 1), seed=1)
-    simulate(chain_molecule(1, domains=2, residues_per_domain=40), poses, scope, folder)
+    # one is so much larger that wrong poses tell them apart
+    molecules = chain_molecule(1, residues_per_domain=25), chain_molecule(2, domains=2)
+    simulate(draw_mixture(molecules, COUNT, PIXEL, seed=1), poses, scope, folder)
     return folder / "particles.star"
 
 
