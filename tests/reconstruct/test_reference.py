@@ -48,8 +48,8 @@ def run(table: Path) -> Result:
     full = find_recipe("exhaustive")
     search = ExhaustiveSearch(
         starts=1,
-        fewest_iterations=16,
-        most_iterations=16,
+        fewest_iterations=28,
+        most_iterations=28,
         final_iterations=2,
         shifts_per_axis=1,
     )

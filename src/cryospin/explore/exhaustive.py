@@ -19,7 +19,7 @@ from torch import Tensor
 from cryospin.explore.exploration import Exploration, ExplorerProgress, Look, unheard
 from cryospin.explore.grid_step import GridStep
 from cryospin.explore.patience import Patience, PatientSearch
-from cryospin.explore.polyhedral import FEWEST_OPERATORS, PolyhedralSearch
+from cryospin.explore.polyhedral import PolyhedralSearch, polyhedral
 from cryospin.explore.setting import Setting
 from cryospin.journal.journal import UNRECORDED, Journal
 from cryospin.particles.draws import generator_for, held_out_split
@@ -77,7 +77,7 @@ class ExhaustiveSearch:
         )
         nats = max(information_per_image(particles, self.first_radius), 1e-3)
         if nats < self.patience.below_nats:
-            if len(setting.operators) >= FEWEST_OPERATORS:
+            if polyhedral(setting.operators):
                 return self.polyhedral.run(particles, setting, nats, progress, journal)
             return self._patient(PatientSearch(self.patience, step, nats), progress, journal)
         return self._raced(_Race(self, step, nats), progress, journal)

@@ -2,8 +2,8 @@
 
 At low frequencies such a particle is a ball or a shell, whatever its orientation: images must be
 compared further out than those of others, and there the grid must be fine and the shifts right.
-The ball itself gives the shifts, in a short search at low frequencies; a group of 12 rotations or
-more leaves a small part of the grid. Most random starts end in a wrong map that has the group;
+The ball itself gives the shifts, in a short search at low frequencies; the group leaves a small
+part of the grid. Most random starts end in a wrong map that has the group;
 evidence tells which do, so several are made.
 """
 
@@ -27,8 +27,14 @@ from cryospin.particles.source import ParticleSource
 from cryospin.poses import PoseHypotheses
 from cryospin.rotations.grid import OrientationGrid
 
-FEWEST_OPERATORS = 12
 _BATCH = 250
+
+
+def polyhedral(operators: Float[Tensor, "s 3 3"]) -> bool:
+    """Whether a group turns an axis evenly to all sides, as those of T, O and I do: a particle
+    that has it is a ball at low frequencies (no harmonic of degree 2 is left)."""
+    axes = operators[:, :, 2]
+    return torch.allclose(axes.T @ axes / len(axes), torch.eye(3).to(axes) / 3, atol=1e-4)
 
 
 @dataclass(frozen=True)
