@@ -45,12 +45,14 @@ TAIL = """
 ```sh
 python benchmarks/end_to_end.py --models DIR --work bench --particles 5000 --snr 0.1 \\
     --structures 1e6v:C2 4zxb 6vxx:C3 7DDO adk_open --seeds 11 12 \\
-    --machine "2 cores of an AMD EPYC at 2.6 GHz, beside other work"
+    --machine "one thread of an AMD EPYC at 2.6 GHz, beside other work"
 python benchmarks/page.py bench/results.jsonl > docs/benchmarks.md
 ```
 
-The rows of one thread: `--structures 3jb9 7DDO 1e6v:C2 4zxb 1u6g` with `--particles 10000
---snr 0.03 --seeds 21 22`, and with `--particles 20000 --snr 0.01 --seeds 21`.
+The rows of more noise: `--structures 3jb9 7DDO 1e6v:C2 4zxb 1u6g` with `--particles 10000
+--snr 0.03 --seeds 21 22`, and with `--particles 20000 --snr 0.01 --seeds 21` on the Xeon and
+`--seeds 22` on the EPYC; those on the Xeon are of code whose likelihood was too sharp
+([CHANGELOG](../CHANGELOG.md)). `OMP_NUM_THREADS=1` and `NUMBA_NUM_THREADS=1` make it one thread.
 
 `DIR` has the models as PDB or mmCIF files. Every run is a line of `benchmarks/results.jsonl`.
 [Earlier measurements](history/benchmarks-2026-11.md) are kept with their commands: real particles,
