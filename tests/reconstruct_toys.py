@@ -144,6 +144,7 @@ def cut_down(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(
         cross_check, "_SEARCH", replace(cross_check._SEARCH, grid=FewOrientations.of(4, 24))
     )
+    patch.setattr(cross_check, "_WEIGHED", 5)
     # a second attempt whatever comes of the first
     patch.setattr(starting, "gain_elsewhere", lambda *half: 1.0)
     patch.setattr(encoder, "_VGG", ((8, 2, nn.MaxPool2d), (8, 1, nn.AvgPool2d)))

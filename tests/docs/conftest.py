@@ -37,11 +37,11 @@ COUNT, BOX, PIXEL = 300, 32, 5.0
 
 @contextmanager
 def quick_searches() -> Iterator[None]:
-    """The default recipe with fewer starts, orientations and rounds, for centred particles;
+    """The default recipe with one start, fewer orientations and rounds, for centred particles;
     coarser searches for the placement of maps, for axes of symmetry and in the cross-check,
     and coarser masks."""
     full = cryospin.recipes.exhaustive.recipe()
-    search = ExhaustiveSearch(starts=1, fewest_iterations=16, final_iterations=4, shifts_per_axis=1)
+    search = ExhaustiveSearch(starts=1, final_iterations=4, shifts_per_axis=1)
     assignment = GlobalAssignment(OrientationGrid.of(3, 18), hypotheses=3)
     rounds = replace(full.refinement, most_rounds=3)
     quick = AbInitio(IndependentStarts(search, assignment, attempts=3), rounds)
@@ -53,6 +53,7 @@ def quick_searches() -> Iterator[None]:
         patch.setattr(symmetry_axes, "_AXES_PER_ORDER", 1)
         patch.setattr(symmetry_axes, "_NSIDE", 4)
         patch.setattr(cross_check, "_SEARCH", replace(cross_check._SEARCH, grid=assignment.grid))
+        patch.setattr(cross_check, "_WEIGHED", 5)
         yield
 
 

@@ -49,7 +49,8 @@ def test_right_poses_are_found_again() -> None:
     assert found.carried_over == pytest.approx(1.0, abs=0.1)
 
 
-def test_wrong_poses_are_not() -> None:
+def test_wrong_poses_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cryospin.reconstruct.cross_check._WEIGHED", 100)
     found = checked((half(1, 0.4), half(2, 0.4)))
     assert 0.4 < found.believed < 0.65
     assert found.found_again == pytest.approx(0.6, abs=0.1)

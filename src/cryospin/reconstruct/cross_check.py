@@ -33,7 +33,7 @@ _POLISH = GaussNewton(steps=6)
 # the verdict's own, whatever a recipe finds its poses by: verdicts of recipes are comparable
 _SEARCH = GlobalAssignment(OrientationGrid.of(4, 24), polish=_POLISH)
 _NEAR_DEGREES = 10.0
-_WEIGHED = 60  # of each half: enough for a mean to be known to a few per cent
+_WEIGHED = 30  # of each half: enough for a mean to be known to 5 %
 _NATS = 6.0  # a pose less likely than another by e^6 would not have been chosen
 
 
