@@ -85,10 +85,8 @@ class GridStep:
 
     def shifts(self, per_axis: int | None = None) -> Float[Tensor, "t 2"]:
         """Evenly over those there are, in pixels."""
-        count = per_axis or self.shifts_per_axis
-        step = 2 * self.setting.shift_range_pixel / count
-        axis = (torch.arange(count) - (count - 1) / 2) * step
-        return torch.cartesian_prod(axis, axis).to(self.particles.device)
+        shifts = self.setting.shifts_pixel(per_axis or self.shifts_per_axis)
+        return shifts.to(self.particles.device)
 
     def turned_grid(self, radius: float, rng: np.random.Generator) -> OrientationGrid:
         """A random turn each time: no orientation is favoured by where the grid's points lie."""

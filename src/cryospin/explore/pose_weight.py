@@ -34,7 +34,8 @@ def weight_near(
     volume: Fourier volume that reaches as far as the images do. The grid is 10 degrees wide: near
     a sharp peak one of its points outweighs all others as the peak would.
     """
-    disk, shifts = images.disk, _shifts(setting.shift_range_pixel).to(rotations.device)
+    disk = images.disk
+    shifts = setting.shifts_pixel(_SHIFTS_PER_AXIS).to(rotations.device)
     data = moved((images.coefficients * images.ctf)[:, None], -shifts, disk)
     flat, power = torch.view_as_real(data).flatten(2), images.ctf.square()
     mates = rotations[:, None] @ setting.operators
@@ -50,10 +51,3 @@ def weight_near(
         near.append(cosine > np.cos(np.radians(degrees)))
     weight = torch.softmax(torch.cat(scores, dim=1).double(), dim=1)
     return (weight * torch.cat(near, dim=1)).sum(dim=1).float()
-
-
-def _shifts(reach_pixel: float) -> Float[Tensor, "t 2"]:
-    """Evenly over the square of shifts there are."""
-    count = _SHIFTS_PER_AXIS
-    axis = (torch.arange(count) - (count - 1) / 2) * (2 * reach_pixel / count)
-    return torch.cartesian_prod(axis, axis)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -30,6 +31,12 @@ class Setting:
     def of_start(self, half: int, attempt: int) -> Setting:
         """For one of the searches that share the seed: of a half-set, for the n-th time."""
         return replace(self, seed=self.shared_seed * 1000 + attempt * 10 + half)
+
+    def shifts_pixel(self, per_axis: int) -> Float[Tensor, "t 2"]:
+        """Evenly over the square of those there are."""
+        step = 2 * self.shift_range_pixel / per_axis
+        axis = (torch.arange(per_axis) - (per_axis - 1) / 2) * step
+        return torch.cartesian_prod(axis, axis).to(self.operators.device)
 
     def asymmetric(self) -> Setting:
         """With no symmetry imposed."""

@@ -13,7 +13,7 @@ from cryospin.fourier.disk import FourierDisk
 
 @dataclass(frozen=True)
 class ImageBatch:
-    """Whitened images on a disk of frequencies: ctf * shift * projection + noise of variance 1.
+    """Whitened images on a disk of frequencies: ctf * shift * projection + noise.
 
     Both tensors may be views of a larger table (`particles.prepare`), whose rows lie apart. They
     are not to be written to, and who reads them again and again had better copy them.

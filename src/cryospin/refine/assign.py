@@ -55,9 +55,7 @@ class GlobalAssignment:
         device = particles.device
         grid = self.grid.to(device).asymmetric_unit(setting.operators)
         slices = slice_volume(volume, grid.base, disk)
-        count = self.shifts_per_axis
-        axis = (torch.arange(count) - (count - 1) / 2) * (2 * setting.shift_range_pixel / count)
-        shifts = torch.cartesian_prod(axis, axis).to(device)
+        shifts = setting.shifts_pixel(self.shifts_per_axis).to(device)
 
         def peaks(rows: slice, images: ImageBatch) -> PoseHypotheses:
             return best_hypotheses(grid, slices, images, shifts, self.hypotheses)
