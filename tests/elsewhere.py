@@ -11,10 +11,14 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_map
+
+from cryospin import parallel
+from cryospin.kernels import dispatch
 
 ELSEWHERE = torch.device("meta")
 _CPU = torch.device("cpu")
@@ -48,6 +52,18 @@ def __getattr__(name: str) -> Any:
     return computed
 
 
+def teach(patch: pytest.MonkeyPatch) -> None:
+    """Kernels and optimizers for the device."""
+    patch.setitem(dispatch._TWINS, ELSEWHERE.type, __name__)
+    adam = torch.optim.Adam
+
+    def unfused(parameters: object, fused: bool, lr: float = 1e-3) -> torch.optim.Optimizer:
+        """This device has no fused update."""
+        return adam(parameters, lr=lr)
+
+    patch.setattr(torch.optim, "Adam", unfused)
+
+
 class MixedDevicesError(RuntimeError):
     """Tensors of two devices met."""
 
@@ -70,6 +86,15 @@ class _There(Tensor):
 
     def __init__(self, values: Tensor):
         self.values = values
+
+    def tolist(self) -> Any:
+        return self.values.tolist()
+
+    def __getitem__(self, at: Any) -> Tensor:
+        # torch would make a tensor of a list behind the mode's back
+        parts = at if isinstance(at, tuple) else (at,)
+        parts = tuple(torch.tensor(part) if isinstance(part, list) else part for part in parts)
+        return super().__getitem__(parts)
 
     @classmethod
     def __torch_dispatch__(  # type: ignore[override]
@@ -98,12 +123,21 @@ class Elsewhere(TorchDispatchMode):
         # these two make a tensor of values behind the mode's back
         self._real = torch.tensor, torch.as_tensor
         torch.tensor, torch.as_tensor = map(_on_cpu_first, self._real)
+        # a mode is of one thread
+        self._alone = parallel._alone
+        parallel._alone = self._alone_inside
         super().__enter__()
         return self
 
     def __exit__(self, *error: Any) -> None:
         torch.tensor, torch.as_tensor = self._real
+        parallel._alone = self._alone
         super().__exit__(*error)
+
+    def _alone_inside(self) -> None:
+        """A thread that ends while inside."""
+        self._alone()
+        super().__enter__()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
@@ -112,6 +146,8 @@ class Elsewhere(TorchDispatchMode):
             lambda leaf: flat.append(leaf) if isinstance(leaf, Tensor) else None, (args, kwargs)
         )
         there = [tensor for tensor in flat if isinstance(tensor, _There)]
+        empty = [t for t in flat if t.device == ELSEWHERE and not isinstance(t, _There)]
+        assert not empty, f"{func}: made behind the mode's back, without values"
         target = kwargs.get("device")
         leaves = bool(there) and target is not None and torch.device(target).type != "meta"
         arrives = target is not None and torch.device(target).type == "meta"

@@ -38,6 +38,7 @@ from cryospin.refine.direct import DirectOptimisation
 from cryospin.refine.gauss_newton import GaussNewton
 from cryospin.rotations.grid import OrientationGrid
 from cryospin.volumes.alignment import MapAlignment
+from cryospin.volumes.spectrum_pair import Placement
 from phantoms import random_turns
 
 _ENCODER = EncoderTraining(epochs=2, batch=16)
@@ -136,9 +137,11 @@ def cut_down(patch: pytest.MonkeyPatch) -> None:
     """What takes long and keeps no state of its own: alignment of maps, fine grids of poses and
     of masks, a deep network."""
     turn = random_turns(1, 3)[0]
-    alignment = MapAlignment(turn, torch.tensor([1.0, 0.0, -1.0], dtype=turn.dtype), False, 1.0)
-    for module in (direct_stage, joining, rivals, measuring):
+    shift = torch.tensor([1.0, 0.0, -1.0], dtype=turn.dtype)
+    alignment = MapAlignment(turn, shift, False, 1.0)
+    for module in (direct_stage, joining, rivals):
         patch.setattr(module, "align_maps", lambda *maps, hands=None: alignment)
+    patch.setattr(measuring, "search", lambda *maps, hands: Placement(turn, shift, True))
     patch.setattr(grid_step, "OrientationGrid", FewOrientations)
     patch.setattr(refinement, "_MASK_GRID", 16)
     patch.setattr(

@@ -110,7 +110,9 @@ def test_the_encoder_learns_poses_of_a_map_it_is_given() -> None:
 
     def loss() -> float:
         found = training.hypotheses(rows)
-        winners = training.scored((truth,), rows, found.rotations, found.shifts_pixel, 5.0)
+        winners = training.scored(
+            (truth,), training.particles.batch(rows, 5.0), found.rotations, found.shifts_pixel
+        )
         return float(winners.loss.mean())
 
     before = loss()
@@ -168,7 +170,9 @@ def test_the_best_pair_of_a_head_and_a_class_wins() -> None:
     volumes, images = training.volumes(), PLANTED.particles.batch(rows, 5.0)
     for handicap in ([0.0, 0.0, 0.0], [0.0, 0.3, -0.4], [0.0, 1e6, 1e6]):
         training.handicap = torch.tensor(handicap)
-        won = training.scored(volumes, rows, found.rotations, found.shifts_pixel, 5.0)
+        won = training.scored(
+            volumes, training.particles.batch(rows, 5.0), found.rotations, found.shifts_pixel
+        )
         each = {
             (head, c): negative_log_likelihood(
                 volumes[c], images, found.rotations[:, head], found.shifts_pixel[:, head]

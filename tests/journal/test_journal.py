@@ -20,6 +20,7 @@ from cryospin.journal.networks import recall_training, training_state
 from cryospin.journal.signals import Signals
 from cryospin.journal.tree import packed, unpacked
 from cryospin.parallel import in_blocks
+from elsewhere import ELSEWHERE, Elsewhere
 
 
 @pytest.fixture
@@ -78,6 +79,20 @@ def test_once_is_once(checkpoints: Checkpoints) -> None:
     assert journal.once("none", compute) is None
     assert Journal(checkpoints).once("none", compute) is None
     assert len(calls) == 1
+
+
+@pytest.mark.parametrize("made_on", ["cpu", ELSEWHERE.type])
+@pytest.mark.parametrize("recalled_on", ["cpu", ELSEWHERE.type])
+def test_states_go_on_elsewhere(checkpoints: Checkpoints, made_on: str, recalled_on: str) -> None:
+    """What a card's run left with the CPU stays there; what the CPU's run made goes to a card."""
+    with Elsewhere():
+        kept = torch.ones(2, device=made_on), torch.ones(2)
+        Journal(checkpoints, device=made_on).part("a").keep_now(*kept)
+        recalled = Journal(checkpoints, device=recalled_on).part("a").recalled()
+        assert recalled is not None
+        devices = [each.device.type for each in recalled]
+    second = recalled_on if made_on == "cpu" else "cpu"
+    assert devices == [recalled_on, second]
 
 
 def test_a_state_gone_wrong_does_not_replace_a_good_one(checkpoints: Checkpoints) -> None:

@@ -14,6 +14,7 @@ from cryospin.journal.tree import is_finite, packed, unpacked
 from cryospin.poses import PoseHypotheses
 from cryospin.reconstruct.refinement import RoundReport
 from cryospin.volumes.gridded import SliceSums
+from elsewhere import ELSEWHERE, Elsewhere
 
 
 @pytest.mark.parametrize(
@@ -35,6 +36,16 @@ def test_tensors_keep_the_order_of_their_axes_in_memory() -> None:
     for tensor in (plain, last, plain.mT, plain.permute(3, 0, 2, 1)):
         again = unpacked(packed(tensor))
         assert torch.equal(again, tensor) and again.stride() == tensor.stride()
+
+
+def test_what_was_on_a_card_returns_to_one() -> None:
+    with Elsewhere():
+        there, here = torch.ones(2, device=ELSEWHERE), torch.zeros(2)
+        data = packed((there, here))
+        again = unpacked(data, ELSEWHERE.type)
+        assert [each.device.type for each in again] == [ELSEWHERE.type, "cpu"]
+        assert torch.equal(again[0].cpu(), torch.ones(2))
+        assert [each.device.type for each in unpacked(data)] == ["cpu", "cpu"]
 
 
 def test_arrays_and_scalars() -> None:

@@ -15,11 +15,10 @@ from cryospin.explore.setting import Setting
 from cryospin.explore.winner_search import EncoderState, WinnerSearch
 from cryospin.fourier.disk import FourierDisk
 from cryospin.journal.tree import on_device, packed, unpacked
-from cryospin.kernels import dispatch
 from cryospin.pairs.network import PairNetworkShape
 from cryospin.pairs.training import Training
 from cryospin.particles.prepare import PreparedParticles
-from elsewhere import ELSEWHERE, Elsewhere, MixedDevicesError
+from elsewhere import ELSEWHERE, Elsewhere, MixedDevicesError, teach
 from phantoms import Blobs, PlantedParticles
 from reconstruct_toys import SEARCHES, cut_down
 
@@ -34,14 +33,7 @@ _BOUNDED = ("branch-and-bound", "common-lines")
 @pytest.fixture(autouse=True)
 def toys(monkeypatch: pytest.MonkeyPatch) -> None:
     cut_down(monkeypatch)
-    monkeypatch.setitem(dispatch._TWINS, ELSEWHERE.type, "elsewhere")
-    adam = torch.optim.Adam
-
-    def unfused(parameters: object, fused: bool, lr: float = 1e-3) -> torch.optim.Optimizer:
-        """This device has no fused update."""
-        return adam(parameters, lr=lr)
-
-    monkeypatch.setattr(torch.optim, "Adam", unfused)
+    teach(monkeypatch)
 
 
 @pytest.fixture

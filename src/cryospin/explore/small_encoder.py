@@ -56,12 +56,9 @@ class BandLimitedImages:
 
 def view_turns(radians: Float[Tensor, " b"]) -> Float[Tensor, "b 3 3"]:
     """Rotations about the view axis, Rz(angle)."""
-    cosine, sine = radians.cos(), radians.sin()
-    turns = cosine.new_zeros(len(radians), 3, 3)
-    turns[:, 0, 0] = turns[:, 1, 1] = cosine
-    turns[:, 0, 1], turns[:, 1, 0] = -sine, sine
-    turns[:, 2, 2] = 1
-    return turns
+    cosine, sine, zero = radians.cos(), radians.sin(), torch.zeros_like(radians)
+    rows = (cosine, -sine, zero), (sine, cosine, zero), (zero, zero, zero + 1)
+    return torch.stack([each for row in rows for each in row], dim=-1).unflatten(-1, (3, 3))
 
 
 def turned_images(

@@ -139,24 +139,22 @@ class EncoderState:
         rows = self.particles.rows(rng.choice(self.members, count, replace=False))
         rotations = random_rotations(count, rng).to(rows.device)
         shifts = rotations.new_zeros(count, 2)
-        start = self._inserted(rows, rotations, shifts, self.search.first_radius)
+        images = self.particles.batch(rows, self.search.first_radius)
+        start = self._inserted(images, rotations, shifts)
         return start.blended(start, 1.0, len(self.particles) / (count * self.classes))
 
-    def _inserted(
-        self, rows: Int[Tensor, " b"], rotations: Tensor, shifts_pixel: Tensor, radius: float
-    ) -> SliceSums:
-        images = self.particles.batch(rows, radius)
+    def _inserted(self, images: ImageBatch, rotations: Tensor, shifts_pixel: Tensor) -> SliceSums:
         margin, operators = self.map.margin, self.setting.operators
         return SliceSums.of_images(images, rotations, shifts_pixel, margin, operators)
 
     def _taken_in(
-        self, sums: SliceSums, rows: Tensor, rotations: Tensor, shifts_pixel: Tensor, of: int
+        self, sums: SliceSums, images: ImageBatch, rotations: Tensor, shifts_pixel: Tensor, of: int
     ) -> SliceSums:
         """Sums after some of a batch `of` so many images."""
-        radius, forgetting = self.search.schedule(self.steps)
-        if len(rows) == 0:
+        _, forgetting = self.search.schedule(self.steps)
+        if len(images) == 0:
             return sums.scaled(1.0 - forgetting)
-        newer = self._inserted(rows, rotations, shifts_pixel, radius)
+        newer = self._inserted(images, rotations, shifts_pixel)
         return sums.blended(newer, forgetting, len(self.particles) / of)
 
     def recorded(self) -> Tree:
@@ -198,18 +196,18 @@ class EncoderState:
         angles = generator_for(self.seed, "turns", self.steps).uniform(0, 2 * np.pi, len(rows))
         turns = torch.as_tensor(angles).float().to(rows.device, non_blocking=True)
         rotations, shifts = self._turned_guesses(rows, view_turns(turns))
-        volumes = self.volumes()
-        winners = self.scored(volumes, rows, rotations.detach(), shifts.detach(), radius)
+        volumes, images = self.volumes(), self.particles.batch(rows, radius)
+        winners = self.scored(volumes, images, rotations.detach(), shifts.detach())
         members = self._members(winners.number)
         chosen = torch.arange(len(rows), device=rows.device), winners.head
         best_rotations, best_shifts = rotations[chosen], shifts[chosen]
         best = best_rotations.detach(), best_shifts.detach()
-        wanted = self._wanted_step(volumes, self.particles.batch(rows, radius), members, *best)
+        wanted = self._wanted_step(volumes, images, members, *best)
         self.optimiser.zero_grad()
         inner_product(wanted, best_rotations, best_shifts).backward()
         self.optimiser.step()
         self.sums = tuple(
-            self._taken_in(sums, rows[own], best[0][own], best[1][own], len(rows))
+            self._taken_in(sums, images.select(own), best[0][own], best[1][own], len(rows))
             for sums, own in zip(self.sums, members, strict=True)
         )
         # `bincount` would wait for a card
@@ -217,6 +215,8 @@ class EncoderState:
         won = torch.nn.functional.one_hot(pair, self.wins.numel()).sum(dim=0).view_as(self.wins)
         self.wins = 0.99 * self.wins + won
         self.steps += 1
+        if self.classes == 1:
+            return
         if self.steps < self.search.march:
             self.handicap = self.handicap + handicap_step(won.sum(dim=0) / len(rows))
         else:
@@ -248,10 +248,9 @@ class EncoderState:
         return self.input.images(self.particles.batch(rows, self.input.disk.radius))
 
     def scored(
-        self, volumes: Volumes, rows: Tensor, rotations: Tensor, shifts: Tensor, radius: float
+        self, volumes: Volumes, images: ImageBatch, rotations: Tensor, shifts: Tensor
     ) -> Winners:
-        """Which head wins each image, and in which map, within a radius."""
-        images = self.particles.batch(rows, radius)
+        """Which head wins each image, and in which map."""
         likelihoods = [partial(negative_log_likelihood, volume, images) for volume in volumes]
         losses = torch.stack(
             [candidate_losses(each, rotations, shifts) for each in likelihoods], dim=2

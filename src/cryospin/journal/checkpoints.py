@@ -130,15 +130,15 @@ class Checkpoints:
             kept = [newest, *self._parts.get(part, [])][:_KEPT]
             self._write_manifest(self._parts | {part: kept}, number)
 
-    def newest(self, part: str) -> Tree | None:
-        """The last state of `part` that is sound."""
+    def newest(self, part: str, device: str = "cpu") -> Tree | None:
+        """The last state of `part` that is sound; what was on a card is on the device."""
         for state in self._parts.get(part, []):
             path = self._folder / state.file
             data = path.read_bytes() if path.exists() else b""
             if _hash(data) == state.sha256:
-                return unpacked(data)
+                return unpacked(data, device)
             self._tell(f"{path} is damaged: the state before it is taken")
-        return self._before.newest(part) if self._before is not None else None
+        return self._before.newest(part, device) if self._before is not None else None
 
     def _take_over(self, other: Path) -> None:
         """The states of another rank, which went on from those here: its are newer."""

@@ -65,8 +65,14 @@ class Journal:
         checkpoints = self._checkpoints
         if checkpoints is None:
             return None
-        recalled: tuple[Tree, ...] | None = led(lambda: checkpoints.newest(self._name))
-        return on_device(recalled, self._device)
+        recalled: tuple[Tree, ...] | None = led(
+            lambda: checkpoints.newest(self._name, self._device)
+        )
+        if recalled is None:
+            return None
+        made_on, *state = recalled
+        # what a card left with the CPU stays there; the CPU's own run tells nothing of it
+        return on_device(tuple(state), self._device) if made_on == "cpu" else tuple(state)
 
     def keep(self, *state: Tree | Callable[[], Tree]) -> None:
         """Offer a state; it is written if it is time to, or if a signal asked for it.
@@ -111,7 +117,7 @@ class Journal:
         began = time.monotonic()
         made = tuple(part() if callable(part) else part for part in state)
         if is_finite(made):
-            self._checkpoints.write(self._name, made)
+            self._checkpoints.write(self._name, (self._device, *made))
         self._last = time.monotonic()
         self._wait = max(self._every, _PAUSE * (self._last - began))
 

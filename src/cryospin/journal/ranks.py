@@ -23,7 +23,7 @@ import torch
 
 from cryospin import errors
 from cryospin.errors import CryospinError
-from cryospin.journal.tree import on_device, packed, unpacked
+from cryospin.journal.tree import packed, unpacked
 from cryospin.torchrun import ranks_asked_for
 
 _Value = TypeVar("_Value")
@@ -94,7 +94,7 @@ def ranks() -> Iterator[None]:
 
 
 def compute_on(device: torch.device) -> None:
-    """Where tensors that come from other ranks are put."""
+    """Where tensors that come from other ranks' cards are put."""
     _here.device = str(device)
 
 
@@ -194,9 +194,9 @@ def _told(mine: Callable[[], bytes] | None, owner: int, group: _Group) -> Any:
     data = _broadcast(data, owner, group)
     if raised is not None:
         raise raised
-    well, *found = unpacked(data)
+    well, *found = unpacked(data, _here.device)
     if well:
-        return on_device(found[0], _here.device)
+        return found[0]
     raise _as_it_was(*found)
 
 

@@ -33,8 +33,9 @@ def packed(tree: Tree) -> bytes:
     return safetensors.numpy.save(arrays, {"tree": shape})
 
 
-def unpacked(data: bytes) -> Tree:
-    """The inverse of `packed`; tensors are on the CPU, in memory of their own.
+def unpacked(data: bytes, device: str = "cpu") -> Tree:
+    """The inverse of `packed`; tensors are in memory of their own, on the device if they were on a
+    card, else on the CPU.
 
     Raises
     ------
@@ -43,7 +44,7 @@ def unpacked(data: bytes) -> Tree:
     # a file begins with the length of its header
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     arrays = safetensors.numpy.load(data)
-    return _made(json.loads(header["__metadata__"]["tree"]), arrays)
+    return _made(json.loads(header["__metadata__"]["tree"]), arrays, device)
 
 
 def is_finite(tree: Tree) -> bool:
@@ -85,7 +86,8 @@ def _described(tree: Tree, arrays: dict[str, np.ndarray]) -> Any:
         strides = tree.stride()
         order = sorted(range(tree.ndim), key=lambda axis: -strides[axis])
         laid_out = tree.detach().cpu().permute(order)
-        return {"tensor": [_filed(laid_out.numpy(), arrays), order]}
+        where = "tensor" if tree.device.type == "cpu" else "tensor of a card"
+        return {where: [_filed(laid_out.numpy(), arrays), order]}
     if isinstance(tree, np.ndarray):
         return {"array": _filed(tree, arrays)}
     if type(tree) in (tuple, list):
@@ -107,23 +109,24 @@ def _filed(values: np.ndarray, arrays: dict[str, np.ndarray]) -> str:
     return name
 
 
-def _made(described: Any, arrays: dict[str, np.ndarray]) -> Tree:
+def _made(described: Any, arrays: dict[str, np.ndarray], device: str) -> Tree:
     if not isinstance(described, dict):
         return described
     ((kind, content),) = described.items()
-    if kind == "tensor":
+    if kind in ("tensor", "tensor of a card"):
         name, order = content
-        return torch.tensor(arrays[name]).permute([order.index(axis) for axis in range(len(order))])
+        made = torch.tensor(arrays[name], device="cpu" if kind == "tensor" else device)
+        return made.permute([order.index(axis) for axis in range(len(order))])
     if kind == "array":
         return arrays[content].copy()
     if kind == "dict":
-        return {key: _made(value, arrays) for key, value in content}
+        return {key: _made(value, arrays, device) for key, value in content}
     if kind == "record":
         module, name, values = content
         kind = _record(module, name)
         _check_fields(kind, values)
-        return kind(**{field: _made(value, arrays) for field, value in values.items()})
-    items = [_made(item, arrays) for item in content]
+        return kind(**{field: _made(value, arrays, device) for field, value in values.items()})
+    items = [_made(item, arrays, device) for item in content]
     return tuple(items) if kind == "tuple" else items
 
 

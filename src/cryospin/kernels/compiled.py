@@ -1,8 +1,9 @@
-"""The CPU's kernels compiled by a process of their own, before a run is the first to need them.
+"""Kernels compiled or loaded before a run is the first to need them.
 
-numba keeps what it compiles, so this happens once after each installation. The process that
-compiles a parallel loop runs another copy of it than those that load it later: last bits differ,
-and a run that was killed and resumed would not be that of one process.
+The CPU's are compiled by a process of their own. numba keeps what it compiles, so this happens
+once after each installation. The process that compiles a parallel loop runs another copy of it
+than those that load it later: last bits differ, and a run that was killed and resumed would not
+be that of one process.
 """
 
 from __future__ import annotations
@@ -13,12 +14,15 @@ import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 
 import numba
 import torch
 
 from cryospin.fourier.disk import FourierDisk
-from cryospin.kernels import cpu, grid_loops, loops, margin_for
+from cryospin.kernels import grid_loops, loops, margin_for
+from cryospin.kernels.dispatch import twin_of
+from cryospin.parallel import CPU
 
 
 def compile_once() -> None:
@@ -44,21 +48,28 @@ def _mark() -> Path:
     return folder / f"compiled.{digest.hexdigest()[:16]}"
 
 
-def call_all() -> None:
+def load_meanwhile(device: torch.device) -> None:
+    """Load a card's kernels and libraries while something else is computed: it takes a second."""
+    Thread(target=call_all, args=(device,), name="kernels").start()
+
+
+def call_all(device: torch.device = CPU) -> None:
     """Each kernel once, on next to nothing, with arrays as they come."""
     disk = FourierDisk.of(16, 4)
     margin, count = margin_for(4), 3
-    rotations, shifts = torch.eye(3).repeat(count, 1, 1), torch.zeros(count, 2)
-    images = torch.ones(count, len(disk), dtype=torch.complex64)
-    ctf = torch.ones(count, len(disk))
-    volume, _ = cpu.insert_portions([(images, ctf, rotations)], disk, margin, 2)
-    slices = cpu.slice_volume(volume, rotations, disk, 2)
+    rotations = torch.eye(3, device=device).repeat(count, 1, 1)
+    shifts = torch.zeros(count, 2, device=device)
+    images = torch.ones(count, len(disk), dtype=torch.complex64, device=device)
+    ctf = torch.ones(count, len(disk), device=device)
+    twin = twin_of(images)
+    volume, _ = twin.insert_portions([(images, ctf, rotations)], disk, margin, 2)
+    slices = twin.slice_volume(volume, rotations, disk, 2)
     given = volume, images, ctf, rotations, shifts, disk, None, 2
-    cpu.pose_losses(*given)
-    cpu.pose_normal_equations(*given)
-    cpu.grid_weights(slices, images, ctf, shifts, disk, 1.0, None)
-    quaternions = torch.zeros(4, count, 4)
-    cpu.grid_peaks(slices, images, ctf, shifts, disk, quaternions, 0.5, 2)
+    twin.pose_losses(*given)
+    twin.pose_normal_equations(*given)
+    twin.grid_weights(slices, images, ctf, shifts, disk, 1.0, None)
+    quaternions = torch.zeros(4, count, 4, device=device)
+    twin.grid_peaks(slices, images, ctf, shifts, disk, quaternions, 0.5, 2)
 
 
 if __name__ == "__main__":

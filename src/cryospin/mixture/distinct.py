@@ -95,7 +95,7 @@ def difference_spectrum(one: Float[Tensor, "g g g"], other: Float[Tensor, "g g g
     power = shell_sums(second.abs().square())
     scale = shell_sums((first * second.conj()).real) / power.clamp_min(1e-30)
     shells = _shells(len(one), len(scale))
-    weights = torch.cat([torch.zeros(1), scale.float(), torch.zeros(1)]).to(first.device)
+    weights = torch.nn.functional.pad(scale.float(), (1, 1)).to(first.device)
     return first - weights[shells] * second
 
 

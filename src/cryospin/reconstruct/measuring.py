@@ -7,7 +7,6 @@ from typing import Any
 import torch
 
 from cryospin.explore.setting import Setting
-from cryospin.fourier.fsc import fourier_shell_correlation
 from cryospin.journal.ranks import led
 from cryospin.parallel import CPU
 from cryospin.reconstruct.coverage import directions_of_half_the_views, sampling_compensation
@@ -19,8 +18,9 @@ from cryospin.reconstruct.point_group import SymmetryFound
 from cryospin.reconstruct.request import Request
 from cryospin.refine.halves import HalfSet
 from cryospin.types import DensityMap
-from cryospin.volumes.alignment import align_maps, apply_alignment
+from cryospin.volumes.alignment_search import search
 from cryospin.volumes.conical_fsc import cone_area_ratio, conical_fsc
+from cryospin.volumes.spectrum_pair import shell_correlations, spectrum_pair
 
 _SEARCHED_SHELLS = 15.0
 
@@ -88,9 +88,9 @@ def self_mirror_correlation(
 ) -> float:
     """Mean FSC of a map with its own mirror image, laid upon it as well as can be, over the
     shells to which its half-maps agree. Proteins are of one hand: about 0.5."""
-    pixel = density.pixel_size_angstrom
-    masked = DensityMap((density.values * mask.values).to(device), pixel)
-    finest = density.box * pixel / max(shells, 4.0)
-    mirrored = apply_alignment(masked, align_maps(masked, masked, finest, hands=(True,)))
-    curve = fourier_shell_correlation(mirrored.values, masked.values.cpu())
-    return float(curve[: max(1, int(shells))].clamp_min(0.0).mean())
+    radius = max(1, min(int(shells), density.box // 2 - 1))
+    masked = (density.values * mask.values).to(device)
+    pair = spectrum_pair(masked, masked, radius)
+    mirrored = pair.moved([search(pair, radius, hands=(True,))])[0]
+    curve = shell_correlations(pair.reference, mirrored, pair.shells)
+    return float(curve[1:].clamp_min(0.0).mean())

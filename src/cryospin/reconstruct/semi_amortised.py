@@ -197,7 +197,8 @@ class SemiAmortised:
         rows = everyone(state.particles)
         candidates = state.hypotheses(rows)
         found = candidates.rotations, candidates.shifts_pixel
-        head = state.scored(state.volumes(), rows, *found, state.radius).head
+        images = state.particles.batch(rows, state.radius)
+        head = state.scored(state.volumes(), images, *found).head
         return found[0][rows, head], found[1][rows, head]
 
 

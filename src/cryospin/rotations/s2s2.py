@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-_TINY = 1e-6  # squared length below which a direction means nothing
+_TINY = 1e-12  # squared length, or squared sine, below which a direction means nothing
 
 
 def s2s2_to_rotation(six: Float[Tensor, "*b 6"]) -> Float[Tensor, "*b 3 3"]:
@@ -21,30 +21,25 @@ def s2s2_to_rotation(six: Float[Tensor, "*b 6"]) -> Float[Tensor, "*b 3 3"]:
     collinear with v1 as the coordinate axis farthest from it; the gradient is then zero for the
     part that was replaced, never NaN.
     """
-    first = _direction(six[..., :3], _x_axis(six))
-    second = _direction(six[..., 3:], _farthest_axis(first))
+    x_axis = torch.eye(3, dtype=six.dtype, device=six.device)[0]
+    first, second = six[..., :3], six[..., 3:]
+    first = _direction(first, _square(first) < _TINY, x_axis)
+    # the coordinate axis least aligned with v1; a constant for gradients
+    least = first.detach().abs().argmin(dim=-1)
+    axis = torch.eye(3, dtype=six.dtype, device=six.device)[least]
     third = torch.linalg.cross(first, second, dim=-1)
-    replacement = torch.linalg.cross(first, _farthest_axis(first), dim=-1)
-    third = _direction(third, replacement)
+    nearly = _square(third) < _TINY * _square(second).clamp_min(1.0)
+    third = _direction(third, nearly, torch.linalg.cross(first.detach(), axis, dim=-1))
     return torch.stack([first, torch.linalg.cross(third, first, dim=-1), third], dim=-1)
 
 
-def _direction(vector: Tensor, fallback: Tensor) -> Tensor:
-    """vector / |vector|, or the fallback's direction where the vector is as good as zero.
+def _direction(vector: Tensor, means_nothing: Tensor, fallback: Tensor) -> Tensor:
+    """vector / |vector|, or the fallback's direction.
 
     The choice is made before the division: `where` after it would let NaN into gradients.
     """
-    small = vector.square().sum(dim=-1, keepdim=True) < _TINY**2
-    return torch.nn.functional.normalize(torch.where(small, fallback, vector), dim=-1)
+    return torch.nn.functional.normalize(torch.where(means_nothing, fallback, vector), dim=-1)
 
 
-def _x_axis(like: Tensor) -> Tensor:
-    axis = torch.zeros_like(like[..., :3])
-    axis[..., 0] = 1
-    return axis
-
-
-def _farthest_axis(direction: Tensor) -> Tensor:
-    """The coordinate axis least aligned with a direction; a constant for gradients."""
-    least = direction.detach().abs().argmin(dim=-1)
-    return torch.nn.functional.one_hot(least, 3).to(direction.dtype)
+def _square(vector: Tensor) -> Tensor:
+    return vector.detach().square().sum(dim=-1, keepdim=True)

@@ -24,7 +24,7 @@ from cryospin.journal.identity import identity
 from cryospin.journal.journal import Journal
 from cryospin.journal.ranks import compute_on, leads, led, number, ranks
 from cryospin.journal.signals import Signals
-from cryospin.kernels.compiled import compile_once
+from cryospin.kernels.compiled import compile_once, load_meanwhile
 from cryospin.kernels.dispatch import same_bits
 from cryospin.mixture.class_search import ClassSearch
 from cryospin.mixture.outputs import clear_classes, mixture_outputs, verdict_of, write_mixture
@@ -83,6 +83,8 @@ def solve(job: Job, began: float) -> Run:
             led(compile_once)
         if job.options.deterministic:
             exits.enter_context(same_bits(resources.device))
+        if resources.device.type != "cpu":
+            load_meanwhile(resources.device)
         request = replace(request, device=str(resources.device))
         page = LivePage(job.out, memory_in_use, earlier_events(job))
         monitor = monitor_of(job, page) if leads() else Monitor()

@@ -37,6 +37,11 @@ class MapAlignment:
     flipped: bool
     correlation: float
 
+    def __post_init__(self) -> None:
+        # wherever a state is recalled or sent to
+        object.__setattr__(self, "rotation", self.rotation.cpu())
+        object.__setattr__(self, "shift_angstrom", self.shift_angstrom.cpu())
+
 
 def align_maps(
     moving: DensityMap,

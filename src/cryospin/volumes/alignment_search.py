@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -27,6 +28,7 @@ _COARSE_NSIDE = 4
 _COARSE_IN_PLANE = 24
 _COARSE_GRID = 16
 _CHUNK = 256
+_REFINED_TOGETHER = 2
 _KEPT_PER_HAND = 6
 _DISTINCT_DEGREES = 25.0
 _RADIUS_GROWTH = 1.4
@@ -55,11 +57,11 @@ def _searched(pair: SpectrumPair, largest_radius: int, hands: tuple[bool, ...]) 
         best = _best_distinct(placements)[:kept]
         placements = _all_refined(shells, best, steps=6)
         kept = max(1, kept // 2)
-        moved = shells.moved(_best_distinct(placements)[0])
-        curve = shell_correlations(shells.reference, moved, shells.shells)
+        moved = shells.moved(_best_distinct(placements)[:1])
+        curve = shell_correlations(shells.reference, moved[0], shells.shells)
         if curve[inner + 1 :].mean() < _NOISE:
             break
-    return refined(shells, _best_distinct(placements)[0], steps=12)
+    return refined(shells, _best_distinct(placements)[:1], steps=12)[0]
 
 
 def coarse_placements(pair: SpectrumPair, hands: tuple[bool, ...] = BOTH_HANDS) -> list[Placement]:
@@ -135,73 +137,99 @@ def _best_distinct(placements: list[Placement]) -> list[Placement]:
 
 
 def _all_refined(pair: SpectrumPair, starts: list[Placement], steps: int) -> list[Placement]:
-    """Each on a thread of its own."""
+    """On several threads, or together on a card."""
 
     def on(some: slice) -> list[Placement]:
-        return [refined(pair, start, steps) for start in starts[some]]
+        return refined(pair, starts[some], steps)
 
-    return [one for part in in_blocks_on(pair.reference.device, on, len(starts), 1) for one in part]
+    blocks = in_blocks_on(pair.reference.device, on, len(starts), _REFINED_TOGETHER)
+    return [placement for block in blocks for placement in block]
 
 
-def refined(pair: SpectrumPair, start: Placement, steps: int) -> Placement:
+def refined(pair: SpectrumPair, starts: Sequence[Placement], steps: int) -> list[Placement]:
     """Gauss-Newton (Levenberg-Marquardt) on the correlation weighted by FSC / (1 - FSC^2).
 
     That weight makes the correlation a log-likelihood (Gaussian signal and noise); it is
-    taken from the start and held, so that steps can be compared.
+    taken from the start and held, so that steps can be compared. Each start by itself.
     """
-    moved = pair.moved(start)
+    placements = list(starts)
+    moved = pair.moved(placements)
     curve = shell_correlations(pair.reference, moved, pair.shells).clamp(0.0, 0.99)
-    weight = (curve / (1.0 - curve**2))[pair.shells].float()
-    fading = curve[pair.shells].float()  # noise has gradients too: only the signal's count
+    weight = (curve / (1.0 - curve**2))[:, pair.shells].float()
+    fading = curve[:, pair.shells].float()  # noise has gradients too: only the signal's count
     score = _weighted(pair.reference, moved, weight)
-    placement, damping = start, 1e-2
+    damping = torch.full_like(score, 1e-2)
+    live = torch.arange(len(placements))
     for _ in range(steps):
-        jacobian = _jacobian(pair, placement, moved)
-        weighted = jacobian.conj() * weight
-        gradient = (weighted @ pair.reference).real.double().cpu()
-        normal = ((weighted * fading) @ jacobian.T).real.double().cpu()
-        diagonal = normal.diagonal().clamp_min(1e-12).diag()
-        step = torch.linalg.solve(normal + damping * diagonal, gradient)
-        trial = _stepped(placement, step)
-        trial_moved = pair.moved(trial)
-        trial_score = _weighted(pair.reference, trial_moved, weight)
-        if trial_score <= score:
-            damping *= 10.0
-            if damping > 1e3:
-                break
-            continue
-        gain = trial_score - score
-        placement, moved, score, damping = trial, trial_moved, trial_score, damping / 10.0
-        if gain < 1e-5 * abs(score):
+        if len(live) == 0:
             break
+        now = [placements[i] for i in live.tolist()]
+        step = _step(pair, now, moved[live], weight[live], fading[live], damping[live])
+        trials = _stepped(now, step)
+        trial_moved = pair.moved(trials)
+        trial_score = _weighted(pair.reference, trial_moved, weight[live])
+        gain = trial_score - score[live]
+        better = gain > 0
+        for i in torch.nonzero(better).flatten().tolist():
+            placements[int(live[i])] = trials[i]
+        moved[live[better]] = trial_moved[better]
+        score[live[better]] = trial_score[better]
+        damping[live] *= torch.where(better, 0.1, 10.0)
+        ended = torch.where(better, gain < 1e-5 * trial_score.abs(), damping[live] > 1e3)
+        live = live[~ended]
     final = shell_correlations(pair.reference, moved, pair.shells)
-    return replace(placement, score=log_likelihood_ratio(final, pair.shells))
+    scores = log_likelihood_ratio(final, pair.shells).tolist()
+    return [replace(each, score=s) for each, s in zip(placements, scores, strict=True)]
 
 
 def _weighted(
-    reference: Complex[Tensor, " k"], moved: Complex[Tensor, " k"], weight: Float[Tensor, " k"]
-) -> float:
-    return float(((reference.conj() * moved).real * weight).double().sum())
+    reference: Complex[Tensor, " k"], moved: Complex[Tensor, "h k"], weight: Float[Tensor, "h k"]
+) -> Float[Tensor, " h"]:
+    """On the CPU."""
+    return ((reference.conj() * moved).real * weight).double().sum(dim=-1).cpu()
+
+
+def _step(
+    pair: SpectrumPair,
+    placements: Sequence[Placement],
+    moved: Complex[Tensor, "h k"],
+    weight: Float[Tensor, "h k"],
+    fading: Float[Tensor, "h k"],
+    damping: Float[Tensor, " h"],
+) -> Float[Tensor, "h 6"]:
+    """What each placement should be moved by; on the CPU."""
+    jacobian = _jacobian(pair, placements, moved)
+    weighted = jacobian.conj() * weight[:, None]
+    gradient = (weighted @ pair.reference).real.double().cpu()
+    normal = ((weighted * fading[:, None]) @ jacobian.mT).real.double().cpu()
+    diagonal = normal.diagonal(dim1=-2, dim2=-1).clamp_min(1e-12)
+    return torch.linalg.solve(normal + torch.diag_embed(damping[:, None] * diagonal), gradient)
 
 
 def _jacobian(
-    pair: SpectrumPair, placement: Placement, moved: Complex[Tensor, " k"]
-) -> Complex[Tensor, "6 k"]:
+    pair: SpectrumPair, placements: Sequence[Placement], moved: Complex[Tensor, "h k"]
+) -> Complex[Tensor, "h 6 k"]:
     """Derivatives by a turn of the moving map in the reference's frame (rad), and by shift."""
     # a one-sided difference moves the optimum by half its step; far above float32's noise
     step = 0.005 / float(pair.shells[-1])
     rotations = roma.rotvec_to_rotmat(step * torch.eye(3, dtype=torch.float64))
-    matrices = placement.matrix @ rotations.mT  # (exp(step) Q)^T = Q^T exp(step)^T
-    turned = pair.turned(matrices) * pair.phases(placement.shift_pixel)
-    shifts = pair.frequencies.T * (-2j * np.pi / pair.box) * moved
-    return torch.cat([(turned - moved) / step, shifts])
+    # (exp(step) Q)^T = Q^T exp(step)^T
+    matrices = torch.stack([each.matrix for each in placements])[:, None] @ rotations.mT
+    shifts = torch.stack([each.shift_pixel for each in placements])
+    turned = pair.turned(matrices.flatten(0, 1)).unflatten(0, (-1, 3))
+    turned = turned * pair.phases(shifts)[:, None]
+    by_shift = pair.frequencies.T * (-2j * np.pi / pair.box) * moved[:, None]
+    return torch.cat([(turned - moved[:, None]) / step, by_shift], dim=1)
 
 
-def _stepped(placement: Placement, step: Float[Tensor, " 6"]) -> Placement:
-    """exp(step[:3]) on the left of the rotation, the shift moved by step[3:] pixels."""
-    turn = roma.rotvec_to_rotmat(step[:3])
-    return replace(
-        placement,
-        rotation=turn @ placement.rotation,
-        shift_pixel=placement.shift_pixel + step[3:],
-    )
+def _stepped(placements: Sequence[Placement], step: Float[Tensor, "h 6"]) -> list[Placement]:
+    """exp(step[:3]) on the left of each rotation, the shift moved by step[3:] pixels."""
+    turns = roma.rotvec_to_rotmat(step[:, :3])
+    return [
+        replace(
+            each,
+            rotation=turn @ each.rotation,
+            shift_pixel=each.shift_pixel + moved,
+        )
+        for each, turn, moved in zip(placements, turns, step[:, 3:], strict=True)
+    ]

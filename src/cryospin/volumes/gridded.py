@@ -14,6 +14,7 @@ from functools import lru_cache
 import numpy as np
 import torch
 from jaxtyping import Complex, Float
+from scipy.fft import next_fast_len
 from torch import Tensor
 
 from cryospin.fourier.disk import FourierDisk, moved
@@ -151,8 +152,9 @@ def spherical_support(
 def support_sphere(
     box: int, radius: float, fraction: float, device: torch.device = CPU
 ) -> Float[Tensor, "g g g"]:
-    """Soft sphere of `fraction` boxes on the smallest even grid that holds Fourier `radius`."""
-    grid = min(box, 2 * int(np.ceil(radius + 2)))
+    """Soft sphere of `fraction` boxes on the smallest even grid that holds Fourier `radius` and is
+    quickly transformed."""
+    grid = min(box, 2 * next_fast_len(int(np.ceil(radius + 2)), real=True))
     return spherical_support(grid, fraction * grid, 0.07 * grid, device)
 
 

@@ -145,8 +145,6 @@ def find_point_group(
     radius = min(first.box // 2 - 1, MOST_SHELLS)
     if max_resolution_angstrom is not None:
         radius = min(radius, int(field / max_resolution_angstrom))
-    # a search of few seconds wherever the maps are
-    first, other = (DensityMap(m.values.cpu(), m.pixel_size_angstrom) for m in (first, other))
     with single_threaded_torch():
         return _searched(first, other, max(radius, 1), one_map=second is None)
 
@@ -213,8 +211,8 @@ def _frame(
     for _ in range(3):
         # the map laid upon the mean of its turned copies
         copies = (Placement(g @ frame.rotation, g @ frame.shift_pixel, False) for g in operators)
-        mean = torch.stack([whole.moved(copy) for copy in copies]).mean(dim=0)
-        frame = refined(replace(whole, reference=mean), frame, steps=4)
+        mean = whole.moved(list(copies)).mean(dim=0)
+        frame = refined(replace(whole, reference=mean), [frame], steps=4)[0]
     return frame
 
 

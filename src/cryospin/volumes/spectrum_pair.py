@@ -7,6 +7,7 @@ align all the same.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -76,15 +77,17 @@ class SpectrumPair:
         values = turned_coefficients(self.volume, matrices, self.frequencies, OVERSAMPLING)
         return values * self.moving_scale
 
-    def phases(self, shift_pixel: Float[Tensor, " 3"]) -> Complex[Tensor, " k"]:
-        """What a shift multiplies coefficients by."""
-        turn = (shift_pixel * (-2 * np.pi / self.box)).float()
-        angle = self.frequencies @ turn.to(self.frequencies.device)
-        return torch.polar(self.frequencies.new_ones(()).expand_as(angle), angle)
+    def phases(self, shifts_pixel: Float[Tensor, "h 3"]) -> Complex[Tensor, "h k"]:
+        """What shifts multiply coefficients by."""
+        turns = (shifts_pixel * (-2 * np.pi / self.box)).float()
+        angles = turns.to(self.frequencies.device) @ self.frequencies.T
+        return torch.polar(self.frequencies.new_ones(()).expand_as(angles), angles)
 
-    def moved(self, placement: Placement) -> Complex[Tensor, " k"]:
-        """The moving map's whitened coefficients after placement."""
-        return self.turned(placement.matrix[None])[0] * self.phases(placement.shift_pixel)
+    def moved(self, placements: Sequence[Placement]) -> Complex[Tensor, "h k"]:
+        """The moving map's whitened coefficients after each placement."""
+        matrices = torch.stack([each.matrix for each in placements])
+        shifts = torch.stack([each.shift_pixel for each in placements])
+        return self.turned(matrices) * self.phases(shifts)
 
 
 def spectrum_pair(
@@ -119,28 +122,32 @@ def correlation(pair: SpectrumPair, placement: Placement) -> float:
     scale = pair.reference_scale * pair.moving_scale
     safe = scale.clamp_min(torch.finfo(scale.dtype).tiny)
     first = torch.where(scale > 0, pair.reference * pair.moving_scale / safe, 0)
-    second = torch.where(scale > 0, pair.moved(placement) * pair.reference_scale / safe, 0)
+    second = torch.where(scale > 0, pair.moved([placement])[0] * pair.reference_scale / safe, 0)
     cross = (first.conj() * second).real.double().sum()
     return float(cross / (first.norm() * second.norm()).double().clamp_min(1e-300))
 
 
 def shell_correlations(
-    first: Complex[Tensor, " k"], second: Complex[Tensor, " k"], shells: Int[Tensor, " k"]
-) -> Float[Tensor, " s"]:
-    """FSC over a ball of frequencies; index s is shell s, shell 0 is empty."""
+    first: Complex[Tensor, " k"], second: Complex[Tensor, "*h k"], shells: Int[Tensor, " k"]
+) -> Float[Tensor, "*h s"]:
+    """FSC over a ball of frequencies, with each of `second`; index s is shell s, shell 0 is
+    empty."""
     cross = _shell_sums(shells, (first.conj() * second).real)
     one = _shell_sums(shells, first.abs().square())
     two = _shell_sums(shells, second.abs().square())
     return cross / (one * two).sqrt().clamp_min(1e-300)
 
 
-def _shell_sums(shells: Int[Tensor, " k"], values: Float[Tensor, " k"]) -> Float[Tensor, " s"]:
+def _shell_sums(shells: Int[Tensor, " k"], values: Float[Tensor, "*h k"]) -> Float[Tensor, "*h s"]:
     """Float64; shells in rising order. (`bincount` has no order of sums to rely on on a card.)"""
-    total = torch.zeros(int(shells[-1]) + 1, dtype=torch.float64, device=values.device)
-    return total.index_add_(0, shells, values.double())
+    shape = (int(shells[-1]) + 1, *values.shape[:-1])
+    total = torch.zeros(shape, dtype=torch.float64, device=values.device)
+    return total.index_add_(0, shells, values.movedim(-1, 0).double()).movedim(0, -1)
 
 
-def log_likelihood_ratio(curve: Float[Tensor, " s"], shells: Int[Tensor, " k"]) -> float:
+def log_likelihood_ratio(
+    curve: Float[Tensor, "*h s"], shells: Int[Tensor, " k"]
+) -> Float[Tensor, "*h"]:
     """Evidence that two maps share a signal: -sum_s n_s log(1 - FSC_s^2), FSC > 0.
 
     The ratio of the likelihoods of n_s pairs of complex Gaussian coefficients with that
@@ -148,7 +155,7 @@ def log_likelihood_ratio(curve: Float[Tensor, " s"], shells: Int[Tensor, " k"]) 
     """
     population = _shell_sums(shells, torch.ones_like(shells, dtype=torch.float64))
     positive = curve.clamp(0.0, 1.0 - 1e-9)
-    return float(-(population * torch.log1p(-(positive**2))).sum())
+    return -(population * torch.log1p(-(positive**2))).sum(dim=-1)
 
 
 def _ball(radius: int) -> tuple[Float[Tensor, "k 3"], Int[Tensor, " k"]]:

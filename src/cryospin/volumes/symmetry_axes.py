@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cryospin.parallel import in_blocks
+from cryospin.parallel import in_blocks_on
 from cryospin.rotations.healpix import healpix_directions
 from cryospin.types import DensityMap
 from cryospin.volumes.alignment_search import COARSE_RADIUS, best_shifts, refined
@@ -34,6 +34,8 @@ _NSIDE = 8
 _AXES_PER_ORDER = 4
 _DISTINCT_DEGREES = 20.0
 _CHUNK = 128
+_REFINED_TOGETHER = 4
+_JUDGED_TOGETHER = 16
 _FINER_RADIUS = 10
 # an axis that keeps less at the lowest shells is not followed to higher ones
 _FOLLOWED = 0.5
@@ -81,7 +83,7 @@ class HalfMapJudge:
     def of(cls, first: DensityMap, second: DensityMap, radius: int) -> HalfMapJudge:
         pair = spectrum_pair(second.values, first.values, radius)
         unmoved = Placement(IDENTITY, NOWHERE, False)
-        expected = shell_correlations(pair.reference, pair.moved(unmoved), pair.shells)
+        expected = shell_correlations(pair.reference, pair.moved([unmoved])[0], pair.shells).cpu()
         below = torch.nonzero(expected[1:] < _LEAST_FSC).flatten()
         last = int(below[0]) if len(below) else radius
         return cls(pair.within(last), expected[: last + 1])
@@ -93,20 +95,24 @@ class HalfMapJudge:
     def kept(self, placements: list[Placement], radius: int | None = None) -> Float[Tensor, " p"]:
         """What each placement of one half-map leaves of the agreement with the other."""
         pair = self.pair if radius is None else self.pair.within(radius)
-        population = torch.bincount(pair.shells).double()
-        moved = (pair.moved(placement) for placement in placements)
-        curves = [shell_correlations(pair.reference, each, pair.shells) for each in moved]
-        return torch.stack(curves) @ population / (self.expected[: len(population)] @ population)
+        population = torch.bincount(pair.shells.cpu()).double()
+        parts = (
+            pair.moved(placements[at : at + _JUDGED_TOGETHER])
+            for at in range(0, len(placements), _JUDGED_TOGETHER)
+        )
+        curves = [shell_correlations(pair.reference, each, pair.shells).cpu() for each in parts]
+        return torch.cat(curves) @ population / (self.expected[: len(population)] @ population)
 
 
 def found_axes(whole: SpectrumPair, judge: HalfMapJudge) -> list[Axis]:
     """Axes that may be of operators, the best first."""
     starts = list(_coarse_axes(whole))
 
-    def fine(one: slice) -> Axis | None:
-        return _fine_axis(whole, judge, *starts[one.start])
+    def fine(some: slice) -> list[Axis]:
+        return _fine_axes(whole, judge, starts[some])
 
-    found = [axis for axis in in_blocks(fine, len(starts), 1) if axis is not None]
+    blocks = in_blocks_on(whole.reference.device, fine, len(starts), _REFINED_TOGETHER)
+    found = [axis for block in blocks for axis in block]
     axes: list[Axis] = []
     for axis in sorted(found, key=lambda axis: -axis.kept):
         if not any(axis.same(other) for other in axes):
@@ -116,41 +122,55 @@ def found_axes(whole: SpectrumPair, judge: HalfMapJudge) -> list[Axis]:
 
 def _coarse_axes(whole: SpectrumPair) -> Iterator[tuple[int, Placement]]:
     """The axes about which the lowest shells agree best with themselves, of each order."""
-    shells = whole.within(COARSE_RADIUS)
+    shells, device = whole.within(COARSE_RADIUS), whole.reference.device
     axes = _hemisphere(_NSIDE)
-    for order in ORDERS:
-        rotations = turns_about(axes, 2 * np.pi / order)
+    rotations = torch.stack([turns_about(axes, 2 * np.pi / order) for order in ORDERS])
+    matrices = rotations.mT.flatten(0, 1)
 
-        def best(rows: slice, rotations: Tensor = rotations) -> tuple[Tensor, Tensor]:
-            return best_shifts(shells, rotations[rows].mT)
+    def best(rows: slice) -> tuple[Tensor, Tensor]:
+        return best_shifts(shells, matrices[rows])
 
-        blocks = in_blocks(best, len(rotations), _CHUNK)
-        scores, shifts = (torch.cat(each) for each in zip(*blocks, strict=True))
+    blocks = in_blocks_on(device, best, len(matrices), _CHUNK)
+    found = (torch.cat(each).cpu() for each in zip(*blocks, strict=True))
+    scores, shifts = (each.unflatten(0, (len(ORDERS), -1)) for each in found)
+    for n, order in enumerate(ORDERS):
         for _ in range(_AXES_PER_ORDER):
-            top = int(scores.argmax())
-            yield order, Placement(rotations[top], shifts[top], False)
+            top = int(scores[n].argmax())
+            yield order, Placement(rotations[n, top], shifts[n, top], False)
             near = (axes @ axes[top]).abs() > np.cos(np.radians(_DISTINCT_DEGREES))
-            scores[near] = -torch.inf
+            scores[n, near] = -torch.inf
 
 
-def _fine_axis(
-    whole: SpectrumPair, judge: HalfMapJudge, order: int, start: Placement
-) -> Axis | None:
-    """Refined up the shells; None where it stops being one."""
-    placement = start
+def _fine_axes(
+    whole: SpectrumPair, judge: HalfMapJudge, starts: list[tuple[int, Placement]]
+) -> list[Axis]:
+    """Refined up the shells; without those that stop being one."""
+    orders, placements = [order for order, _ in starts], [start for _, start in starts]
+    axes: list[Axis] = []
     radii = {min(each, judge.radius) for each in (COARSE_RADIUS, _FINER_RADIUS, MOST_SHELLS)}
     for radius in sorted(radii):
-        placement = refined(whole.within(radius), placement, steps=6)
-        turn = roma.rotmat_to_rotvec(placement.rotation)
-        direction = turn / turn.norm().clamp_min(1e-9)
-        # of the axis's points the nearest to the centre: (1 - R) p = s says nothing along it
-        across = IDENTITY - turns_about(direction, 2 * np.pi / order)
-        point = torch.linalg.pinv(across, rtol=1e-3) @ placement.shift_pixel
-        axis = Axis(order, direction, point)
-        axis = replace(axis, kept=float(judge.kept(axis.powers(), radius).min()))
-        if axis.kept < _FOLLOWED:
-            return None
-    return axis
+        placements = refined(whole.within(radius), placements, steps=6)
+        axes = [_axis_of(*each) for each in zip(orders, placements, strict=True)]
+        powers = [axis.powers() for axis in axes]
+        kept = judge.kept([one for some in powers for one in some], radius)
+        least = [float(part.min()) for part in kept.split([len(some) for some in powers])]
+        axes = [replace(axis, kept=share) for axis, share in zip(axes, least, strict=True)]
+        followed = [i for i, axis in enumerate(axes) if axis.kept >= _FOLLOWED]
+        orders, placements = [orders[i] for i in followed], [placements[i] for i in followed]
+        axes = [axes[i] for i in followed]
+        if not followed:
+            break
+    return axes
+
+
+def _axis_of(order: int, placement: Placement) -> Axis:
+    """The axis that a map was turned about by 360 / order degrees, nearly."""
+    turn = roma.rotmat_to_rotvec(placement.rotation)
+    direction = turn / turn.norm().clamp_min(1e-9)
+    # of the axis's points the nearest to the centre: (1 - R) p = s says nothing along it
+    across = IDENTITY - turns_about(direction, 2 * np.pi / order)
+    point = torch.linalg.pinv(across, rtol=1e-3) @ placement.shift_pixel
+    return Axis(order, direction, point)
 
 
 def turns_about(directions: Float[Tensor, "*n 3"], angle: float) -> Float[Tensor, "*n 3 3"]:
