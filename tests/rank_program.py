@@ -1,9 +1,10 @@
 """One rank of a toy run, as a process of its own; `started` starts several that find each other.
 
-    python rank_program.py TABLE OUT [--resume] [--file] [--die PART N] [--fail PART]
+    python rank_program.py TABLE OUT [--resume] [--file] [--elsewhere] [--die PART N] [--fail PART]
 
---die: at its N-th state of a part whose name holds PART, this process kills itself. --fail: there
-it raises an error of ours. Both only where the environment's DOOMED is this rank.
+--elsewhere: on a pretended card. --die: at its N-th state of a part whose name holds PART, this
+process kills itself. --fail: there it raises an error of ours. Both only where the environment's
+DOOMED is this rank.
 """
 
 from __future__ import annotations
@@ -13,7 +14,14 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pytest
+
+    from elsewhere import Elsewhere
 
 ROOT = Path(__file__).parents[1]
 
@@ -90,7 +98,20 @@ def main(words: list[str]) -> None:
                 raise BadDataError("made up", fix="none")
 
         patch.setattr(Journal, "_write", write)
-    command_line.main(asked)
+    with pretended_card(patch) if "--elsewhere" in rest else nullcontext():
+        command_line.main(asked)
+
+
+def pretended_card(patch: pytest.MonkeyPatch) -> Elsewhere:
+    """Inside, a run that asks for the CPU computes elsewhere."""
+    from cryospin.run import resources, solve
+    from elsewhere import ELSEWHERE, Elsewhere, teach
+
+    teach(patch)
+    patch.setattr(resources, "find_device", lambda name: (ELSEWHERE, "computing elsewhere"))
+    patch.setattr(resources, "free_bytes", lambda device: 2**40)
+    patch.setattr(solve, "load_meanwhile", lambda device: None)
+    return Elsewhere()
 
 
 if __name__ == "__main__":

@@ -38,6 +38,13 @@ def test_the_bits_of_one(table: Path, tmp_path: Path, alone: dict[str, bytes], c
     assert not (tmp_path / "run" / "checkpoints").exists()
 
 
+def test_ranks_of_two_cards(table: Path, tmp_path: Path) -> None:
+    """Pretended ones: what a rank is sent is where it was on the other's."""
+    codes, said = ended(started(2, table, tmp_path / "run", "--elsewhere"))
+    assert set(codes) in ({0}, {4}), said
+    assert "computing elsewhere" in said
+
+
 @pytest.mark.parametrize(
     ("doomed", "part", "state", "then"),
     [(1, "half2/attempt1/explore", 2, 1), (0, "refine", 1, 2), (2, "assigned", 1, 2)],
