@@ -81,6 +81,7 @@ def one_run(options: argparse.Namespace, text: str, seed: int) -> tuple[Row, Ora
         "oracle": {
             "median": oracle.median_degrees,
             "lost_in_search": oracle.lost_in_search,
+            "searched_median": oracle.searched_median_degrees,
             "fsc_0.5_angstrom": oracle.map["fsc_0.5_angstrom"],
         },
         "machine": options.machine,

@@ -18,7 +18,7 @@ from cryospin.bench.watched import Watched
 from cryospin.errors import UsageError
 
 CURVE = [1.0, 0.99, 0.9, 0.7, 0.4, 0.2, 0.1, 0.0]
-ORACLE = Oracle(2.0, 1.5, 0.0, 0.1, 0.1, {"fsc_0.5_angstrom": 12.0, "fsc": CURVE})
+ORACLE = Oracle(2.0, 1.5, 0.0, 0.1, 0.1, 1.7, {"fsc_0.5_angstrom": 12.0, "fsc": CURVE})
 
 
 class Pretence:

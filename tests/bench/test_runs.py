@@ -14,7 +14,7 @@ from cryospin.bench.processes import Ended
 from cryospin.bench.runs import Method, is_done, measured, succeeded
 
 MAP: dict[str, Any] = {"fsc_0.5_angstrom": 12.0, "fsc": [1.0]}
-ORACLE = Oracle(2.0, 1.5, 0.0, 0.1, 0.1, MAP)
+ORACLE = Oracle(2.0, 1.5, 0.0, 0.1, 0.1, 1.7, MAP)
 
 
 def row(**changes: object) -> dict[str, Any]:

@@ -109,7 +109,7 @@ def test_runs_that_did_not_end_well_say_so(
 
 
 def test_what_is_known_is_told_alike(script: Script) -> None:
-    oracle = script["Oracle"](2.0, 1.5, 0.1, 0.2, 0.3, {"fsc_0.5_angstrom": 9.0})
+    oracle = script["Oracle"](2.0, 1.5, 0.1, 0.2, 0.3, 1.7, {"fsc_0.5_angstrom": 9.0})
     known = script["known"](oracle)
     assert (known["median"], known["mean"], known["beyond_10"]) == (1.5, 2.0, 0.1)
     cells = script["cells"]({**row(**known), "program": "oracle", "processor_seconds": None})
