@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -143,7 +144,7 @@ def plain_step(training: EncoderState) -> None:
     training.optimiser.zero_grad()
     inner_product(wanted, rotations[chosen], shifts[chosen]).backward()
     training.optimiser.step()
-    newer = training._inserted(rows, *best, radius)
+    newer = training._inserted(images, *best)
     training.sums = (sums.blended(newer, forgetting, len(particles) / len(rows)),)
     training.steps += 1
 
@@ -192,17 +193,21 @@ def test_an_image_goes_into_the_map_that_won_it_and_into_no_other(
 ) -> None:
     """All maps together are the one map of all winners."""
     training = state(replace(SMALL, first_forgetting=1.0, batch=COUNT), classes=3)
-    real, taken = training._inserted, list[tuple[torch.Tensor, ...]]()
+    real, taken = training._inserted, list[tuple[Any, ...]]()
 
-    def inserted(*images: torch.Tensor) -> SliceSums:
-        taken.append(images[:3])
+    def inserted(*images: Any) -> SliceSums:
+        taken.append(images)
         return real(*images)
 
     monkeypatch.setattr(training, "_inserted", inserted)
     training.step()
-    rows, rotations, shifts = map(torch.cat, zip(*taken, strict=True))
-    assert sorted(rows.tolist()) == list(range(COUNT)) and len(taken) > 1
-    whole = real(rows, rotations, shifts, SMALL.first_radius)
+    batches, rotations, shifts = zip(*taken, strict=True)
+    everyone = training.particles.batch(torch.arange(COUNT), SMALL.first_radius)
+    seen = torch.cat([each.coefficients for each in batches])
+    rows = [torch.nonzero((everyone.coefficients == one).all(dim=1)).flatten() for one in seen]
+    order = torch.cat(rows)
+    assert sorted(order.tolist()) == list(range(COUNT)) and len(taken) > 1
+    whole = real(everyone.select(order), torch.cat(rotations), torch.cat(shifts))
     for name in ("numerator", "denominator"):
         parts = sum(getattr(each, name) for each in training.sums)
         torch.testing.assert_close(parts, getattr(whole, name), rtol=1e-4, atol=1e-3)
