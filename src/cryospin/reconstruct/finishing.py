@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -33,12 +35,15 @@ def finished(
     particles, contrast = halves[0].particles, request.either_contrast
     maps = led(lambda: final_maps((first, second), particles, setting, contrast))
     measures = measure(halves, maps, exploration, setting, request, found)
+    poses = gathered_poses(halves, ready.half_set, ready.stack.pixel_size_angstrom)
+    if measures.cross is not None:
+        poses = believable(poses, measures.cross.believed)
     return Result(
         maps.density,
         maps.half1,
         maps.half2,
         maps.mask,
-        gathered_poses(halves, ready.half_set, ready.stack.pixel_size_angstrom),
+        poses,
         ready.half_set,
         maps.resolution,
         judge(measures),
@@ -49,6 +54,13 @@ def finished(
         request.symmetry,
         found,
     )
+
+
+def believable(poses: Poses, believed: float) -> Poses:
+    """No surer, on the average, than `CrossCheck.believed`: the few rivals that were polished leave
+    a pose too much weight where thousands explain its image nearly as well."""
+    mean = float(poses.confidence.mean())
+    return replace(poses, confidence=poses.confidence * min(1.0, believed / max(mean, 1e-6)))
 
 
 def unmasked_sums(ready: Ready, half: HalfSet, number: int) -> SliceSums:
