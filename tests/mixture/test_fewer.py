@@ -7,7 +7,7 @@ import torch
 
 from cryospin.mixture import fewer
 from cryospin.mixture.classed_half import ClassedHalf
-from cryospin.mixture.fewer import dissolved, joined, without_the_empty
+from cryospin.mixture.fewer import dissolved, given_up, joined, without_the_empty
 from phantoms import random_turns
 from planted_mixture import STATES, PlantedMixture
 
@@ -81,3 +81,23 @@ def test_images_of_a_class_that_is_given_up_are_junk() -> None:
         assert torch.equal(after.weights, before.weights[:, [0, 2]])
         given_up = before.weights[:, 1] > 0.5
         assert given_up.any() and (after.numbers[given_up] == -1).all()
+
+
+@pytest.mark.parametrize(
+    ("shares", "agreement", "fewer_will_do", "gone"),
+    [
+        ((0.97, 0.03), (9.0, 2.0), False, 1),  # of few images
+        ((0.90, 0.10), (9.0, 2.0), False, None),  # as many as were asked for
+        ((0.90, 0.10), (9.0, 2.0), True, 1),
+        ((0.97, 0.03), (9.0, 8.0), True, None),  # found alike
+        ((1.0,), (2.0,), True, None),  # the only one
+    ],
+)
+def test_classes_that_half_sets_do_not_find_alike_are_given_up(
+    shares: tuple[float, ...],
+    agreement: tuple[float, ...],
+    fewer_will_do: bool,
+    gone: int | None,
+) -> None:
+    halves = tuple(classed(torch.tensor(shares).expand(80, -1), seed) for seed in (10, 20))
+    assert given_up((halves[0], halves[1]), agreement, 6.0, fewer_will_do) == gone

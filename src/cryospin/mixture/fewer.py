@@ -9,6 +9,7 @@ from cryospin.mixture.classed_half import ClassedHalf
 from cryospin.mixture.pairing import ClassedHalves
 
 _LEAST_OF_A_HALF = 50  # images of a class, below which there is none
+_FEW = 0.05  # of all images: a class that is given up unless half-sets find it alike
 
 
 def without_the_empty(
@@ -53,6 +54,21 @@ def joined(
 
     first, second = halves
     return (join(first), join(second)), tuple(agreement[c] for c in others)
+
+
+def given_up(
+    halves: ClassedHalves, agreement: tuple[float, ...], least: float, fewer_will_do: bool
+) -> int | None:
+    """A class that half-sets did not find alike, if it may go.
+
+    least: radius to which its maps must agree. fewer_will_do: whether fewer classes are wanted;
+    where as many were asked for, only one of few images goes. The only one stays.
+    """
+    poorest = min(range(len(agreement)), key=lambda c: agreement[c])
+    if len(agreement) == 1 or agreement[poorest] >= least:
+        return None
+    few = max(float(half.fractions[poorest]) for half in halves) < _FEW
+    return poorest if few or fewer_will_do else None
 
 
 def dissolved(

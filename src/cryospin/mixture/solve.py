@@ -14,7 +14,7 @@ from cryospin.journal.tree import Tree
 from cryospin.mixture.class_search import ClassSearch
 from cryospin.mixture.classed_half import ClassedHalf, likeliest
 from cryospin.mixture.distinct import Likeness, compare_classes, confusion_between
-from cryospin.mixture.fewer import dissolved, joined, without_the_empty
+from cryospin.mixture.fewer import dissolved, given_up, joined, without_the_empty
 from cryospin.mixture.pairing import ClassedHalves, pair_classes
 from cryospin.mixture.refinement import ClassedRefinement, class_maps
 from cryospin.parallel import single_threaded_torch
@@ -144,14 +144,13 @@ class _Run:
                 self.monitor.log(event="compared classes", same=each.same, **vars(each))
             alike = [each for each in likenesses if each.same]
             surplus = halves[0].classes > self.classes
-            poorest = int(np.argmin(agreement))
-            unlike = agreement[poorest] < self.method.one.starts.agreement_radius
-            give_up = unlike and (surplus or self.auto) and halves[0].classes > 1
-            if not alike and not surplus and not give_up:
+            least = self.method.one.starts.agreement_radius
+            gone = given_up(halves, agreement, least, surplus or self.auto)
+            if not alike and not surplus and gone is None:
                 return halves, agreement, joined_pairs, likenesses
-            if not alike and give_up:
-                self.monitor.log(event="given up", agreement_radius=agreement[poorest])
-                halves, agreement = dissolved(halves, agreement, poorest)
+            if not alike and gone is not None:
+                self.monitor.log(event="given up", agreement_radius=agreement[gone])
+                halves, agreement = dissolved(halves, agreement, gone)
             else:
                 pair = min(alike or likenesses, key=lambda each: each.kappa)
                 joined_pairs.append(pair)
