@@ -83,9 +83,9 @@ def _computed(dataset: Dataset, out: Path) -> Oracle:
     oracle = Oracle(
         float(errors.mean()),
         float(errors.median()),
-        float((errors > LOST_DEGREES).double().mean()),
+        _lost(errors),
         float(moved.square().mean().sqrt()),
-        float((searched > LOST_DEGREES).double().mean()),
+        _lost(searched),
         float(refined.median()),
         evaluate_run(out, dataset.truth, dataset.true_map)["map"],
     )
@@ -101,7 +101,12 @@ def lost_in_true_map(table: Path, true_map: Path, symmetry: str, max_shift_pixel
     particles = prepare_particles(truth)
     volume = _volume_of(true_map, truth, particles)
     searched, _ = _errors_of_search(volume, truth, particles, symmetry, max_shift_pixel)
-    return float((searched > LOST_DEGREES).double().mean())
+    return _lost(searched)
+
+
+def _lost(errors: Tensor) -> float:
+    """Share beyond 10 degrees."""
+    return float((errors > LOST_DEGREES).double().mean())
 
 
 def _write_true_pose_map(truth: ParticleStack, particles: ParticleSource, out: Path) -> None:

@@ -33,10 +33,10 @@ class Setting:
         return replace(self, seed=self.shared_seed * 1000 + attempt * 10 + half)
 
     def shifts_pixel(self, per_axis: int) -> Float[Tensor, "t 2"]:
-        """Evenly over the square of those there are."""
+        """Evenly over the square of those there are; on the CPU."""
         step = 2 * self.shift_range_pixel / per_axis
         axis = (torch.arange(per_axis) - (per_axis - 1) / 2) * step
-        return torch.cartesian_prod(axis, axis).to(self.operators.device)
+        return torch.cartesian_prod(axis, axis)
 
     def asymmetric(self) -> Setting:
         """With no symmetry imposed."""

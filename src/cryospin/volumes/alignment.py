@@ -38,7 +38,7 @@ class MapAlignment:
     correlation: float
 
     def __post_init__(self) -> None:
-        # wherever a state is recalled or sent to
+        # on the CPU, also where the state it is part of was recalled or sent to a card
         object.__setattr__(self, "rotation", self.rotation.cpu())
         object.__setattr__(self, "shift_angstrom", self.shift_angstrom.cpu())
 
