@@ -7,6 +7,7 @@ themselves of another device. As on a card, they do not mix with those of the CP
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -62,6 +63,15 @@ def teach(patch: pytest.MonkeyPatch) -> None:
         return adam(parameters, lr=lr)
 
     patch.setattr(torch.optim, "Adam", unfused)
+
+
+def forget_tensors() -> None:
+    """Empty the program's caches: another kind of tests has a device of the same name."""
+    for name, module in list(sys.modules.items()):
+        if name.split(".")[0] == "cryospin":
+            for value in list(vars(module).values()):
+                if hasattr(value, "cache_clear"):
+                    value.cache_clear()
 
 
 class MixedDevicesError(RuntimeError):
@@ -133,6 +143,7 @@ class Elsewhere(TorchDispatchMode):
         torch.tensor, torch.as_tensor = self._real
         parallel._alone = self._alone
         super().__exit__(*error)
+        forget_tensors()
 
     def _alone_inside(self) -> None:
         """A thread that ends while inside."""
