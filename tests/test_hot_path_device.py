@@ -26,9 +26,9 @@ from cryospin.poses import Assignment
 from cryospin.reconstruct.refinement import half_set_fsc, prior_of, unfiltered_map
 from cryospin.refine.assign import GlobalAssignment
 from cryospin.refine.gauss_newton import GaussNewton
-from cryospin.refine.halves import HalfSet, map_of, refine_half, residual_noise, sums_of
+from cryospin.refine.halves import HalfSet, refine_half, residual_noise, sums_of
 from cryospin.rotations.grid import OrientationGrid, view_half_turns
-from cryospin.volumes.gridded import SliceSums, map_to_volume, support_sphere
+from cryospin.volumes.gridded import SliceSums, map_of, map_to_volume, support_sphere
 
 ELSEWHERE = torch.device("meta")
 BOX, COUNT, RADIUS = 32, 40, 10.0

@@ -9,8 +9,7 @@ import torch
 from cryospin.mixture.classed_half import class_losses
 from cryospin.mixture.split import ClassSplit, reseeded
 from cryospin.particles.spectrum import prior_precision
-from cryospin.refine.halves import map_of
-from cryospin.volumes.gridded import support_sphere
+from cryospin.volumes.gridded import map_of, support_sphere
 from phantoms import Blobs
 from planted_mixture import BOX, IDENTITY, SETTING, STATES, SUPPORT, PlantedMixture, accuracy
 

@@ -16,8 +16,8 @@ from cryospin.reconstruct.cross_check import (
     unexplained_share,
 )
 from cryospin.reconstruct.refinement import half_set_fsc, prior_of
-from cryospin.refine.halves import HalfSet, map_of, sums_of
-from cryospin.volumes.gridded import map_to_volume, support_sphere
+from cryospin.refine.halves import HalfSet, sums_of
+from cryospin.volumes.gridded import map_of, map_to_volume, support_sphere
 from phantoms import Blobs, PlantedParticles, misplaced
 
 BOX, RADIUS = 32, 10.0

@@ -15,9 +15,9 @@ from cryospin.reconstruct.judgement import Measures
 from cryospin.reconstruct.measuring import measure, self_mirror_correlation
 from cryospin.reconstruct.refinement import half_set_fsc, prior_of, unfiltered_map
 from cryospin.reconstruct.request import Request
-from cryospin.refine.halves import HalfSet, map_of, sums_of
+from cryospin.refine.halves import HalfSet, sums_of
 from cryospin.types import DensityMap
-from cryospin.volumes.gridded import spherical_support
+from cryospin.volumes.gridded import map_of, spherical_support
 from cryospin.volumes.resolution import half_map_resolution
 from phantoms import Blobs, PlantedParticles, misplaced
 

@@ -8,16 +8,9 @@ import torch
 from cryospin.fourier.disk import FourierDisk
 from cryospin.fourier.fsc import fourier_shell_correlation
 from cryospin.refine.gauss_newton import GaussNewton
-from cryospin.refine.halves import (
-    HalfSet,
-    map_of,
-    refine_half,
-    residual_noise,
-    rewhitened,
-    sums_of,
-)
+from cryospin.refine.halves import HalfSet, refine_half, residual_noise, rewhitened, sums_of
 from cryospin.rotations.symmetry import symmetry_group
-from cryospin.volumes.gridded import spherical_support
+from cryospin.volumes.gridded import map_of, spherical_support
 from phantoms import Blobs, PlantedParticles, angles_degrees, in_memory
 
 BOX, RADIUS = 32, 10.0

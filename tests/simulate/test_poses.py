@@ -36,6 +36,23 @@ def test_pole_holds_nine_views_in_ten() -> None:
     assert height.min() < -0.9
 
 
+def test_cones_hold_eight_views_in_ten() -> None:
+    poses = draw_poses(6000, max_shift_pixel=0.0, pixel_size_angstrom=1.0, views="cones", seed=4)
+    views = poses.rotations[:, 2].numpy()
+    near = views @ views.T > np.cos(np.radians(30.0))
+    left, inside = np.ones(len(views), bool), np.zeros(len(views), bool)
+    for _ in range(3):
+        # most views are within 30 degrees of a cone's middle
+        middle = np.argmax(near[:, left].sum(axis=1))
+        members = near[middle]
+        assert members.mean() > 0.8 * 0.8 / 3
+        inside |= members
+        left &= ~members
+    # by chance a view outside is among them: the three caps are a fifth of the sphere
+    assert 0.78 < inside.mean() < 0.86
+    assert (views[left].max(axis=0) > 0.9).all() and (views[left].min(axis=0) < -0.9).all()
+
+
 def test_shifts_fill_the_square_in_angstrom() -> None:
     shifts = draw_poses(4000, max_shift_pixel=3.0, pixel_size_angstrom=2.0, seed=1).shifts_angstrom
     assert shifts.abs().max() <= 6.0

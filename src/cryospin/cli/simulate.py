@@ -19,6 +19,7 @@ class ViewChoice(StrEnum):
     uniform = "uniform"
     equator = "equator"
     pole = "pole"
+    cones = "cones"
 
 
 class NoiseChoice(StrEnum):
@@ -46,7 +47,10 @@ def simulate(
     seed: Annotated[int, Option(help="Same seed, same images.")] = 0,
     views: Annotated[
         ViewChoice,
-        Option(help="90 % within 20 degrees of the equator, or within 25 of the pole."),
+        Option(
+            help="90 % within 20 degrees of the equator, or within 25 of the pole;"
+            " or 80 % within 30 degrees of one of three directions (cones)."
+        ),
     ] = ViewChoice.uniform,
     noise: Annotated[NoiseChoice, Option(help="Spectrum of the noise.")] = NoiseChoice.white,
     noise_exponent: Annotated[

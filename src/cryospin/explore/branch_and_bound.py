@@ -31,6 +31,7 @@ from cryospin.poses import PoseHypotheses
 from cryospin.rotations.sampling import random_rotations
 from cryospin.volumes.gridded import (
     SliceSums,
+    map_of,
     map_to_volume,
     support_sphere,
     volume_to_map,
@@ -160,8 +161,8 @@ class _Run:
         values, weights = images.coefficients * images.ctf, images.ctf.square()
         rotations = random_rotations(len(rows), rng).to(rows.device)
         sums = self._inserted(values, weights, rotations, images.disk, len(rows))
-        volume = wiener_volume(sums.numerator, sums.denominator, self.precision, radius)
-        density = self._real(volume)
+        box = self.particles.disk.box
+        density = map_of(sums, self.precision, radius, box, self.support)
         return _State(density, torch.zeros_like(density), sums.denominator)
 
     def _real(self, volume: Complex[Tensor, "z y x"]) -> Float[Tensor, "g g g"]:
@@ -287,6 +288,5 @@ class _Run:
         )
 
     def density_of(self, sums: SliceSums, radius: float) -> Float[Tensor, "g g g"]:
-        volume = wiener_volume(sums.numerator, sums.denominator, self.precision, radius)
-        support = self._support(radius)
-        return volume_to_map(volume, self.particles.disk.box, len(support)) * support
+        box = self.particles.disk.box
+        return map_of(sums, self.precision, radius, box, self._support(radius))

@@ -11,13 +11,7 @@ from torch import Tensor
 from cryospin.kernels import margin_for
 from cryospin.particles.source import ParticleSource
 from cryospin.particles.spectrum import prior_precision
-from cryospin.volumes.gridded import (
-    SliceSums,
-    map_to_volume,
-    spherical_support,
-    volume_to_map,
-    wiener_volume,
-)
+from cryospin.volumes.gridded import SliceSums, map_of, map_to_volume, spherical_support
 
 
 @dataclass(frozen=True)
@@ -47,8 +41,7 @@ class RunningMap:
 
     def density(self, sums: SliceSums, radius: float) -> Float[Tensor, "g g g"]:
         """The map of the sums within `radius`, inside the support."""
-        volume = wiener_volume(sums.numerator, sums.denominator, self.precision, radius)
-        return volume_to_map(volume, self.box, len(self.support)) * self.support
+        return map_of(sums, self.precision, radius, self.box, self.support)
 
     def volume(self, sums: SliceSums, radius: float) -> Complex[Tensor, "z y x"]:
         """What slices of that map are cut from."""

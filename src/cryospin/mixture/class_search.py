@@ -22,8 +22,8 @@ from cryospin.particles.draws import generator_for
 from cryospin.particles.spectrum import prior_precision
 from cryospin.reconstruct.semi_amortised import SemiAmortised
 from cryospin.refine.assign import GlobalAssignment
-from cryospin.refine.halves import HalfSet, map_of, refine_half
-from cryospin.volumes.gridded import map_to_volume, support_sphere
+from cryospin.refine.halves import HalfSet, refine_half
+from cryospin.volumes.gridded import map_of, map_to_volume, support_sphere
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,8 @@ from cryospin.reconstruct.refinement import (
     solvent_flattened,
 )
 from cryospin.refine.gauss_newton import GaussNewton
-from cryospin.refine.halves import HalfSet, map_of, refine_half
-from cryospin.volumes.gridded import support_sphere
+from cryospin.refine.halves import HalfSet, refine_half
+from cryospin.volumes.gridded import map_of, support_sphere
 
 
 @dataclass(frozen=True)

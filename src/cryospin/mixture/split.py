@@ -18,8 +18,8 @@ from torch import Tensor
 from cryospin.explore.setting import Setting
 from cryospin.mixture.classed_half import ClassedHalf, class_losses, class_weights
 from cryospin.particles.spectrum import prior_precision
-from cryospin.refine.halves import HalfSet, map_of
-from cryospin.volumes.gridded import support_sphere
+from cryospin.refine.halves import HalfSet
+from cryospin.volumes.gridded import map_of, support_sphere
 
 _STARVED = 0.05  # of the images a class has on average
 

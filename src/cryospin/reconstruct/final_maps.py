@@ -12,9 +12,8 @@ from cryospin.explore.setting import Setting
 from cryospin.fourier.shell_curve import ShellCurve
 from cryospin.particles.source import ParticleSource
 from cryospin.reconstruct.refinement import half_set_fsc, prior_of, unfiltered_map
-from cryospin.refine.halves import map_of
 from cryospin.types import DensityMap
-from cryospin.volumes.gridded import SliceSums, spherical_support
+from cryospin.volumes.gridded import SliceSums, map_of, spherical_support
 from cryospin.volumes.map_sign import looks_dark
 from cryospin.volumes.masks import soft_mask
 from cryospin.volumes.resolution import HalfMapResolution, half_map_resolution

@@ -20,8 +20,8 @@ from cryospin.reconstruct.exploration_report import StartReport
 from cryospin.reconstruct.monitor import Monitor
 from cryospin.reconstruct.rivals import report_starts
 from cryospin.refine.assign import GlobalAssignment, PolishedHypotheses
-from cryospin.refine.halves import HalfSet, map_of, sums_of
-from cryospin.volumes.gridded import SliceSums, map_to_volume, support_sphere
+from cryospin.refine.halves import HalfSet, sums_of
+from cryospin.volumes.gridded import SliceSums, map_of, map_to_volume, support_sphere
 
 
 @dataclass(frozen=True)

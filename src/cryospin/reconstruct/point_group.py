@@ -20,10 +20,10 @@ from cryospin.journal.ranks import led, of_halves
 from cryospin.particles.draws import generator_for
 from cryospin.reconstruct.cross_check import polished_losses, sample_of
 from cryospin.reconstruct.refinement import Halves, half_set_fsc, prior_of, unfiltered_map
-from cryospin.refine.halves import after_alignment, map_of, sums_of
+from cryospin.refine.halves import after_alignment, sums_of
 from cryospin.rotations.symmetry import symmetry_group
 from cryospin.types import DensityMap
-from cryospin.volumes.gridded import SliceSums, map_to_volume, support_sphere
+from cryospin.volumes.gridded import SliceSums, map_of, map_to_volume, support_sphere
 from cryospin.volumes.point_group import MOST_SHELLS, PointGroup, find_point_group
 
 AUTO = "auto"

@@ -27,7 +27,6 @@ from cryospin.refine.gauss_newton import GaussNewton
 from cryospin.refine.halves import (
     HalfSet,
     losses_of,
-    map_of,
     refine_half,
     residual_noise,
     rewhitened,
@@ -36,6 +35,7 @@ from cryospin.refine.halves import (
 from cryospin.types import DensityMap
 from cryospin.volumes.gridded import (
     SliceSums,
+    map_of,
     map_to_volume,
     support_sphere,
     volume_to_map,

@@ -14,10 +14,9 @@ from cryospin.fourier.shell_curve import ShellCurve
 from cryospin.particles.source import ParticleSource
 from cryospin.particles.spectrum import prior_precision
 from cryospin.reconstruct.exploration_report import StartReport
-from cryospin.refine.halves import map_of
 from cryospin.types import DensityMap
 from cryospin.volumes.alignment import align_maps, apply_alignment
-from cryospin.volumes.gridded import SliceSums, support_sphere
+from cryospin.volumes.gridded import SliceSums, map_of, support_sphere
 
 _AGREES = 0.7  # of the radius of a start's map: the last shells are those just reached
 _AS_GOOD_SIGMAS = 2.0

@@ -25,7 +25,7 @@ from cryospin.poses import Assignment
 from cryospin.refine.gauss_newton import GaussNewton
 from cryospin.types import Poses
 from cryospin.volumes.alignment import MapAlignment, poses_after_alignment
-from cryospin.volumes.gridded import SliceSums, map_to_volume, volume_to_map, wiener_volume
+from cryospin.volumes.gridded import SliceSums, map_to_volume
 
 _CHUNK = 1000  # images whose predictions are in memory at once
 _BLOCK = 50  # and those one thread compares at once
@@ -93,18 +93,6 @@ def sums_of_batches(
         for rows, images in batches
     )
     return SliceSums.of_batches(at_their_poses, disk, margin_for(disk.radius), operators)
-
-
-def map_of(
-    sums: SliceSums,
-    prior_precision: Float[Tensor, " s"],
-    radius: float,
-    box: int,
-    support: Float[Tensor, "g g g"],
-) -> Float[Tensor, "g g g"]:
-    """The Wiener map on the grid of the support mask."""
-    volume = wiener_volume(sums.numerator, sums.denominator, prior_precision, radius)
-    return volume_to_map(volume, box, support.shape[-1]) * support
 
 
 def refine_half(

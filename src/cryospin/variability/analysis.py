@@ -22,14 +22,14 @@ from cryospin.parallel import single_threaded_torch
 from cryospin.particles.prepare import prepare_particles
 from cryospin.poses import Assignment
 from cryospin.reconstruct.refinement import half_set_fsc, prior_of
-from cryospin.refine.halves import HalfSet, map_of, residual_noise, rewhitened, sums_of
+from cryospin.refine.halves import HalfSet, residual_noise, rewhitened, sums_of
 from cryospin.rotations.symmetry import symmetry_group
 from cryospin.types import DensityMap
 from cryospin.variability.agreement import Agreement, agreement_of, common_axes
 from cryospin.variability.em import SubspaceEM
 from cryospin.variability.finished import FinishedRun
 from cryospin.variability.subspace import CentredImages, Coordinates, Subspace
-from cryospin.volumes.gridded import SliceSums
+from cryospin.volumes.gridded import SliceSums, map_of
 from cryospin.volumes.resample import resized_map
 
 MOST_COMPONENTS = 20

@@ -88,6 +88,18 @@ def volume_to_map(
     return inside / _interpolation_window(grid, oversampling, device) / _units(box)
 
 
+def map_of(
+    sums: SliceSums,
+    prior_precision: Float[Tensor, " s"],
+    radius: float,
+    box: int,
+    support: Float[Tensor, "g g g"],
+) -> Float[Tensor, "g g g"]:
+    """The Wiener map (`wiener_volume`) on the grid of the support mask, and inside it."""
+    volume = wiener_volume(sums.numerator, sums.denominator, prior_precision, radius)
+    return volume_to_map(volume, box, support.shape[-1]) * support
+
+
 def map_to_volume(
     values: Float[Tensor, "g g g"],
     box: int,
