@@ -41,11 +41,10 @@ def test_every_image_has_a_pose_in_every_class() -> None:
     told: list[tuple[str, int, int]] = []
     search = WinnerClasses(QUICK)
     setting = replace(SETTING, seed=4, shared_seed=4)
-    classed = mixture.classed()
-    found = search.run(classed, setting, ASSIGNMENT, lambda *e: told.append(e))
+    found = search.run(mixture.half, 2, setting, ASSIGNMENT, lambda *e: told.append(e))
     assert found.classes == 2 and found.particles is mixture.half.particles
     assert all(len(each.poses) == 140 for each in found.sets)
     torch.testing.assert_close(found.weights.sum(dim=1), torch.ones(140))
     assert told and told[-1][0] == "joint search" and told[-1][1] <= told[-1][2]
-    again = search.run(classed, setting, ASSIGNMENT, lambda *e: None)
+    again = search.run(mixture.half, 2, setting, ASSIGNMENT, lambda *e: None)
     assert torch.equal(again.weights, found.weights)

@@ -123,9 +123,8 @@ class PatientSearch:
     Images and turns of the grid depend on the seed that is shared, the random start on its own:
     evidence of several starts can be compared.
 
-    classes: maps searched for at once, each from a random start of its own. While they form
-    their weights are held so that each gets as many images, or the first to tell something would
-    take all of them; the last cycle finds the weights.
+    classes: maps searched for at once, each from a random start of its own. Their weights are
+    held so that each gets as many images, or the first to tell something would take all of them.
     """
 
     method: Patience
@@ -141,16 +140,14 @@ class PatientSearch:
         self,
         told: Callable[[int, Look], None] = lambda done, look: None,
         journal: Journal = UNRECORDED,
-        start: Climb | None = None,
     ) -> Climb:
-        """From random orientations, or a start, to where the evidence no longer rises, or
-        iterations end."""
+        """From random orientations to where the evidence no longer rises, or iterations end."""
         keys = particle_keys(
             self.step.setting.shared_seed, self.step.particles.uids, "patient batch"
         )
         order = self.step.particles.rows(np.argsort(keys, kind="stable"))
         recalled = journal.recalled()
-        climb: Climb = recalled[0] if recalled else start or self._begun(order)
+        climb: Climb = recalled[0] if recalled else self._begun(order)
         while climb.plain < self.method.cycle:
             climb = self._next(climb, order)
             told(climb.done, partial(_first, climb.mapped))
@@ -190,7 +187,7 @@ class PatientSearch:
         if number >= method.march(self.nats):
             held = watched(held, posterior.evidence, method.cycle)
         if self._at_its_end(climb):
-            kept = replace(held, references=mapped, mapped=mapped, sums=sums, prior=weight)
+            kept = replace(held, references=mapped, mapped=mapped, sums=sums)
             return replace(kept, rising=climb.rising, plain=climb.plain + 1)
         if dropped(evidence, method.cycle):
             return replace(held, references=climb.mapped)

@@ -1,9 +1,9 @@
 """Which image of a half-set shows which structure, and in which pose: from one map to several.
 
 Two ways lead from a consensus to classes. Structures that share most of their mass have poses in
-common, and their images are told apart at these. Unrelated ones have not: there the split's maps
-start a joint search over classes and poses, coarse as it is. On both, all images are searched for
-in all maps, once, and polished in better ones; that whose maps explain them better is taken.
+common, and their images are told apart at these. Unrelated ones have not: there a joint search over
+classes and poses begins from nothing, coarse as it is. On both, all images are searched for in all
+maps, and polished in better ones; that whose maps explain them better is taken.
 """
 
 from __future__ import annotations
@@ -69,7 +69,10 @@ class ClassSearch:
         inner = replace(consensus, particles=consensus.particles.within(reach))
         split = self.split.run(inner, classes, setting, rng, told)
         alike = problem.searched(split)
-        unlike = problem.searched_jointly(split)
+        unlike = problem.searched_jointly(inner)
+        if unlike.evidence > alike.evidence:
+            # its poses are of coarser maps
+            unlike = problem.searched(unlike.half)
         best = max((alike, unlike), key=lambda end: end.evidence)
         for _ in range(self.rounds - 1):
             if best.changed < self.settled:
@@ -106,16 +109,17 @@ class _Problem:
     progress: ClassProgress
     radius: float
 
-    def searched_jointly(self, classed: ClassedHalf) -> _Searched:
-        """Poses and classes of all images at once, from these classes, and polished."""
-        joint = self.method.joint
-        return self.polished(joint.run(classed, self.setting, self.assignment, self.progress))
+    def searched_jointly(self, half: HalfSet) -> _Searched:
+        """Poses and classes of all images at once, and polished."""
+        asked = self.setting, self.assignment, self.progress
+        return self.polished(self.method.joint.run(half, self.classes, *asked))
 
     def searched(self, classed: ClassedHalf) -> _Searched:
         """All images searched for in all maps, and told apart at the poses found."""
         box = classed.particles.disk.box
         volumes = [map_to_volume(each, box, self.radius) for each in self._densities(classed)]
-        found = placed(classed, volumes, self.radius, self.setting, self.assignment, self.progress)
+        half, asked = classed.sets[0], (self.setting, self.assignment, self.progress)
+        found = placed(half, volumes, self.radius, *asked)
         return self._settled(classed, found)
 
     def polished(self, classed: ClassedHalf) -> _Searched:

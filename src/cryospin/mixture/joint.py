@@ -11,11 +11,14 @@ from jaxtyping import Complex
 from torch import Tensor
 
 from cryospin.explore.grid_step import GridStep
-from cryospin.explore.patience import Climb, Patience, PatientSearch
+from cryospin.explore.patience import Patience, PatientSearch
 from cryospin.explore.setting import Setting
 from cryospin.mixture.classed_half import ClassedHalf
 from cryospin.particles.spectrum import information_per_image
 from cryospin.refine.assign import GlobalAssignment
+from cryospin.refine.halves import HalfSet
+
+_INFORMATION_RADIUS = 6.0  # Fourier pixels, as of the search for one map
 
 ClassProgress = Callable[[str, int, int], None]
 """Told of what is counted, how much of it is done and how much there is in all."""
@@ -23,52 +26,54 @@ ClassProgress = Callable[[str, int, int], None]
 
 @runtime_checkable
 class JointSearch(Protocol):
-    """From classes at common poses to classes that each have poses of their own. A frozen
-    dataclass of hyper-parameters."""
+    """Images of several structures in classes, from nothing. A frozen dataclass of
+    hyper-parameters."""
 
     def run(
         self,
-        classed: ClassedHalf,
-        setting: Setting,
-        assignment: GlobalAssignment,
-        progress: ClassProgress,
-    ) -> ClassedHalf: ...
-
-
-@dataclass(frozen=True)
-class PatientClasses:
-    """EM over a grid of poses and the classes, from the maps of the classes given, out to
-    `radius` (Fourier pixels); then all images are searched for in all maps."""
-
-    patience: Patience = Patience(first_radius=6.0, held=1.0)
-    radius: float = 9.0
-
-    def run(
-        self,
-        classed: ClassedHalf,
+        half: HalfSet,
+        classes: int,
         setting: Setting,
         assignment: GlobalAssignment,
         progress: ClassProgress,
     ) -> ClassedHalf:
-        particles, count, first = classed.particles, classed.classes, self.patience.first_radius
+        """The poses that the half-set has say nothing."""
+        ...
+
+
+@dataclass(frozen=True)
+class PatientClasses:
+    """EM over a grid of poses and the classes, from random maps, out to `radius` (Fourier pixels);
+    then all images are searched for in all maps.
+
+    Without momentum: a map that goes beyond its EM step takes the images of weaker ones, and two
+    structures end in one map.
+    """
+
+    patience: Patience = Patience(shortest_march=24, held=1.0, momentum=0.0)
+    radius: float = 9.0
+
+    def run(
+        self,
+        half: HalfSet,
+        classes: int,
+        setting: Setting,
+        assignment: GlobalAssignment,
+        progress: ClassProgress,
+    ) -> ClassedHalf:
+        particles = half.particles
         radius = min(self.radius, particles.disk.radius)
         step = GridStep.of(particles, setting, 3, radius, fine_from=self.radius + 1)
-        nats = max(information_per_image(particles, first), 1e-3)
-        search = PatientSearch(self.patience, step, nats, count)
-        sums = tuple(classed.sums(c, radius, setting.operators) for c in range(count))
-        densities = tuple(step.map.density(each, first) for each in sums)
-        even = torch.full((count,), 1 / count, device=particles.device)
+        nats = max(information_per_image(particles, _INFORMATION_RADIUS), 1e-3)
+        search = PatientSearch(self.patience, step, nats, classes)
         total = search.most_iterations
-        climb = search.run(
-            lambda done, look: progress("joint search", done, total),
-            start=Climb(densities, densities, sums, even),
-        )
+        climb = search.run(lambda done, look: progress("joint search", done, total))
         volumes = [step.map.volume(each, radius) for each in climb.sums]
-        return placed(classed, volumes, radius, setting, assignment, progress)
+        return placed(half, volumes, radius, setting, assignment, progress)
 
 
 def placed(
-    classed: ClassedHalf,
+    half: HalfSet,
     volumes: list[Complex[Tensor, "z y x"]],
     radius: float,
     setting: Setting,
@@ -77,7 +82,7 @@ def placed(
 ) -> ClassedHalf:
     """All images searched for in all maps, and their classes by how well these explain them."""
     sets, losses = [], []
-    for number, (half, volume) in enumerate(zip(classed.sets, volumes, strict=True), 1):
+    for number, volume in enumerate(volumes, 1):
 
         def told(done: int, total: int, number: int = number) -> None:
             progress(f"assign class {number}", done, total)

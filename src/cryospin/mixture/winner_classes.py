@@ -16,27 +16,27 @@ from cryospin.mixture.joint import ClassProgress
 from cryospin.reconstruct.direct_stage import class_posterior
 from cryospin.reconstruct.semi_amortised import SemiAmortised
 from cryospin.refine.assign import GlobalAssignment
+from cryospin.refine.halves import HalfSet
 
 
 @dataclass(frozen=True)
 class WinnerClasses:
-    """From random maps: begun from the maps of the classes given it ended no better."""
-
     method: SemiAmortised = SemiAmortised()
 
     def run(
         self,
-        classed: ClassedHalf,
+        half: HalfSet,
+        classes: int,
         setting: Setting,
         assignment: GlobalAssignment,
         progress: ClassProgress,
     ) -> ClassedHalf:
-        method, count = self.method, classed.classes
-        state, unseen = method.begun(classed.particles, setting, count)
+        method = self.method
+        state, unseen = method.begun(half.particles, setting, classes)
 
         def told(label: str, done: int, total: int, look: Look | None = None) -> None:
             progress("joint search", done, total)
 
         method.trained(state, unseen, told)
         sets = method.finished(state)
-        return ClassedHalf(sets, class_posterior([half.poses for half in sets]))
+        return ClassedHalf(sets, class_posterior([each.poses for each in sets]))
