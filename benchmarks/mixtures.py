@@ -110,11 +110,12 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|---|---|")
     for name in options.cases:
         for seed in options.seeds:
-            key = f"{name}/{seed}"
+            key = f"{name}/{options.recipe}/{seed}"
             row = ledger.rows().get(key)
             if row is None:
                 case, work = CASES[name], options.work / f"{name.replace(':', '_')}_{seed}"
-                row = {"key": key, "case": name, "seed": seed} | measured(case, options, seed, work)
+                row = {"key": key, "case": name, "recipe": options.recipe, "seed": seed}
+                row |= measured(case, options, seed, work)
                 row |= {"machine": options.machine, "date": date.today().isoformat()}
                 ledger.append(row)
             print(markdown(row), flush=True)
@@ -136,7 +137,7 @@ def arguments() -> argparse.Namespace:
 
 
 def measured(case: Case, options: argparse.Namespace, seed: int, work: Path) -> Row:
-    data, run = work / "data", work / "run"
+    data, run = work / "data", work / options.recipe
     # the table is the last that `simulate` writes
     if not (data / "particles.star").exists():
         made = run_command(*case.simulation(options.models, seed, data))

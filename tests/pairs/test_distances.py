@@ -43,8 +43,22 @@ def test_gradients_are_finite_at_either_end(angle: float) -> None:
 
 
 def test_recovery_up_to_the_orthogonal_group() -> None:
-    found = DistanceRecovery(steps=800).run(distances_between(ROTATIONS), seed=1)
+    found = DistanceRecovery(starts=2, steps=800).run(distances_between(ROTATIONS), seed=1)
     assert error_modulo_distances_degrees(found, QUATERNIONS).mean() < 0.5
+
+
+def test_of_several_starts_that_counts_whose_distances_are_nearest() -> None:
+    blurred = distances_between(ROTATIONS) + 0.5 * torch.randn(
+        60, 60, generator=torch.Generator().manual_seed(1)
+    )
+
+    def misfit(starts: int, seed: int) -> float:
+        found = DistanceRecovery(starts=starts, steps=40).run(blurred, seed)
+        own = distances_between(roma.unitquat_to_rotmat(found))
+        return float((own - blurred).square().mean())
+
+    gains = [misfit(1, seed) - misfit(3, seed) for seed in range(4)]
+    assert min(gains) >= 0.0 and max(gains) > 1e-3
 
 
 def test_distances_cannot_tell_left_or_right_turns_or_transposition() -> None:

@@ -19,7 +19,7 @@ from cryospin.pairs.distances import (
 )
 from cryospin.pairs.twin import TwinTraining, predicted_distances
 
-_TRAINING_IMAGES = 2000
+_TRAINING_IMAGES = 5000
 
 
 def twin_row(case: PairCase, models: Path, folder: Path, steps: int) -> Row:

@@ -61,7 +61,7 @@ class PairPlan:
     snrs: tuple[float, ...] = (0.1, 0.25, 0.5, 1.0, 2.0)
     planted: int = 1000
     start_particles: int = 3000
-    twin_steps: int = 2000
+    twin_steps: int = 6000
 
     def check(self) -> None:
         """Raises UsageError for a part that does not exist."""

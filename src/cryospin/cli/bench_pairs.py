@@ -36,7 +36,7 @@ def pairs(
     snrs: Annotated[str, Option(help="In the particle, of part noise.")] = "0.1,0.25,0.5,1,2",
     planted: Annotated[int, Option(min=50, help="Images of part planted.")] = 1000,
     start_particles: Annotated[int, Option(min=200, help="Images of part starts.")] = 3000,
-    twin_steps: Annotated[int, Option(min=1, help="Training steps of part twin.")] = 2000,
+    twin_steps: Annotated[int, Option(min=1, help="Training steps of part twin.")] = 6000,
     threads: Annotated[int | None, Option(help="Default: all cores available.")] = None,
 ) -> None:
     """Common lines, votes and learned relations on held-out molecules; what a start is worth.

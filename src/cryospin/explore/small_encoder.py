@@ -62,11 +62,12 @@ def view_turns(radians: Float[Tensor, " b"]) -> Float[Tensor, "b 3 3"]:
 
 
 def turned_images(
-    images: Float[Tensor, "b d d"], turns: Float[Tensor, "b 3 3"]
+    images: Float[Tensor, "b d d"], turns: Float[Tensor, "b 3 3"], mode: str = "bilinear"
 ) -> Float[Tensor, "b d d"]:
     """Each image turned about its centre (pixel d // 2) by Rz: image'(x) = image(Rz^-1 x).
 
-    Of a particle at (R, t) it shows the pose (Rz R, Rz t). Bilinear, zero outside.
+    Of a particle at (R, t) it shows the pose (Rz R, Rz t). mode: of the interpolation, "bilinear"
+    or "bicubic"; zero outside.
     """
     side = images.shape[-1]
     inverse = turns.mT[:, :2, :2]
@@ -74,7 +75,7 @@ def turned_images(
     centre = inverse.new_full((2,), (2 * (side // 2) + 1) / side - 1)
     affine = torch.cat([inverse, (centre - inverse @ centre)[..., None]], dim=-1)
     grid = nn.functional.affine_grid(affine, [len(images), 1, side, side], align_corners=False)
-    return nn.functional.grid_sample(images[:, None], grid, align_corners=False)[:, 0]
+    return nn.functional.grid_sample(images[:, None], grid, mode, align_corners=False)[:, 0]
 
 
 class SmallEncoder(nn.Module):

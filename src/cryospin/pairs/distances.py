@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import roma
 import torch
 from jaxtyping import Float
@@ -56,17 +57,25 @@ def safe_norm(vectors: Float[Tensor, "*n f"]) -> Float[Tensor, "*n"]:
 class DistanceRecovery:
     """Orientations whose distances are as given, by Adam on sampled pairs.
 
-    partners: of each image in a step, drawn anew. The rate falls to 0 as a cosine.
+    starts: at random; the end whose distances are nearest to those given counts, for many are
+    local minima. partners: of each image in a step, drawn anew. The rate falls to 0 as a cosine.
     """
 
+    starts: int = 8
     steps: int = 1500
     rate: float = 0.1
     partners: int = 16
 
     def run(self, distances: Float[Tensor, "n n"], seed: int) -> Float[Tensor, "n 4"]:
         """Unit quaternions, up to O(4): mean square of predicted less actual distances."""
-        count = len(distances)
         rng = generator_for(seed, "distance recovery")
+        ends = [self._one(distances, rng) for _ in range(self.starts)]
+        return min(ends, key=lambda end: float((_of_all_pairs(end) - distances).square().mean()))
+
+    def _one(
+        self, distances: Float[Tensor, "n n"], rng: np.random.Generator
+    ) -> Float[Tensor, "n 4"]:
+        count = len(distances)
         start = torch.as_tensor(rng.standard_normal((count, 4)), dtype=distances.dtype)
         free = unit(start).requires_grad_()
         optimiser = torch.optim.Adam([free], lr=self.rate)
@@ -104,7 +113,10 @@ def error_modulo_distances_degrees(
 
 def distances_between(rotations: Float[Tensor, "n 3 3"]) -> Float[Tensor, "n n"]:
     """d_q of all pairs."""
-    quaternions = roma.rotmat_to_unitquat(rotations)
+    return _of_all_pairs(roma.rotmat_to_unitquat(rotations))
+
+
+def _of_all_pairs(quaternions: Float[Tensor, "n 4"]) -> Float[Tensor, "n n"]:
     count = len(quaternions)
     one = quaternions[:, None].expand(-1, count, -1)
     return quaternion_distance(one, quaternions[None].expand(count, -1, -1))

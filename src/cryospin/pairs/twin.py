@@ -12,15 +12,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
+from cryospin.explore.small_encoder import turned_images, view_turns
 from cryospin.pairs.distances import distances_between, feature_distance, unit
 from cryospin.particles.draws import generator_for
 
 LAYERS = ((7, 32), (5, 64), (3, 128), (3, 256), (3, 256), (3, 512), (3, 512))
 """Size and channels of each convolution; a ReLU and a halving by maxima follow each."""
-_BINS = 60
+_CLOSE = 0.15  # radians
 _BATCH = 100
 
 
@@ -50,11 +51,15 @@ class TwinNetwork(nn.Module):
 
 @dataclass(frozen=True)
 class TwinTraining:
-    """pairs: of a step, drawn so that their distances are uniform in [0, pi]."""
+    """images: of a step, which learns from all their pairs, weighed as if their distances were
+    uniform in [0, pi]. rate: reached within the first steps, then falling to 0 as a cosine.
 
-    steps: int = 2000
-    pairs: int = 64
-    rate: float = 1e-4
+    Each image is turned in its plane by a random angle, and its orientation with it.
+    """
+
+    steps: int = 6000
+    images: int = 128
+    rate: float = 1e-3
 
     def run(
         self,
@@ -67,36 +72,35 @@ class TwinTraining:
         rng = generator_for(seed, "twin training")
         network = TwinNetwork(images.shape[-1], torch.Generator().manual_seed(seed))
         optimiser = torch.optim.Adam(network.parameters(), lr=self.rate)
-        distances = distances_between(rotations.double())
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimiser, max_lr=self.rate, total_steps=self.steps, pct_start=0.05
+        )
+        count = min(self.images, len(images))
+        one, other = torch.triu_indices(count, count, 1)
         for step in range(self.steps):
-            one, other = even_pairs(distances, self.pairs, rng)
-            features = network(images[torch.cat([one, other])])
-            found = feature_distance(features[: self.pairs], features[self.pairs :])
-            loss = (found - distances[one, other].float()).square().mean()
+            rows = torch.as_tensor(rng.choice(len(images), count, replace=False))
+            turns = view_turns(torch.as_tensor(rng.uniform(0.0, 2 * np.pi, count)))
+            seen = turned_images(images[rows], turns.to(images.dtype), "bicubic")
+            actual = distances_between(turns @ rotations[rows].double())[one, other].float()
+            features = network(seen)
+            found = feature_distance(features[one], features[other])
+            weight = evenly_weighed(actual)
+            loss = (weight * (found - actual).square()).sum() / weight.sum()
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
+            schedule.step()
             report(step + 1, loss.item())
         return network.eval().requires_grad_(False)
 
 
-def even_pairs(
-    distances: Float[Tensor, "n n"], count: int, rng: np.random.Generator
-) -> tuple[Int[Tensor, " p"], Int[Tensor, " p"]]:
-    """Pairs of different images, their distances uniform over [0, pi].
+def evenly_weighed(distances: Float[Tensor, " p"]) -> Float[Tensor, " p"]:
+    """Weights under which distances of random pairs are uniform over [0, pi].
 
-    Random orientations are seldom close: the density of d_q is (1 - cos d) / pi. Candidates are
-    kept with the inverse of how many there are of their kind.
+    Random orientations are seldom close: the density of d_q is (1 - cos d) / pi. Those closer
+    than some degrees are too few to be made even.
     """
-    n = len(distances)
-    tries = max(4096, 64 * count)
-    one = torch.as_tensor(rng.integers(0, n, tries))
-    other = (one + torch.as_tensor(rng.integers(1, n, tries))) % n
-    kind = (distances[one, other] * (_BINS / np.pi)).long().clamp_max(_BINS - 1)
-    population = torch.bincount(kind, minlength=_BINS).double()
-    weight = (1.0 / population)[kind].numpy()
-    drawn = torch.as_tensor(rng.choice(tries, count, p=weight / weight.sum()))
-    return one[drawn], other[drawn]
+    return 1.0 / (1.0 - distances.clamp_min(_CLOSE).cos())
 
 
 def predicted_distances(
