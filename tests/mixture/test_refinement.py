@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 import torch
 
 from cryospin.mixture.classed_half import ClassedHalf
-from cryospin.mixture.refinement import ClassedRefinement, class_maps
-from phantoms import angles_degrees, disk_coefficients, in_memory
+from cryospin.mixture.refinement import ClassedRefinement, class_maps, common_reach
+from phantoms import angles_degrees, disk_coefficients, in_memory, random_turns
 from planted_mixture import BOX, DISK, SETTING, STATES, PlantedMixture, accuracy
 
 METHOD = ClassedRefinement(rounds=3, first_radius=7.0, smallest_radius=5.0)
@@ -92,6 +93,29 @@ def test_without_junk_every_image_is_in_a_class() -> None:
     for half in found:
         torch.testing.assert_close(half.weights.sum(dim=1), torch.ones(200))
         assert (half.numbers >= 0).all()
+
+
+def test_a_class_that_is_no_structure_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its half-maps, of images at random orientations, agree to nothing: compared within what they
+    agree to, classes would be told apart by their lowest frequencies alone."""
+    radii: list[float] = []
+    real = ClassedRefinement._refined
+
+    def refined_at(self, half, maps, radius, shift_range):
+        radii.append(radius)
+        return real(self, half, maps, radius, shift_range)
+
+    monkeypatch.setattr(ClassedRefinement, "_refined", refined_at)
+    halves = []
+    for seed in (1, 2):
+        known = planted(seed).classed()
+        lost = known.sets[0].with_poses(rotations=random_turns(200, seed).float())
+        weights = torch.cat([0.9 * known.weights, torch.full((200, 1), 0.1)], dim=1)
+        halves.append(ClassedHalf((*known.sets, lost), weights))
+    refined((halves[0], halves[1]), replace(METHOD, rounds=1))
+    assert min(radii) > 6.5
+    assert common_reach([9.0, 2.0, 11.0], 8.0) == 9.0
+    assert common_reach([2.0, 3.0], 8.0) == 0.0
 
 
 def test_maps_of_the_classes_and_how_far_they_agree() -> None:

@@ -2,7 +2,7 @@
 
 The FSC of each class's half-maps sets its Wiener prior. All classes are compared within one
 radius, that to which the least of them agrees: detail that one map has and another has not would
-decide for it.
+decide for it. A class that is no structure, whose half-maps do not agree at all, holds up no other.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ class ClassedRefinement:
         for number in range(self.rounds):
             outer = min(radius * self.growth + 4, largest)
             maps, limits = class_maps(halves, outer, setting)
-            radius = max(min(radius, min(limits) + self.headroom), self.smallest_radius)
+            reach = common_reach(limits, self.smallest_radius)
+            radius = max(min(radius, reach + self.headroom), self.smallest_radius)
             halves = (
                 self._refined(halves[0], maps[0], radius, setting.shift_range_pixel),
                 self._refined(halves[1], maps[1], radius, setting.shift_range_pixel),
@@ -118,3 +119,8 @@ def class_maps(
             density = map_of(sums, prior_of(sums, curve), radius, box, support)
             own.append(solvent_flattened(density, support, particles.field_angstrom))
     return maps, limits
+
+
+def common_reach(limits: list[float], least: float) -> float:
+    """The radius to which all classes agree that agree to `least` at all; 0 where none does."""
+    return min((limit for limit in limits if limit >= least), default=0.0)

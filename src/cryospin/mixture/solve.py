@@ -16,7 +16,7 @@ from cryospin.mixture.classed_half import ClassedHalf, likeliest
 from cryospin.mixture.distinct import Likeness, compare_classes, confusion_between
 from cryospin.mixture.fewer import dissolved, given_up, joined, without_the_empty
 from cryospin.mixture.pairing import ClassedHalves, pair_classes
-from cryospin.mixture.refinement import ClassedRefinement, class_maps
+from cryospin.mixture.refinement import ClassedRefinement, class_maps, common_reach
 from cryospin.parallel import single_threaded_torch
 from cryospin.reconstruct.abinitio import AbInitio
 from cryospin.reconstruct.exploration_report import ExplorationReport
@@ -120,12 +120,27 @@ class _Run:
 
         with self.monitor.stage("join"):
             trees, agreement = self.journal.once("paired", pair)
-            self.monitor.log(event="paired", agreement_radius=max(agreement))
-        halves = self._refined(self._recalled(trees), "refined")
-        halves, agreement, alike, distinct = self._told_apart(halves, tuple(agreement))
+            self.monitor.log(event="paired", agreement_radius=max(agreement), each=list(agreement))
+        halves, agreement = self._without_surplus(self._recalled(trees), tuple(agreement))
+        halves = self._refined(halves, "refined")
+        halves, agreement, alike, distinct = self._told_apart(halves, agreement)
         maps, reach = self._maps(halves)
         confusion = confusion_between(halves, maps, reach)
         return self._finished(halves, agreement, alike, distinct, confusion)
+
+    def _without_surplus(
+        self, halves: ClassedHalves, agreement: tuple[float, ...]
+    ) -> tuple[ClassedHalves, tuple[float, ...]]:
+        """Without those classes too many that half-sets did not find alike: refined, such a pair
+        of different structures would only keep images from the classes they belong to."""
+        while halves[0].classes > self.classes:
+            least = self.method.one.starts.agreement_radius
+            gone = given_up(halves, agreement, least, fewer_will_do=True)
+            if gone is None:
+                break
+            self.monitor.log(event="given up", agreement_radius=agreement[gone])
+            halves, agreement = dissolved(halves, agreement, gone)
+        return halves, agreement
 
     def _told_apart(
         self, halves: ClassedHalves, agreement: tuple[float, ...]
@@ -139,7 +154,8 @@ class _Run:
         while True:
             halves, agreement = without_the_empty(halves, agreement)
             maps, limits = class_maps(halves, self._farther, self.ready.setting)
-            likenesses = compare_classes(halves, maps, min(self._farther, *limits))
+            reach = min(self._farther, self._reach(limits))
+            likenesses = compare_classes(halves, maps, reach)
             for each in likenesses:
                 self.monitor.log(event="compared classes", same=each.same, **vars(each))
             alike = [each for each in likenesses if each.same]
@@ -172,7 +188,12 @@ class _Run:
         """The classes' maps, and the radius to which the least of them agrees."""
         radius = self.method.search.radius
         maps, limits = class_maps(halves, radius, self.ready.setting)
-        return maps, min(radius, *limits)
+        return maps, min(radius, self._reach(limits))
+
+    def _reach(self, limits: list[float]) -> float:
+        """The radius within which classes are compared whose half-maps agree so far."""
+        least = self.method.refinement.smallest_radius
+        return max(common_reach(limits, least), min(limits))
 
     def _recalled(self, trees: Tree) -> ClassedHalves:
         first, second = (
