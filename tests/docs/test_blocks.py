@@ -79,6 +79,7 @@ def test_few_blocks_are_not_run_and_say_why() -> None:
         for page in (
             "benchmarks",
             "mixtures",
+            "pairs",
             "recipes",
             "scaling",
             "side-by-side",
