@@ -68,7 +68,7 @@ def test_an_explorer_finds_elsewhere_what_it_finds_here(recipe: str, elsewhere: 
     for mine, theirs in zip(tensors(here), tensors(there), strict=True):
         assert theirs.device.type == ELSEWHERE.type
         # transforms on one thread or several differ in last bits, which training makes more of
-        assert float((theirs.cpu() - mine).abs().max() / mine.abs().max()) < 0.02
+        assert float((theirs.cpu() - mine).abs().max() / mine.abs().max()) < 0.05
     assert there.scores == pytest.approx(here.scores, rel=0.01)
 
 
