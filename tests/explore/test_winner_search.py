@@ -13,7 +13,6 @@ import torch
 
 from cryospin.explore.heads import winner_takes_all
 from cryospin.explore.setting import Setting
-from cryospin.explore.small_encoder import view_turns
 from cryospin.explore.winner_search import EncoderState, WinnerSearch, handicap_step
 from cryospin.explore.winner_step import damped_step, inner_product
 from cryospin.fourier.disk import FourierDisk
@@ -21,6 +20,7 @@ from cryospin.imaging import negative_log_likelihood
 from cryospin.journal.tree import packed, unpacked
 from cryospin.kernels import pose_normal_equations
 from cryospin.particles.draws import generator_for
+from cryospin.rotations.in_plane import view_turns
 from cryospin.volumes.gridded import SliceSums, map_to_volume
 from phantoms import Blobs, PlantedParticles, random_turns
 

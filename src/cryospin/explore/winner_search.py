@@ -23,12 +23,7 @@ from torch import Tensor
 from cryospin.explore.heads import candidate_losses
 from cryospin.explore.running_map import RunningMap
 from cryospin.explore.setting import Setting
-from cryospin.explore.small_encoder import (
-    BandLimitedImages,
-    SmallEncoder,
-    turned_images,
-    view_turns,
-)
+from cryospin.explore.small_encoder import BandLimitedImages, SmallEncoder
 from cryospin.explore.winner_step import damped_step, inner_product
 from cryospin.fourier.image_batch import ImageBatch
 from cryospin.imaging import negative_log_likelihood
@@ -38,6 +33,7 @@ from cryospin.kernels import pose_normal_equations
 from cryospin.particles.draws import generator_for
 from cryospin.particles.source import ParticleSource
 from cryospin.poses import PoseHypotheses
+from cryospin.rotations.in_plane import turned_images, view_turns
 from cryospin.rotations.sampling import random_rotations
 from cryospin.types import DensityMap
 from cryospin.volumes.gridded import SliceSums

@@ -15,9 +15,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from cryospin.explore.small_encoder import turned_images, view_turns
 from cryospin.pairs.distances import distances_between, feature_distance, unit
 from cryospin.particles.draws import generator_for
+from cryospin.rotations.in_plane import turned_images, view_turns
 
 LAYERS = ((7, 32), (5, 64), (3, 128), (3, 256), (3, 256), (3, 512), (3, 512))
 """Size and channels of each convolution; a ReLU and a halving by maxima follow each."""
