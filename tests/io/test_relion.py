@@ -1,4 +1,6 @@
+import json
 import os
+import shutil
 from itertools import combinations
 from pathlib import Path
 
@@ -620,6 +622,27 @@ def test_images_are_found_from_where_a_link_leads(tmp_path: Path, linked: str) -
     # what is found from the path as it was given comes first
     table(elsewhere, stacks=("b",))
     assert read_particles(given).files[1] == elsewhere / "b.mrcs" or linked.startswith("folder")
+
+
+@pytest.mark.parametrize("place", ["run", "run/class_01/not_converged"])
+def test_names_in_a_runs_table_count_from_the_table_that_it_read(
+    tmp_path: Path, place: str
+) -> None:
+    data, own = tmp_path / "data", tmp_path / "elsewhere" / place
+    data.mkdir()
+    own.mkdir(parents=True)
+    read = table(data)
+    names = own.parent if own.name == "not_converged" else own
+    (names / "result.json").write_text(json.dumps({"settings": {"particles": str(read)}}))
+    shutil.copy(read, own / "particles.star")
+    stack = read_particles(own / "particles.star")
+    assert {file.parent for file in stack.files} == {data}
+    # what is beside the table itself comes first
+    table(own, stacks=("a",))
+    assert own in {file.parent for file in read_particles(own / "particles.star").files}
+    (names / "result.json").write_text("{}")
+    (own / "a.mrcs").unlink()
+    assert {file.parent for file in read_particles(own / "particles.star").files} == {own}
 
 
 @pytest.mark.parametrize("token", NO_NUMBERS)

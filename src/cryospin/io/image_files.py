@@ -5,6 +5,7 @@ Shared by the tables of every program. What a name looks like is each reader's b
 
 from __future__ import annotations
 
+import json
 import os
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -14,6 +15,7 @@ from jaxtyping import Int
 
 from cryospin.errors import BadDataError
 from cryospin.io.mrc_header import read_header
+from cryospin.io.run_folder import NOT_CONVERGED
 from cryospin.optics import Optics
 from cryospin.types import ParticleStack
 
@@ -29,12 +31,16 @@ def resolved_stack(name: str, table: Path) -> Path:
 
     The first that exists of: beside the table as its path was given, or below one of the
     folders above it (the project); the same for the place of the table itself, where that path
-    leads through a link; the name from the working folder. Else the first of these.
+    leads through a link; the name from the working folder; the same as of the table, for that
+    which a run has read whose own table this is. Else the first of these.
     """
     found = _found_from(name, table)
     if found is not None:
         return found
-    return Path(name) if os.path.exists(name) else table.parent / name
+    if os.path.exists(name):
+        return Path(name)
+    read = _read_by_the_run(table.absolute().parent)
+    return (None if read is None else _found_from(name, read)) or table.parent / name
 
 
 def _found_from(name: str, table: Path) -> Path | None:
@@ -45,6 +51,16 @@ def _found_from(name: str, table: Path) -> Path | None:
             if os.path.exists(folder / name):
                 return folder / name
     return None
+
+
+def _read_by_the_run(folder: Path) -> Path | None:
+    """The table that a run has read which wrote into this folder, if one did."""
+    try:
+        result = json.loads((folder / "result.json").read_text())
+        return Path(result["settings"]["particles"])
+    except (OSError, ValueError, KeyError, TypeError):
+        # what did not converge lies in a folder of its own
+        return _read_by_the_run(folder.parent) if folder.name == NOT_CONVERGED else None
 
 
 @lru_cache(maxsize=65536)
