@@ -45,12 +45,14 @@ METHOD = Mixture(
         rounds=1,
     ),
     ClassedRefinement(rounds=1, first_radius=6.0, smallest_radius=5.0, junk=False),
+    alone_from=40,
 )
 _ENCODER = toy("cryospin")
 SEMI_AMORTISED = replace(
     METHOD,
     one=replace(_ENCODER, refinement=METHOD.one.refinement),
     search=replace(METHOD.search, joint=WinnerClasses(_ENCODER.starts.search)),
+    alone_from=200,  # its heads learn nothing from so few
 )
 BOX, PIXEL, COUNT = 20, 6.0, 120
 

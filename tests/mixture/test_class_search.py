@@ -9,11 +9,16 @@ import torch
 
 from cryospin.explore import grid_step
 from cryospin.explore.patience import Patience
-from cryospin.mixture.class_search import ClassSearch, Searched
+from cryospin.mixture.class_search import ClassSearch, Searched, _Problem, _Searched
+from cryospin.mixture.classed_half import ClassedHalf
+from cryospin.mixture.image_search import ImageSearch
 from cryospin.mixture.joint import PatientClasses
+from cryospin.mixture.regroup import Regrouping
 from cryospin.mixture.split import ClassSplit
+from cryospin.particles.source import ParticleSource
 from cryospin.refine.assign import GlobalAssignment
 from cryospin.refine.gauss_newton import GaussNewton
+from cryospin.refine.halves import HalfSet
 from cryospin.rotations.grid import OrientationGrid
 from phantoms import angles_degrees, random_turns
 from planted_mixture import SETTING, STATES, UNRELATED, PlantedMixture, accuracy
@@ -37,6 +42,7 @@ METHOD = ClassSearch(
     ),
     radius=7.0,
     rounds=2,
+    regrouping=Regrouping(fewest=1000),
 )
 
 
@@ -53,15 +59,15 @@ def small_grids(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(grid_step, "OrientationGrid", SmallGrids)
 
 
+def not_looked_for(some: ParticleSource) -> HalfSet:
+    """Classes of so few images are not cut."""
+    raise AssertionError(f"{len(some)} images are searched for alone")
+
+
 def searched(mixture: PlantedMixture, seed: int = 1) -> Searched:
     told: list[tuple[str, int, int]] = []
-    found = METHOD.run(
-        mixture.half,
-        2,
-        replace(SETTING, seed=seed, shared_seed=seed),
-        ASSIGNMENT,
-        lambda *e: told.append(e),
-    )
+    search = ImageSearch(METHOD.radius, SETTING, ASSIGNMENT, lambda *e: told.append(e))
+    found = METHOD.run(mixture.half, 2, search.seeded(seed), not_looked_for)
     assert {"split", "joint search", "assign class 1", "assign class 2"} <= {e[0] for e in told}
     assert all(0 < done <= total for _, done, total in told)
     return found
@@ -89,3 +95,29 @@ def test_unrelated_structures_are_told_apart_although_the_poses_mislead(seed: in
     misled = replace(mixture, half=mixture.half.with_poses(rotations=rotations))
     found = searched(misled)
     assert accuracy(found.half.numbers, mixture.numbers) > 0.8
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_what_is_put_together_anew_is_kept_where_it_explains_images_better(
+    right: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mixture = PlantedMixture.of(UNRELATED[:2], (150, 100), 1, signal=90.0)
+    half = mixture.half
+    random = half.with_poses(rotations=random_turns(250, 9).float())
+    begun = replace(mixture.classed(), sets=(random, half) if right else (half, half))
+    other = replace(begun, sets=(half, half) if right else (random, random))
+    tries = []
+
+    def put_together(*_: object) -> ClassedHalf:
+        tries.append(1)
+        return other
+
+    monkeypatch.setattr(Regrouping, "run", put_together)
+    search = ImageSearch(METHOD.radius, SETTING, ASSIGNMENT)
+    problem = _Problem(METHOD, search)
+    monkeypatch.setattr(_Problem, "searched", lambda self, classed: self._settled(classed, classed))
+    monkeypatch.setattr(_Problem, "polished", lambda self, classed: self._settled(classed, classed))
+    before = problem.searched(begun).evidence
+    found = problem.regrouped(_Searched(begun, before, 1.0), not_looked_for)
+    assert (found.evidence > before) if right else (found.evidence == before)
+    assert len(tries) == (2 if right else 1), "until it explains them no better"

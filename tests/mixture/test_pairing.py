@@ -6,13 +6,17 @@ import numpy as np
 import torch
 
 from cryospin.mixture.classed_half import ClassedHalf
+from cryospin.mixture.image_search import ImageSearch
 from cryospin.mixture.pairing import pair_classes
+from cryospin.refine.assign import GlobalAssignment
 from cryospin.refine.halves import after_alignment
+from cryospin.rotations.grid import OrientationGrid
 from cryospin.volumes.alignment import MapAlignment
 from phantoms import angles_degrees, random_turns
 from planted_mixture import SETTING, UNRELATED, PlantedMixture
 
 RADIUS = 8.0
+ASSIGNMENT = GlobalAssignment(OrientationGrid.of(3, 18))
 
 
 def test_order_rotation_shift_and_hand_are_undone() -> None:
@@ -28,10 +32,9 @@ def test_order_rotation_shift_and_hand_are_undone() -> None:
     ]
     # the second class comes first there
     other = ClassedHalf((moved[1], moved[0]), truth.weights.flip(1))
-    told: list[tuple[int, int]] = []
-    paired = pair_classes(
-        (first.classed(), other), RADIUS, SETTING, lambda *event: told.append(event)
-    )
+    told: list[tuple[str, int, int]] = []
+    search = ImageSearch(RADIUS, SETTING, ASSIGNMENT, lambda *event: told.append(event))
+    paired = pair_classes((first.classed(), other), search)
     found = paired.halves[1]
     assert torch.equal(found.weights, truth.weights)
     for number in range(2):
@@ -42,5 +45,7 @@ def test_order_rotation_shift_and_hand_are_undone() -> None:
         assert offset.norm(dim=1).median() < 0.3
     assert min(paired.agreement) > 6.0
     assert paired.halves[0].sets[0] is first.half, "the first half-set stays where it is"
-    assert told == [(done, 4) for done in range(1, 5)]
+    assert [event for event in told if event[0].startswith("lay")] == [
+        ("lay upon one another", done, 2) for done in (1, 2)
+    ]
     assert np.isfinite(paired.agreement).all()

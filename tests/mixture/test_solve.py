@@ -95,7 +95,11 @@ def test_killed_in_every_phase_and_resumed_to_the_same_bits(
     def journal() -> Journal:
         return Journal(Checkpoints.resumed(tmp_path, {}, lambda text: None), every_seconds=0.0)
 
-    for part in ("classes1/classified", "classes2/classified", "paired", "refined"):
+    parts = ["classes1/at common poses", "classes1/jointly", "classes1/classified"]
+    parts += ["classes2/classified", "paired", "refined"]
+    if method is METHOD:
+        parts += ["class1/alone/start/half2/attempt1/explored"]
+    for part in parts:
         with pytest.raises(Killed), dying_after(part):
             found_by(method, stack, journal())
     assert bits(found_by(method, stack, journal())) == bits(whole)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 
 from cryospin.explore.winner_search import WinnerSearch
 from cryospin.mixture.class_search import ClassSearch
+from cryospin.mixture.image_search import ImageSearch
 from cryospin.mixture.joint import JointSearch, PatientClasses
 from cryospin.mixture.winner_classes import WinnerClasses
 from cryospin.reconstruct.direct_stage import DirectStage
@@ -39,12 +38,12 @@ def test_the_joint_search_is_of_the_recipe() -> None:
 def test_every_image_has_a_pose_in_every_class() -> None:
     mixture = PlantedMixture.of(UNRELATED[:2], (80, 60), 1, signal=60.0)
     told: list[tuple[str, int, int]] = []
-    search = WinnerClasses(QUICK)
-    setting = replace(SETTING, seed=4, shared_seed=4)
-    found = search.run(mixture.half, 2, setting, ASSIGNMENT, lambda *e: told.append(e))
+    joint = WinnerClasses(QUICK)
+    search = ImageSearch(8.0, SETTING, ASSIGNMENT, lambda *e: told.append(e)).seeded(4)
+    found = joint.run(mixture.half, 2, search)
     assert found.classes == 2 and found.particles is mixture.half.particles
     assert all(len(each.poses) == 140 for each in found.sets)
     torch.testing.assert_close(found.weights.sum(dim=1), torch.ones(140))
     assert told and told[-1][0] == "joint search" and told[-1][1] <= told[-1][2]
-    again = search.run(mixture.half, 2, setting, ASSIGNMENT, lambda *e: None)
+    again = joint.run(mixture.half, 2, search)
     assert torch.equal(again.weights, found.weights)

@@ -8,22 +8,21 @@ maps, and polished in better ones; that whose maps explain them better is taken.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from torch import Tensor
-
 from cryospin.explore.exploration import Explorer
-from cryospin.explore.setting import Setting
+from cryospin.journal.journal import UNRECORDED, Journal
+from cryospin.journal.tree import Tree
 from cryospin.mixture.classed_half import ClassedHalf
-from cryospin.mixture.joint import ClassProgress, JointSearch, PatientClasses, placed
+from cryospin.mixture.image_search import ImageSearch
+from cryospin.mixture.joint import JointSearch, PatientClasses
+from cryospin.mixture.regroup import Alone, Regrouping
 from cryospin.mixture.split import ClassSplit
 from cryospin.mixture.winner_classes import WinnerClasses
 from cryospin.particles.draws import generator_for
-from cryospin.particles.spectrum import prior_precision
 from cryospin.reconstruct.semi_amortised import SemiAmortised
-from cryospin.refine.assign import GlobalAssignment
 from cryospin.refine.halves import HalfSet, refine_half
-from cryospin.volumes.gridded import map_of, map_to_volume, support_sphere
 
 
 @dataclass(frozen=True)
@@ -34,6 +33,8 @@ class ClassSearch:
     radius: within which all images are searched for in all maps of the split; afterwards poses
         are polished in better maps, `rounds` times at most, until fewer than `settled` of the
         images change class.
+    regrouping, regroupings: of the classes that the joint search found, where these are the better
+        ones; how many times at most.
     """
 
     split: ClassSplit = ClassSplit()
@@ -41,6 +42,8 @@ class ClassSearch:
     radius: float = 12.0
     rounds: int = 3
     settled: float = 0.02
+    regrouping: Regrouping = Regrouping()
+    regroupings: int = 2
 
     @classmethod
     def suiting(cls, explorer: Explorer) -> ClassSearch:
@@ -53,27 +56,35 @@ class ClassSearch:
         self,
         consensus: HalfSet,
         classes: int,
-        setting: Setting,
-        assignment: GlobalAssignment,
-        progress: ClassProgress = lambda label, done, total: None,
+        search: ImageSearch,
+        alone: Alone,
+        journal: Journal = UNRECORDED,
     ) -> Searched:
-        radius = min(self.radius, consensus.particles.disk.radius)
-        problem = _Problem(self, classes, setting, assignment, progress, radius)
-        rng = generator_for(setting.seed, "classes")
+        """search: as far as this method's radius. alone: searches for poses of some of the images
+        as of one structure."""
 
         def told(done: int, total: int) -> None:
-            progress("split", done, total)
+            search.progress("split", done, total)
 
         # what lies beyond takes time to copy and is not looked at
         reach = min(self.radius + 1, consensus.particles.disk.radius)
         inner = replace(consensus, particles=consensus.particles.within(reach))
-        split = self.split.run(inner, classes, setting, rng, told)
-        alike = problem.searched(split)
-        unlike = problem.searched_jointly(inner)
+        problem = _Problem(self, search, journal)
+
+        def at_common_poses() -> _Searched:
+            rng = generator_for(search.setting.seed, "classes")
+            return problem.searched(self.split.run(inner, classes, search.setting, rng, told))
+
+        def jointly() -> _Searched:
+            return problem.polished(self.joint.run(inner, classes, search))
+
+        alike = problem.once("at common poses", inner, at_common_poses)
+        unlike = problem.once("jointly", inner, jointly)
+        best = alike
         if unlike.evidence > alike.evidence:
             # its poses are of coarser maps
-            unlike = problem.searched(unlike.half)
-        best = max((alike, unlike), key=lambda end: end.evidence)
+            finer = problem.once("finer", inner, lambda: problem.searched(unlike.half))
+            best = max((alike, problem.regrouped(finer, alone)), key=lambda end: end.evidence)
         for _ in range(self.rounds - 1):
             if best.changed < self.settled:
                 break
@@ -103,46 +114,57 @@ class _Searched:
 @dataclass(frozen=True)
 class _Problem:
     method: ClassSearch
-    classes: int
-    setting: Setting
-    assignment: GlobalAssignment
-    progress: ClassProgress
-    radius: float
-
-    def searched_jointly(self, half: HalfSet) -> _Searched:
-        """Poses and classes of all images at once, and polished."""
-        asked = self.setting, self.assignment, self.progress
-        return self.polished(self.method.joint.run(half, self.classes, *asked))
+    search: ImageSearch
+    journal: Journal = UNRECORDED
 
     def searched(self, classed: ClassedHalf) -> _Searched:
         """All images searched for in all maps, and told apart at the poses found."""
-        box = classed.particles.disk.box
-        volumes = [map_to_volume(each, box, self.radius) for each in self._densities(classed)]
-        half, asked = classed.sets[0], (self.setting, self.assignment, self.progress)
-        found = placed(half, volumes, self.radius, *asked)
-        return self._settled(classed, found)
+        placed = self.search.placed(classed.sets[0], self.search.volumes(classed))
+        return self._settled(classed, placed)
 
     def polished(self, classed: ClassedHalf) -> _Searched:
         """All images moved to the poses nearby that suit them best, and told apart at these."""
-        polish = self.assignment.polish
+        radius, polish = self.search.radius, self.search.assignment.polish
         sets = tuple(
-            refine_half(half, density, self.radius, polish)
-            for half, density in zip(classed.sets, self._densities(classed), strict=True)
+            refine_half(half, density, radius, polish)
+            for half, density in zip(
+                classed.sets, classed.densities(radius, self.search.setting), strict=True
+            )
         )
         return self._settled(classed, replace(classed, sets=sets))
 
+    def regrouped(self, found: _Searched, alone: Alone) -> _Searched:
+        """Cut and put together anew as long as images are explained better for it."""
+        best = found
+        for number in range(self.method.regroupings):
+
+            def anew(best: _Searched = best, number: int = number) -> _Searched:
+                rng = generator_for(self.search.setting.seed, "regrouping", number)
+                parts = self.method.regrouping.run(best.half, self.search, self._told, alone, rng)
+                return self.searched(self.polished(parts).half)
+
+            other = self.once(f"regrouped {number + 1}", best.half.sets[0], anew)
+            if other.evidence <= best.evidence:
+                break
+            best = other
+        return best
+
+    def once(self, name: str, half: HalfSet, make: Callable[[], _Searched]) -> _Searched:
+        """What is made now, or was before the run was cut off."""
+
+        def tree() -> Tree:
+            found = make()
+            return found.half.tree, found.evidence, found.changed
+
+        classed, evidence, changed = self.journal.once(name, tree)
+        return _Searched(ClassedHalf.recalled(half.particles, classed), evidence, changed)
+
+    def _told(self, cut: ClassedHalf) -> tuple[ClassedHalf, float]:
+        end = self.polished(cut)
+        return end.half, end.evidence
+
     def _settled(self, before: ClassedHalf, moved: ClassedHalf) -> _Searched:
         """At new poses, and how many changed class."""
-        found, evidence = self.method.split.settle(moved, self.radius, self.setting)
+        found, evidence = self.method.split.settle(moved, self.search.radius, self.search.setting)
         changed = float((found.numbers != before.numbers).double().mean())
         return _Searched(found, evidence, changed)
-
-    def _densities(self, classed: ClassedHalf) -> list[Tensor]:
-        particles, radius, setting = classed.particles, self.radius, self.setting
-        box = particles.disk.box
-        support = support_sphere(box, radius, setting.support_radius, particles.device)
-        precision = prior_precision(particles)
-        return [
-            map_of(classed.sums(c, radius, setting.operators), precision, radius, box, support)
-            for c in range(self.classes)
-        ]

@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Complex, Float, Int
 from torch import Tensor
 
+from cryospin.explore.setting import Setting
 from cryospin.journal.tree import Tree
 from cryospin.kernels import pose_losses
 from cryospin.particles.source import ParticleSource
+from cryospin.particles.spectrum import prior_precision
 from cryospin.refine.halves import HalfSet, sums_of
-from cryospin.volumes.gridded import SliceSums, map_to_volume
+from cryospin.volumes.gridded import SliceSums, map_of, map_to_volume, support_sphere
 
 _NEXT_TO_NOTHING = 1e-3
 _LEAST_JUNK = 1e-3  # fraction of images that may be junk, before any is known
@@ -58,10 +60,15 @@ class ClassedHalf:
         """With its classes in another order."""
         return ClassedHalf(tuple(self.sets[c] for c in order), self.weights[:, order])
 
+    @property
+    def rows_by_class(self) -> list[Int[Tensor, " m"]]:
+        """Of each class the images that are likeliest of it."""
+        numbers = self.numbers
+        return [torch.nonzero(numbers == number).flatten() for number in range(self.classes)]
+
     def members(self, number: int) -> HalfSet:
         """The images that are likeliest of a class."""
-        rows = torch.nonzero(self.numbers == number).flatten()
-        return self.sets[number].select(rows)
+        return self.sets[number].select(self.rows_by_class[number])
 
     def sums(self, number: int, radius: float, operators: Float[Tensor, "s 3 3"]) -> SliceSums:
         """M-step of a class: every image by its weight."""
@@ -71,6 +78,22 @@ class ClassedHalf:
         chosen = self.sets[number].select(rows)
         weighed = chosen.with_poses(confidence=chosen.confidence * weight[rows])
         return sums_of(weighed, radius, operators)
+
+    def densities(self, radius: float, setting: Setting) -> list[Float[Tensor, "g g g"]]:
+        """The map of each class, out to `radius`, as far as this half-set alone can tell."""
+        particles = self.particles
+        box = particles.disk.box
+        support = support_sphere(box, radius, setting.support_radius, particles.device)
+        precision = prior_precision(particles)
+        return [
+            map_of(self.sums(c, radius, setting.operators), precision, radius, box, support)
+            for c in range(self.classes)
+        ]
+
+    def volumes(self, radius: float, setting: Setting) -> list[Complex[Tensor, "z y x"]]:
+        """What slices of these maps are cut from."""
+        box = self.particles.disk.box
+        return [map_to_volume(each, box, radius) for each in self.densities(radius, setting)]
 
 
 def likeliest(weights: Float[Tensor, "n c"]) -> Int[Tensor, " n"]:

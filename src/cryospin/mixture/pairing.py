@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
+import torch
+from jaxtyping import Float
 from scipy.optimize import linear_sum_assignment
+from torch import Tensor
 
-from cryospin.explore.setting import Setting
 from cryospin.mixture.classed_half import ClassedHalf
+from cryospin.mixture.image_search import ImageSearch, evenly, shares_taken
 from cryospin.reconstruct.joining import laid_upon, map_to_join
 from cryospin.refine.halves import after_alignment
-from cryospin.volumes.alignment import MapAlignment
+from cryospin.types import DensityMap
+
+_LOOKED_FOR = 100  # images of each class
 
 ClassedHalves = tuple[ClassedHalf, ClassedHalf]
 
@@ -29,44 +32,35 @@ class Paired:
     agreement: tuple[float, ...]
 
 
-def pair_classes(
-    halves: ClassedHalves,
-    radius: float,
-    setting: Setting,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Paired:
-    """Every class of half 1 with the class of half 2 whose map is most like its own.
+def pair_classes(halves: ClassedHalves, search: ImageSearch) -> Paired:
+    """Every class of half 1 with the class of half 2 that would take its images, and whose images
+    it would take.
 
-    Each map of half 2 is laid upon each of half 1, over all rotations, shifts and both hands; the
-    pairs are those whose FSC is highest in sum (one class each: Kuhn 1955).
+    Some images of each class are searched for in all maps of the other half-set; the pairs are
+    those between which most go to and fro (one class each: Kuhn 1955). Low-passed maps of two
+    molecules may be more alike than two bad ones of one; its images know it still. Then the map
+    of half 2 is laid upon that of half 1, over all rotations, shifts and both hands.
     """
-    maps = [
-        [
-            map_to_join(
-                half.sums(c, radius, setting.operators),
-                half.particles,
-                radius,
-                setting.support_radius,
-            )
-            for c in range(half.classes)
-        ]
-        for half in halves
-    ]
-    count = halves[0].classes
-    found: dict[tuple[int, int], tuple[MapAlignment, float]] = {}
-    likeness = np.zeros((count, count))
-    for one in range(count):
-        for other in range(count):
-            alignment, curve = laid_upon(maps[1][other], maps[0][one], radius)
-            likeness[one, other] = float(curve.values[1:].mean())
-            found[one, other] = alignment, curve.crossing(0.5)
-            progress(one * count + other + 1, count * count)
-    order = [int(other) for other in linear_sum_assignment(-likeness)[1]]
-    second = halves[1].ordered(order)
-    pairs = [found[one, other] for one, other in enumerate(order)]
-    sets = tuple(
-        after_alignment(each, alignment)
-        for each, (alignment, _) in zip(second.sets, pairs, strict=True)
-    )
-    moved_half = ClassedHalf(sets, second.weights)
-    return Paired((halves[0], moved_half), tuple(agreement for _, agreement in pairs))
+
+    def moves(half: ClassedHalf, other: ClassedHalf) -> Float[Tensor, "c c"]:
+        some = [evenly(rows, _LOOKED_FOR) for rows in half.rows_by_class]
+        placed = search.placed(half.sets[0].select(torch.cat(some)), search.volumes(other))
+        return shares_taken(placed.weights, [len(rows) for rows in some])
+
+    there, back = moves(*halves), moves(*halves[::-1])
+    order = [int(other) for other in linear_sum_assignment(-(there + back.mT).numpy())[1]]
+    second, setting = halves[1].ordered(order), search.setting
+
+    def to_join(half: ClassedHalf, number: int) -> DensityMap:
+        sums = half.sums(number, search.radius, setting.operators)
+        return map_to_join(sums, half.particles, search.radius, setting.support_radius)
+
+    moved, agreement = [], []
+    for number, own in enumerate(second.sets):
+        alignment, curve = laid_upon(
+            to_join(second, number), to_join(halves[0], number), search.radius
+        )
+        moved.append(after_alignment(own, alignment))
+        agreement.append(curve.crossing(0.5))
+        search.progress("lay upon one another", number + 1, second.classes)
+    return Paired((halves[0], ClassedHalf(tuple(moved), second.weights)), tuple(agreement))

@@ -15,19 +15,29 @@ from cryospin.mixture.class_search import ClassSearch
 from cryospin.mixture.classed_half import ClassedHalf, likeliest
 from cryospin.mixture.distinct import Likeness, compare_classes, confusion_between
 from cryospin.mixture.fewer import dissolved, given_up, joined, without_the_empty
+from cryospin.mixture.image_search import ImageSearch
 from cryospin.mixture.pairing import ClassedHalves, pair_classes
 from cryospin.mixture.refinement import ClassedRefinement, class_maps, common_reach
 from cryospin.parallel import single_threaded_torch
+from cryospin.particles.source import ParticleSource
 from cryospin.reconstruct.abinitio import AbInitio
 from cryospin.reconstruct.exploration_report import ExplorationReport
 from cryospin.reconstruct.monitor import Monitor
 from cryospin.reconstruct.point_group import AUTO
 from cryospin.reconstruct.ready import imposed_from_the_start, made_ready
+from cryospin.reconstruct.refinement import Halves
 from cryospin.reconstruct.request import Request
 from cryospin.reconstruct.result import Result
+from cryospin.refine.halves import HalfSet
 from cryospin.types import ParticleStack
 
 _FARTHER = 1.6
+
+Agreements = tuple[float, ...]
+"""Of each class: `ClassResult.agreement`."""
+
+Fewer = tuple[ClassedHalves, Agreements]
+"""What is left when one class is gone."""
 
 
 @dataclass(frozen=True)
@@ -66,11 +76,16 @@ class MixtureResult:
 
 @dataclass(frozen=True)
 class Mixture:
-    """The method: a recipe's parts for one structure, and what tells several apart."""
+    """The method: a recipe's parts for one structure, and what tells several apart.
+
+    alone_from: particles of a class, in both half-sets, from which it is searched for by itself
+        where it does not converge as it was found.
+    """
 
     one: AbInitio
     search: ClassSearch = ClassSearch()
     refinement: ClassedRefinement = ClassedRefinement()
+    alone_from: int = 200
 
     def run(
         self,
@@ -112,10 +127,9 @@ class _Run:
 
     def result(self) -> MixtureResult:
         first, second = (self._classed(number) for number in (1, 2))
-        radius, ready = self.method.search.radius, self.ready
 
         def pair() -> Tree:
-            paired = pair_classes((first, second), radius, ready.setting)
+            paired = pair_classes((first, second), self._search("pairs"))
             return _trees(paired.halves), paired.agreement
 
         with self.monitor.stage("join"):
@@ -124,27 +138,23 @@ class _Run:
         halves, agreement = self._without_surplus(self._recalled(trees), tuple(agreement))
         halves = self._refined(halves, "refined")
         halves, agreement, alike, distinct = self._told_apart(halves, agreement)
-        maps, reach = self._maps(halves)
+        maps, reach = self._maps(halves, self.method.search.radius)
         confusion = confusion_between(halves, maps, reach)
         return self._finished(halves, agreement, alike, distinct, confusion)
 
-    def _without_surplus(
-        self, halves: ClassedHalves, agreement: tuple[float, ...]
-    ) -> tuple[ClassedHalves, tuple[float, ...]]:
+    def _without_surplus(self, halves: ClassedHalves, agreement: Agreements) -> Fewer:
         """Without those classes too many that half-sets did not find alike: refined, such a pair
         of different structures would only keep images from the classes they belong to."""
         while halves[0].classes > self.classes:
-            least = self.method.one.starts.agreement_radius
-            gone = given_up(halves, agreement, least, fewer_will_do=True)
-            if gone is None:
+            fewer = self._one_given_up(halves, agreement, fewer_will_do=True)
+            if fewer is None:
                 break
-            self.monitor.log(event="given up", agreement_radius=agreement[gone])
-            halves, agreement = dissolved(halves, agreement, gone)
+            halves, agreement = fewer
         return halves, agreement
 
     def _told_apart(
-        self, halves: ClassedHalves, agreement: tuple[float, ...]
-    ) -> tuple[ClassedHalves, tuple[float, ...], list[Likeness], list[Likeness]]:
+        self, halves: ClassedHalves, agreement: Agreements
+    ) -> tuple[ClassedHalves, Agreements, list[Likeness], list[Likeness]]:
         """One class fewer and all refined again, until all are distinct and no more than were
         asked for; what those that were joined had in common, and what those that are left have.
 
@@ -153,25 +163,34 @@ class _Run:
         joined_pairs: list[Likeness] = []
         while True:
             halves, agreement = without_the_empty(halves, agreement)
-            maps, limits = class_maps(halves, self._farther, self.ready.setting)
-            reach = min(self._farther, self._reach(limits))
+            maps, reach = self._maps(halves, _FARTHER * self.method.search.radius)
             likenesses = compare_classes(halves, maps, reach)
             for each in likenesses:
                 self.monitor.log(event="compared classes", same=each.same, **vars(each))
             alike = [each for each in likenesses if each.same]
             surplus = halves[0].classes > self.classes
-            least = self.method.one.starts.agreement_radius
-            gone = given_up(halves, agreement, least, surplus or self.auto)
-            if not alike and not surplus and gone is None:
-                return halves, agreement, joined_pairs, likenesses
-            if not alike and gone is not None:
-                self.monitor.log(event="given up", agreement_radius=agreement[gone])
-                halves, agreement = dissolved(halves, agreement, gone)
-            else:
+            fewer = None
+            if not alike:
+                fewer = self._one_given_up(halves, agreement, surplus or self.auto)
+                if fewer is None and not surplus:
+                    return halves, agreement, joined_pairs, likenesses
+            if fewer is None:
                 pair = min(alike or likenesses, key=lambda each: each.kappa)
                 joined_pairs.append(pair)
-                halves, agreement = joined(halves, agreement, pair.one, pair.other)
+                fewer = joined(halves, agreement, pair.one, pair.other)
+            halves, agreement = fewer
             halves = self._refined(halves, f"refined as {halves[0].classes}")
+
+    def _one_given_up(
+        self, halves: ClassedHalves, agreement: Agreements, fewer_will_do: bool
+    ) -> Fewer | None:
+        """Without the class that half-sets agree on least, if it may go."""
+        least = self.method.one.starts.agreement_radius
+        gone = given_up(halves, agreement, least, fewer_will_do)
+        if gone is None:
+            return None
+        self.monitor.log(event="given up", agreement_radius=agreement[gone])
+        return dissolved(halves, agreement, gone)
 
     @property
     def _searched_for(self) -> int:
@@ -179,21 +198,15 @@ class _Run:
         junk = self.method.refinement.junk and self.classes > 1 and not self.auto
         return self.classes + int(junk)
 
-    @property
-    def _farther(self) -> float:
-        """Fourier pixels within which classes are compared."""
-        return min(_FARTHER * self.method.search.radius, self.prepared[0].disk.radius)
-
-    def _maps(self, halves: ClassedHalves) -> tuple[tuple[list[Tensor], list[Tensor]], float]:
-        """The classes' maps, and the radius to which the least of them agrees."""
-        radius = self.method.search.radius
+    def _maps(
+        self, halves: ClassedHalves, radius: float
+    ) -> tuple[tuple[list[Tensor], list[Tensor]], float]:
+        """The classes' maps, and the radius within which they are compared, `radius` at most: that
+        to which the least of them agrees of those that agree at all."""
+        radius = min(radius, self.prepared[0].disk.radius)
         maps, limits = class_maps(halves, radius, self.ready.setting)
-        return maps, min(radius, self._reach(limits))
-
-    def _reach(self, limits: list[float]) -> float:
-        """The radius within which classes are compared whose half-maps agree so far."""
-        least = self.method.refinement.smallest_radius
-        return max(common_reach(limits, least), min(limits))
+        common = common_reach(limits, self.method.refinement.smallest_radius)
+        return maps, min(radius, max(common, min(limits)))
 
     def _recalled(self, trees: Tree) -> ClassedHalves:
         first, second = (
@@ -208,18 +221,14 @@ class _Run:
         particles = self.prepared[number - 1]
         journal = self.journal.part(f"classes{number}")
         consensus = starts.alone(particles, number, setting, self.monitor, journal)
-        seed = setting.seed * 10 + number
+        search = self._search(f"classes of half-set {number}").seeded(setting.seed * 10 + number)
+
+        def alone(some: ParticleSource) -> HalfSet:
+            return starts.alone(some, number, setting, self.monitor)
 
         def classify() -> Tree:
-            found = self.method.search.run(
-                consensus,
-                self._searched_for,
-                replace(setting, seed=seed, shared_seed=seed),
-                starts.assignment,
-                lambda label, done, total: self.monitor.progress(
-                    f"classes of half-set {number}: {label}", done, total
-                ),
-            )
+            asked = self._searched_for, search, alone, journal
+            found = self.method.search.run(consensus, *asked)
             return found.half.tree, found.at_common_poses, found.jointly
 
         with self.monitor.stage("classify"):
@@ -233,6 +242,15 @@ class _Run:
                 jointly=jointly,
             )
         return found
+
+    def _search(self, what: str) -> ImageSearch:
+        """For classes, told of as a part of `what`."""
+
+        def told(label: str, done: int, total: int) -> None:
+            self.monitor.progress(f"{what}: {label}", done, total)
+
+        radius = min(self.method.search.radius, self.prepared[0].disk.radius)
+        return ImageSearch(radius, self.ready.setting, self.method.one.starts.assignment, told)
 
     def _refined(self, halves: ClassedHalves, name: str) -> ClassedHalves:
         def refine() -> Tree:
@@ -251,7 +269,7 @@ class _Run:
     def _finished(
         self,
         halves: ClassedHalves,
-        agreement: tuple[float, ...],
+        agreement: Agreements,
         alike: list[Likeness],
         distinct: list[Likeness],
         confusion: Int[Tensor, "c c"],
@@ -268,17 +286,7 @@ class _Run:
         for label, number in enumerate(order, 1):
             rows = np.flatnonzero(numbers == number)
             members = (halves[0].members(number), halves[1].members(number))
-            self.monitor.log(event="class", number=label, particles=len(rows))
-            found_alike = agreement[number] >= self.method.one.starts.agreement_radius
-            exploration = ExplorationReport(found_alike, agreement[number])
-            result = self.method.one.refine_and_judge(
-                self.ready.select(rows),
-                members,
-                exploration,
-                self.monitor,
-                self.journal.part(f"class{label}"),
-            )
-            found.append(ClassResult(rows, agreement[number], result))
+            found.append(self._structure(label, rows, members, agreement[number]))
         return MixtureResult(
             self.classes,
             tuple(found),
@@ -288,6 +296,29 @@ class _Run:
             confusion[order][:, order],
             half_set,
         )
+
+    def _structure(
+        self, label: int, rows: Int[np.ndarray, " m"], members: Halves, agreement: float
+    ) -> ClassResult:
+        """A class refined and judged; where that does not converge its images are searched for
+        once more, by themselves: the images may be of one structure, and the poses found amidst
+        the others be wrong."""
+        one, monitor, journal = self.method.one, self.monitor, self.journal.part(f"class{label}")
+        monitor.log(event="class", number=label, particles=len(rows))
+        ready = self.ready.select(rows)
+        found_alike = agreement >= one.starts.agreement_radius
+        exploration = ExplorationReport(found_alike, agreement)
+        result = one.refine_and_judge(ready, members, exploration, monitor, journal)
+        if result.verdict.converged or len(rows) < self.method.alone_from:
+            return ClassResult(rows, agreement, result)
+        alone = journal.part("alone")
+        prepared = members[0].particles, members[1].particles
+        members, exploration = one.starts.run(prepared, ready.setting, monitor, alone.part("start"))
+        monitor.log(event="class alone", number=label, agreed=exploration.agreed)
+        again = one.refine_and_judge(ready, members, exploration, monitor, alone)
+        if not again.verdict.converged:
+            return ClassResult(rows, agreement, result)
+        return ClassResult(rows, exploration.agreement_radius or agreement, again)
 
 
 def _trees(halves: ClassedHalves) -> Tree:

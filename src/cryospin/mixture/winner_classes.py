@@ -10,12 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cryospin.explore.exploration import Look
-from cryospin.explore.setting import Setting
 from cryospin.mixture.classed_half import ClassedHalf
-from cryospin.mixture.joint import ClassProgress
+from cryospin.mixture.image_search import ImageSearch
 from cryospin.reconstruct.direct_stage import class_posterior
 from cryospin.reconstruct.semi_amortised import SemiAmortised
-from cryospin.refine.assign import GlobalAssignment
 from cryospin.refine.halves import HalfSet
 
 
@@ -23,19 +21,12 @@ from cryospin.refine.halves import HalfSet
 class WinnerClasses:
     method: SemiAmortised = SemiAmortised()
 
-    def run(
-        self,
-        half: HalfSet,
-        classes: int,
-        setting: Setting,
-        assignment: GlobalAssignment,
-        progress: ClassProgress,
-    ) -> ClassedHalf:
+    def run(self, half: HalfSet, classes: int, search: ImageSearch) -> ClassedHalf:
         method = self.method
-        state, unseen = method.begun(half.particles, setting, classes)
+        state, unseen = method.begun(half.particles, search.setting, classes)
 
         def told(label: str, done: int, total: int, look: Look | None = None) -> None:
-            progress("joint search", done, total)
+            search.progress("joint search", done, total)
 
         method.trained(state, unseen, told)
         sets = method.finished(state)
