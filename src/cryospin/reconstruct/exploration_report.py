@@ -47,7 +47,7 @@ class ExplorationReport:
     half2: tuple[StartReport, ...] = ()
     still_rising: int = 0
     from_a_map: bool = False
-    evidence: tuple[Float[Tensor, " h"] | None, Float[Tensor, " h"] | None] = field(
+    evidence: tuple[Float[Tensor, " h1"] | None, Float[Tensor, " h2"] | None] = field(
         default=(None, None), compare=False, repr=False
     )
 
