@@ -79,12 +79,18 @@ class ClassedHalf:
         weighed = chosen.with_poses(confidence=chosen.confidence * weight[rows])
         return sums_of(weighed, radius, operators)
 
-    def densities(self, radius: float, setting: Setting) -> list[Float[Tensor, "g g g"]]:
-        """The map of each class, out to `radius`, as far as this half-set alone can tell."""
+    def densities(
+        self, radius: float, setting: Setting, precision: Float[Tensor, " s"] | None = None
+    ) -> list[Float[Tensor, "g g g"]]:
+        """The map of each class, out to `radius`, as far as this half-set alone can tell.
+
+        precision: `prior_precision` of the particles, where it is known: it takes all images.
+        """
         particles = self.particles
         box = particles.disk.box
         support = support_sphere(box, radius, setting.support_radius, particles.device)
-        precision = prior_precision(particles)
+        if precision is None:
+            precision = prior_precision(particles)
         return [
             map_of(self.sums(c, radius, setting.operators), precision, radius, box, support)
             for c in range(self.classes)

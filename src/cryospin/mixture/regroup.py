@@ -93,7 +93,8 @@ class Regrouping:
         rng: np.random.Generator,
     ) -> list[Piece]:
         """A class cut in two, or as it is where its images are few."""
-        rows, members = classed.rows_by_class[number], classed.members(number)
+        rows = classed.rows_by_class[number]
+        members = classed.sets[number].select(rows)
         if len(rows) < self.fewest:
             return [Piece(rows, members)] if len(rows) else []
 

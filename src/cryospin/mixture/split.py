@@ -17,6 +17,7 @@ from torch import Tensor
 
 from cryospin.explore.setting import Setting
 from cryospin.mixture.classed_half import ClassedHalf, class_losses, class_weights
+from cryospin.particles.spectrum import prior_precision
 from cryospin.refine.halves import HalfSet
 
 _STARVED = 0.05  # of the images a class has on average
@@ -77,11 +78,12 @@ class ClassSplit:
         """All iterations within one radius, and the mean log evidence of an image then."""
         particles, count = classed.particles, classed.classes
         radius = min(radius, particles.disk.radius)
+        precision = prior_precision(particles)
         even = torch.full((count,), 1 / count, device=particles.device)
         densities: list[Tensor] = []
         losses = torch.zeros_like(classed.weights)
         for _ in range(self.iterations):
-            newer = classed.densities(radius, setting)
+            newer = classed.densities(radius, setting, precision)
             old = densities or newer
             rate = self.over_relaxation
             densities = [torch.lerp(a, b, rate) for a, b in zip(old, newer, strict=True)]
