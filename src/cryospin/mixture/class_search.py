@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 from cryospin.explore.exploration import Explorer
 from cryospin.journal.journal import UNRECORDED, Journal
@@ -137,17 +138,17 @@ class _Problem:
         """Cut and put together anew as long as images are explained better for it."""
         best = found
         for number in range(self.method.regroupings):
-
-            def anew(best: _Searched = best, number: int = number) -> _Searched:
-                rng = generator_for(self.search.setting.seed, "regrouping", number)
-                parts = self.method.regrouping.run(best.half, self.search, self._told, alone, rng)
-                return self.searched(self.polished(parts).half)
-
+            anew = partial(self._anew, best.half, number, alone)
             other = self.once(f"regrouped {number + 1}", best.half.sets[0], anew)
             if other.evidence <= best.evidence:
                 break
             best = other
         return best
+
+    def _anew(self, classed: ClassedHalf, number: int, alone: Alone) -> _Searched:
+        rng = generator_for(self.search.setting.seed, "regrouping", number)
+        parts = self.method.regrouping.run(classed, self.search, self._told, alone, rng)
+        return self.searched(self.polished(parts).half)
 
     def once(self, name: str, half: HalfSet, make: Callable[[], _Searched]) -> _Searched:
         """What is made now, or was before the run was cut off."""
