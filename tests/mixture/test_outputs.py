@@ -28,7 +28,7 @@ from cryospin.mixture.outputs import (
     verdict_of,
     write_mixture,
 )
-from cryospin.mixture.solve import ClassResult, MixtureResult
+from cryospin.mixture.result import ClassResult, MixtureResult
 from cryospin.optics import CtfParameters, Optics
 from cryospin.reconstruct.exploration_report import ExplorationReport
 from cryospin.reconstruct.outputs import clear_finished

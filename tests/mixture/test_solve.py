@@ -15,7 +15,8 @@ from cryospin.journal.journal import UNRECORDED, Journal
 from cryospin.journal.tree import packed
 from cryospin.mixture import solve
 from cryospin.mixture.distinct import Likeness
-from cryospin.mixture.solve import Mixture, MixtureResult, renumbered
+from cryospin.mixture.result import MixtureResult, renumbered
+from cryospin.mixture.solve import Mixture
 from cryospin.reconstruct.monitor import Monitor
 from cryospin.reconstruct.request import Request
 from cryospin.types import ParticleStack

@@ -16,7 +16,7 @@ from cryospin.io.outputs import Outputs, begin_outputs
 from cryospin.io.record import RECORD, is_ours
 from cryospin.io.run_folder import NOT_CONVERGED, class_folder
 from cryospin.io.table_writer import write_beside
-from cryospin.mixture.solve import MixtureResult
+from cryospin.mixture.result import MixtureResult
 from cryospin.particles.contrast import inverted
 from cryospin.reconstruct.outputs import (
     RUN,

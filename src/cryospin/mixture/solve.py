@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
 
 from cryospin.journal.journal import UNRECORDED, Journal
@@ -18,6 +18,7 @@ from cryospin.mixture.fewer import dissolved, given_up, joined, without_the_empt
 from cryospin.mixture.image_search import ImageSearch
 from cryospin.mixture.pairing import ClassedHalves, pair_classes
 from cryospin.mixture.refinement import ClassedRefinement, class_maps, common_reach
+from cryospin.mixture.result import ClassResult, MixtureResult, renumbered
 from cryospin.parallel import single_threaded_torch
 from cryospin.particles.source import ParticleSource
 from cryospin.reconstruct.abinitio import AbInitio
@@ -27,7 +28,6 @@ from cryospin.reconstruct.point_group import AUTO
 from cryospin.reconstruct.ready import imposed_from_the_start, made_ready
 from cryospin.reconstruct.refinement import Halves
 from cryospin.reconstruct.request import Request
-from cryospin.reconstruct.result import Result
 from cryospin.refine.halves import HalfSet
 from cryospin.types import ParticleStack
 
@@ -38,40 +38,6 @@ Agreements = tuple[float, ...]
 
 Fewer = tuple[ClassedHalves, Agreements]
 """What is left when one class is gone."""
-
-
-@dataclass(frozen=True)
-class ClassResult:
-    """A structure. rows: of its particles in the stack. agreement: Fourier pixels to which the
-    maps of the half-sets, found independently, share FSC 0.5."""
-
-    rows: Int[np.ndarray, " m"]
-    agreement: float
-    result: Result
-
-
-@dataclass(frozen=True)
-class MixtureResult:
-    """asked: how many classes there were to be, at most. classes: those found, the largest first.
-    weights: the probability of each particle of the stack to belong to each; what is lacking to
-    1 is that of none. likenesses: of every two of them. joined: of every two of those searched
-    for that were one structure, or the most alike of too many, and were joined one pair after the
-    other; their numbers are of that time. confusion: of the images in each class (row), how many
-    would be in which by the maps of the other half-set. half_set: 1 or 2 of each particle.
-    """
-
-    asked: int
-    classes: tuple[ClassResult, ...]
-    weights: Float[Tensor, "n c"]
-    likenesses: tuple[Likeness, ...]
-    joined: tuple[Likeness, ...]
-    confusion: Int[Tensor, "c c"]
-    half_set: Int[np.ndarray, " n"]
-
-    @property
-    def numbers(self) -> Int[Tensor, " n"]:
-        """The class of each particle, counted from 0; -1 for none."""
-        return likeliest(self.weights)
 
 
 @dataclass(frozen=True)
@@ -323,13 +289,3 @@ class _Run:
 
 def _trees(halves: ClassedHalves) -> Tree:
     return [half.tree for half in halves]
-
-
-def renumbered(likenesses: list[Likeness], order: list[int]) -> list[Likeness]:
-    """Of the same classes when they are put in an order."""
-    pairs = [sorted((order.index(each.one), order.index(each.other))) for each in likenesses]
-    moved = [
-        replace(each, one=one, other=other)
-        for each, (one, other) in zip(likenesses, pairs, strict=True)
-    ]
-    return sorted(moved, key=lambda each: (each.one, each.other))
