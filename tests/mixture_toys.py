@@ -9,7 +9,7 @@ import pytest
 
 from cryospin.explore.patience import Patience
 from cryospin.journal import journal
-from cryospin.mixture import fewer
+from cryospin.mixture import fewer, starts
 from cryospin.mixture.class_search import ClassSearch
 from cryospin.mixture.distinct import Likeness
 from cryospin.mixture.joint import PatientClasses
@@ -68,8 +68,10 @@ def simulated(folder: Path) -> Path:
 
 
 def cut_down_classes(patch: pytest.MonkeyPatch) -> None:
-    """What takes long cut down, every state kept, and every two classes two structures."""
+    """What takes long cut down, every state kept, and every two classes two structures, which are
+    searched for jointly although half-sets agree on nothing."""
     cut_down(patch)
+    patch.setattr(starts, "several_told_apart", lambda *_: False)
     patch.setattr(journal, "_PAUSE", 0.0)
     patch.setattr(fewer, "_LEAST_OF_A_HALF", 5)
     patch.setattr(Likeness, "same", property(lambda self: False))

@@ -7,56 +7,20 @@ from dataclasses import replace
 import pytest
 import torch
 
-from cryospin.explore import grid_step
-from cryospin.explore.patience import Patience
-from cryospin.mixture.class_search import ClassSearch, Searched, _Problem, _Searched
+from cryospin.mixture.class_search import Searched, _Problem
 from cryospin.mixture.classed_half import ClassedHalf
 from cryospin.mixture.image_search import ImageSearch
-from cryospin.mixture.joint import PatientClasses
 from cryospin.mixture.regroup import Regrouping
-from cryospin.mixture.split import ClassSplit
 from cryospin.particles.source import ParticleSource
-from cryospin.refine.assign import GlobalAssignment
-from cryospin.refine.gauss_newton import GaussNewton
 from cryospin.refine.halves import HalfSet
-from cryospin.rotations.grid import OrientationGrid
 from phantoms import angles_degrees, random_turns
 from planted_mixture import SETTING, STATES, UNRELATED, PlantedMixture, accuracy
-
-GRID = OrientationGrid.of(2, 12)
-ASSIGNMENT = GlobalAssignment(GRID, hypotheses=2, shifts_per_axis=2, polish=GaussNewton(steps=4))
-METHOD = ClassSearch(
-    split=ClassSplit(radii=(6.0,), iterations=8, starts=1),
-    joint=PatientClasses(
-        Patience(
-            below_nats=1e9,
-            march_times_nats=0.0,
-            shortest_march=6,
-            held=1.0,
-            first_images_times_nats=0.0,
-            fewest_images=100,
-            first_radius=4.0,
-            cycle=2,
-        ),
-        radius=6.0,
-    ),
-    radius=7.0,
-    rounds=2,
-    regrouping=Regrouping(fewest=1000),
-)
-
-
-class SmallGrids:
-    """Coarser than a search needs, but for phantoms of a few blobs."""
-
-    @staticmethod
-    def of(nside: int, in_plane: int) -> OrientationGrid:
-        return GRID
+from small_class_search import ASSIGNMENT, METHOD, use_small_grids
 
 
 @pytest.fixture(autouse=True)
 def small_grids(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(grid_step, "OrientationGrid", SmallGrids)
+    use_small_grids(monkeypatch)
 
 
 def not_looked_for(some: ParticleSource) -> HalfSet:
@@ -67,7 +31,9 @@ def not_looked_for(some: ParticleSource) -> HalfSet:
 def searched(mixture: PlantedMixture, seed: int = 1) -> Searched:
     told: list[tuple[str, int, int]] = []
     search = ImageSearch(METHOD.radius, SETTING, ASSIGNMENT, lambda *e: told.append(e))
-    found = METHOD.run(mixture.half, 2, search.seeded(seed), not_looked_for)
+    search = search.seeded(seed)
+    alike = METHOD.at_common_poses(mixture.half, 2, search)
+    found, _ = METHOD.jointly(mixture.half, alike, search, not_looked_for)
     assert {"split", "joint search", "assign class 1", "assign class 2"} <= {e[0] for e in told}
     assert all(0 < done <= total for _, done, total in told)
     return found
@@ -118,6 +84,6 @@ def test_what_is_put_together_anew_is_kept_where_it_explains_images_better(
     monkeypatch.setattr(_Problem, "searched", lambda self, classed: self._settled(classed, classed))
     monkeypatch.setattr(_Problem, "polished", lambda self, classed: self._settled(classed, classed))
     before = problem.searched(begun).evidence
-    found = problem.regrouped(_Searched(begun, before, 1.0), not_looked_for)
+    found = problem.regrouped(Searched(begun, before, 1.0), not_looked_for)
     assert (found.evidence > before) if right else (found.evidence == before)
     assert len(tries) == (2 if right else 1), "until it explains them no better"

@@ -44,6 +44,15 @@ def test_a_bar_for_every_round_of_each_half() -> None:
     assert names_and_percents(second["rounds"][1])[-1] == ("none", "10 %")
 
 
+def test_classes_that_are_searched_for_again_or_paired_are_another_story() -> None:
+    lines = [told(half, [0.5, 0.5], "classified") for half in (1, 2)]
+    lines += [told(half, [0.6, 0.4], "classified") for half in (1, 2)]
+    lines += [{"event": "paired", "fractions": [[0.6, 0.4], [0.4, 0.6]]}, told(2, [0.3, 0.7])]
+    first, second = class_flow(lines, by_size=False)
+    assert [bar[0]["percent"] for bar in first["rounds"]] == ["60 %"]
+    assert [bar[0]["percent"] for bar in second["rounds"]] == ["40 %", "30 %"]
+
+
 def test_classes_of_a_run_that_has_ended_are_in_order_of_size() -> None:
     lines = [told(1, [0.6, 0.4]), told(2, [0.5, 0.5]), told(1, [0.2, 0.8]), told(2, [0.3, 0.7])]
     first, second = class_flow(lines, by_size=True)

@@ -103,7 +103,9 @@ def test_what_happened_is_in_the_log(run: Run) -> None:
     lines = [json.loads(line) for line in (run.folder / "log.jsonl").read_text().splitlines()]
     found = {line["event"] for line in lines}
     assert found >= {"classified", "paired", "compared classes", "junk", "class"}
-    assert [line["half"] for line in lines if line["event"] == "classified"] == [1, 2]
+    classified = [line for line in lines if line["event"] == "classified"]
+    assert [line["half"] for line in classified] == [1, 2, 1, 2]
+    assert ["jointly" in line for line in classified] == [False, False, True, True]
     stages = {line["stage"] for line in lines if line["event"] == "stage"}
     assert stages >= {"classify", "join", "refine classes", "postprocess", "write"}
 

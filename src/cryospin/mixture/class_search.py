@@ -2,8 +2,8 @@
 
 Two ways lead from a consensus to classes. Structures that share most of their mass have poses in
 common, and their images are told apart at these. Unrelated ones have not: there a joint search over
-classes and poses begins from nothing, coarse as it is. On both, all images are searched for in all
-maps, and polished in better ones; that whose maps explain them better is taken.
+classes and poses begins from nothing, coarse as it is and slow. On both, all images are searched
+for in all maps.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ class ClassSearch:
     """Hyper-parameters; radii in Fourier pixels.
 
     joint: the search over poses and classes at once.
-    radius: within which all images are searched for in all maps of the split; afterwards poses
-        are polished in better maps, `rounds` times at most, until fewer than `settled` of the
-        images change class.
+    radius: of the `ImageSearch`, within which all images are searched for in all maps.
+    rounds, settled: after a joint search poses are polished in better maps, so many times at most,
+        until fewer than this fraction of the images change class.
     regrouping, regroupings: of the classes that the joint search found, where these are the better
         ones; how many times at most.
     """
@@ -53,34 +53,41 @@ class ClassSearch:
             return cls(joint=WinnerClasses(explorer))
         return cls()
 
-    def run(
-        self,
-        consensus: HalfSet,
-        classes: int,
-        search: ImageSearch,
-        alone: Alone,
-        journal: Journal = UNRECORDED,
+    def at_common_poses(
+        self, consensus: HalfSet, classes: int, search: ImageSearch, journal: Journal = UNRECORDED
     ) -> Searched:
-        """search: as far as this method's radius. alone: searches for poses of some of the images
-        as of one structure."""
+        """Without a joint search."""
+        inner, problem = self._problem(consensus, search, journal)
 
         def told(done: int, total: int) -> None:
             search.progress("split", done, total)
 
-        # what lies beyond takes time to copy and is not looked at
-        reach = min(self.radius + 1, consensus.particles.disk.radius)
-        inner = replace(consensus, particles=consensus.particles.within(reach))
-        problem = _Problem(self, search, journal)
-
-        def at_common_poses() -> _Searched:
+        def split() -> Searched:
             rng = generator_for(search.setting.seed, "classes")
             return problem.searched(self.split.run(inner, classes, search.setting, rng, told))
 
-        def jointly() -> _Searched:
+        return problem.once("at common poses", inner, split)
+
+    def jointly(
+        self,
+        consensus: HalfSet,
+        alike: Searched,
+        search: ImageSearch,
+        alone: Alone,
+        journal: Journal = UNRECORDED,
+    ) -> tuple[Searched, float]:
+        """From nothing, or as found at common poses, `alike`: whichever explains the images
+        better; and how well the joint search itself did.
+
+        alone: searches for poses of some of the images as of one structure.
+        """
+        inner, problem = self._problem(consensus, search, journal)
+        classes = alike.half.classes
+
+        def from_nothing() -> Searched:
             return problem.polished(self.joint.run(inner, classes, search))
 
-        alike = problem.once("at common poses", inner, at_common_poses)
-        unlike = problem.once("jointly", inner, jointly)
+        unlike = problem.once("jointly", inner, from_nothing)
         best = alike
         if unlike.evidence > alike.evidence:
             # its poses are of coarser maps
@@ -90,22 +97,22 @@ class ClassSearch:
             if best.changed < self.settled:
                 break
             best = problem.polished(best.half)
-        return Searched(best.half, alike.evidence, unlike.evidence)
+        return best, unlike.evidence
+
+    def _problem(
+        self, consensus: HalfSet, search: ImageSearch, journal: Journal
+    ) -> tuple[HalfSet, _Problem]:
+        """Of the half-set without what lies beyond, which takes time to copy and is not looked
+        at."""
+        reach = min(search.radius + 1, consensus.particles.disk.radius)
+        inner = replace(consensus, particles=consensus.particles.within(reach))
+        return inner, _Problem(self, search, journal)
 
 
 @dataclass(frozen=True)
 class Searched:
-    """A half-set in classes. Mean log evidence of an image, of the search at common poses and of
-    the joint one: the better was taken."""
-
-    half: ClassedHalf
-    at_common_poses: float
-    jointly: float
-
-
-@dataclass(frozen=True)
-class _Searched:
-    """changed: fraction of the images whose class did."""
+    """A half-set in classes. evidence: mean log evidence of an image. changed: fraction of the
+    images whose class did."""
 
     half: ClassedHalf
     evidence: float
@@ -118,12 +125,12 @@ class _Problem:
     search: ImageSearch
     journal: Journal = UNRECORDED
 
-    def searched(self, classed: ClassedHalf) -> _Searched:
+    def searched(self, classed: ClassedHalf) -> Searched:
         """All images searched for in all maps, and told apart at the poses found."""
         placed = self.search.placed(classed.sets[0], self.search.volumes(classed))
         return self._settled(classed, placed)
 
-    def polished(self, classed: ClassedHalf) -> _Searched:
+    def polished(self, classed: ClassedHalf) -> Searched:
         """All images moved to the poses nearby that suit them best, and told apart at these."""
         radius, polish = self.search.radius, self.search.assignment.polish
         sets = tuple(
@@ -134,7 +141,7 @@ class _Problem:
         )
         return self._settled(classed, replace(classed, sets=sets))
 
-    def regrouped(self, found: _Searched, alone: Alone) -> _Searched:
+    def regrouped(self, found: Searched, alone: Alone) -> Searched:
         """Cut and put together anew as long as images are explained better for it."""
         best = found
         for number in range(self.method.regroupings):
@@ -145,12 +152,12 @@ class _Problem:
             best = other
         return best
 
-    def _anew(self, classed: ClassedHalf, number: int, alone: Alone) -> _Searched:
+    def _anew(self, classed: ClassedHalf, number: int, alone: Alone) -> Searched:
         rng = generator_for(self.search.setting.seed, "regrouping", number)
         parts = self.method.regrouping.run(classed, self.search, self._told, alone, rng)
         return self.searched(self.polished(parts).half)
 
-    def once(self, name: str, half: HalfSet, make: Callable[[], _Searched]) -> _Searched:
+    def once(self, name: str, half: HalfSet, make: Callable[[], Searched]) -> Searched:
         """What is made now, or was before the run was cut off."""
 
         def tree() -> Tree:
@@ -158,14 +165,14 @@ class _Problem:
             return found.half.tree, found.evidence, found.changed
 
         classed, evidence, changed = self.journal.once(name, tree)
-        return _Searched(ClassedHalf.recalled(half.particles, classed), evidence, changed)
+        return Searched(ClassedHalf.recalled(half.particles, classed), evidence, changed)
 
     def _told(self, cut: ClassedHalf) -> tuple[ClassedHalf, float]:
         end = self.polished(cut)
         return end.half, end.evidence
 
-    def _settled(self, before: ClassedHalf, moved: ClassedHalf) -> _Searched:
+    def _settled(self, before: ClassedHalf, moved: ClassedHalf) -> Searched:
         """At new poses, and how many changed class."""
         found, evidence = self.method.split.settle(moved, self.search.radius, self.search.setting)
         changed = float((found.numbers != before.numbers).double().mean())
-        return _Searched(found, evidence, changed)
+        return Searched(found, evidence, changed)

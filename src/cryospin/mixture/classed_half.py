@@ -13,6 +13,7 @@ from cryospin.journal.tree import Tree
 from cryospin.kernels import pose_losses
 from cryospin.particles.source import ParticleSource
 from cryospin.particles.spectrum import prior_precision
+from cryospin.reconstruct.ready import Prepared
 from cryospin.refine.halves import HalfSet, sums_of
 from cryospin.volumes.gridded import SliceSums, map_of, map_to_volume, support_sphere
 
@@ -100,6 +101,16 @@ class ClassedHalf:
         """What slices of these maps are cut from."""
         box = self.particles.disk.box
         return [map_to_volume(each, box, radius) for each in self.densities(radius, setting)]
+
+
+ClassedHalves = tuple[ClassedHalf, ClassedHalf]
+"""Both half-sets in as many classes."""
+
+
+def recalled_halves(prepared: Prepared, trees: Tree) -> ClassedHalves:
+    """From the `tree` of each."""
+    first, second = map(ClassedHalf.recalled, prepared, trees)
+    return first, second
 
 
 def likeliest(weights: Float[Tensor, "n c"]) -> Int[Tensor, " n"]:

@@ -16,8 +16,7 @@ from torch import Tensor
 
 from cryospin.fourier.fsc import correlate_shells, shell_sums, shells_of_spectrum
 from cryospin.fourier.volume import volume_spectrum
-from cryospin.mixture.classed_half import class_losses
-from cryospin.mixture.pairing import ClassedHalves
+from cryospin.mixture.classed_half import ClassedHalves, class_losses
 
 _LEAST_KAPPA = 0.1
 _LEAST_DIFFERENCE = 0.2
@@ -61,6 +60,20 @@ def compare_classes(
             curve = correlate_shells(*differences)[: int(radius)]
             found.append(Likeness(one, other, kappa, float(curve.mean())))
     return found
+
+
+def several_told_apart(
+    likenesses: list[Likeness], agreement: tuple[float, ...], least: float, wanted: int
+) -> bool:
+    """Whether so many classes of those that half-sets found alike, their maps to the radius
+    `least`, are different structures, each from each."""
+    kept: list[int] = []
+    same = {frozenset((each.one, each.other)) for each in likenesses if each.same}
+    for number in sorted(range(len(agreement)), key=lambda c: -agreement[c]):
+        told_apart = all(frozenset((number, other)) not in same for other in kept)
+        if agreement[number] >= least and told_apart:
+            kept.append(number)
+    return len(kept) >= wanted
 
 
 def confusion_between(

@@ -5,8 +5,7 @@ from __future__ import annotations
 
 import torch
 
-from cryospin.mixture.classed_half import ClassedHalf
-from cryospin.mixture.pairing import ClassedHalves
+from cryospin.mixture.classed_half import ClassedHalf, ClassedHalves
 
 _LEAST_OF_A_HALF = 50  # images of a class, below which there is none
 _FEW = 0.05  # of all images: a class that is given up unless half-sets find it alike

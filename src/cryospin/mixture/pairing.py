@@ -9,15 +9,13 @@ from jaxtyping import Float
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from cryospin.mixture.classed_half import ClassedHalf
+from cryospin.mixture.classed_half import ClassedHalf, ClassedHalves
 from cryospin.mixture.image_search import ImageSearch, evenly, shares_taken
 from cryospin.reconstruct.joining import laid_upon, map_to_join
 from cryospin.refine.halves import after_alignment
 from cryospin.types import DensityMap
 
 _LOOKED_FOR = 100  # images of each class
-
-ClassedHalves = tuple[ClassedHalf, ClassedHalf]
 
 
 @dataclass(frozen=True)

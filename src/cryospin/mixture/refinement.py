@@ -15,9 +15,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cryospin.explore.setting import Setting
-from cryospin.mixture.classed_half import ClassedHalf, class_weights
+from cryospin.mixture.classed_half import ClassedHalf, ClassedHalves, class_weights
 from cryospin.mixture.junk import junk_log_likelihoods, log_evidence
-from cryospin.mixture.pairing import ClassedHalves
 from cryospin.reconstruct.refinement import (
     half_set_fsc,
     prior_of,
@@ -119,6 +118,16 @@ def class_maps(
             density = map_of(sums, prior_of(sums, curve), radius, box, support)
             own.append(solvent_flattened(density, support, particles.field_angstrom))
     return maps, limits
+
+
+def comparable_maps(
+    halves: ClassedHalves, radius: float, setting: Setting, least: float
+) -> tuple[tuple[list[Tensor], list[Tensor]], float]:
+    """`class_maps`, and the radius within which to compare them, `radius` at most: that to which
+    the least of them agrees of those that agree to `least` at all."""
+    radius = min(radius, halves[0].particles.disk.radius)
+    maps, limits = class_maps(halves, radius, setting)
+    return maps, min(radius, max(common_reach(limits, least), min(limits)))
 
 
 def common_reach(limits: list[float], least: float) -> float:

@@ -12,15 +12,13 @@ from torch import Tensor
 from cryospin.journal.journal import UNRECORDED, Journal
 from cryospin.journal.tree import Tree
 from cryospin.mixture.class_search import ClassSearch
-from cryospin.mixture.classed_half import ClassedHalf, likeliest
+from cryospin.mixture.classed_half import ClassedHalves, likeliest, recalled_halves
 from cryospin.mixture.distinct import Likeness, compare_classes, confusion_between
 from cryospin.mixture.fewer import dissolved, given_up, joined, without_the_empty
-from cryospin.mixture.image_search import ImageSearch
-from cryospin.mixture.pairing import ClassedHalves, pair_classes
-from cryospin.mixture.refinement import ClassedRefinement, class_maps, common_reach
+from cryospin.mixture.refinement import ClassedRefinement, comparable_maps
 from cryospin.mixture.result import ClassResult, MixtureResult, renumbered
+from cryospin.mixture.starts import ClassedStarts
 from cryospin.parallel import single_threaded_torch
-from cryospin.particles.source import ParticleSource
 from cryospin.reconstruct.abinitio import AbInitio
 from cryospin.reconstruct.exploration_report import ExplorationReport
 from cryospin.reconstruct.monitor import Monitor
@@ -28,7 +26,6 @@ from cryospin.reconstruct.point_group import AUTO
 from cryospin.reconstruct.ready import imposed_from_the_start, made_ready
 from cryospin.reconstruct.refinement import Halves
 from cryospin.reconstruct.request import Request
-from cryospin.refine.halves import HalfSet
 from cryospin.types import ParticleStack
 
 _FARTHER = 1.6
@@ -92,16 +89,15 @@ class _Run:
         self.ready, self.prepared = made_ready(stack, request, monitor)
 
     def result(self) -> MixtureResult:
-        first, second = (self._classed(number) for number in (1, 2))
-
-        def pair() -> Tree:
-            paired = pair_classes((first, second), self._search("pairs"))
-            return _trees(paired.halves), paired.agreement
-
-        with self.monitor.stage("join"):
-            trees, agreement = self.journal.once("paired", pair)
-            self.monitor.log(event="paired", agreement_radius=max(agreement), each=list(agreement))
-        halves, agreement = self._without_surplus(self._recalled(trees), tuple(agreement))
+        paired = ClassedStarts(self.method.one.starts, self.method.search).run(
+            self.prepared,
+            self._searched_for,
+            self.classes,
+            self.ready.setting,
+            self.monitor,
+            self.journal,
+        )
+        halves, agreement = self._without_surplus(paired.halves, paired.agreement)
         halves = self._refined(halves, "refined")
         halves, agreement, alike, distinct = self._told_apart(halves, agreement)
         maps, reach = self._maps(halves, self.method.search.radius)
@@ -167,64 +163,17 @@ class _Run:
     def _maps(
         self, halves: ClassedHalves, radius: float
     ) -> tuple[tuple[list[Tensor], list[Tensor]], float]:
-        """The classes' maps, and the radius within which they are compared, `radius` at most: that
-        to which the least of them agrees of those that agree at all."""
-        radius = min(radius, self.prepared[0].disk.radius)
-        maps, limits = class_maps(halves, radius, self.ready.setting)
-        common = common_reach(limits, self.method.refinement.smallest_radius)
-        return maps, min(radius, max(common, min(limits)))
-
-    def _recalled(self, trees: Tree) -> ClassedHalves:
-        first, second = (
-            ClassedHalf.recalled(particles, tree)
-            for particles, tree in zip(self.prepared, trees, strict=True)
+        return comparable_maps(
+            halves, radius, self.ready.setting, self.method.refinement.smallest_radius
         )
-        return first, second
-
-    def _classed(self, number: int) -> ClassedHalf:
-        """A half-set in classes, from nothing."""
-        setting, starts = self.ready.setting, self.method.one.starts
-        particles = self.prepared[number - 1]
-        journal = self.journal.part(f"classes{number}")
-        consensus = starts.alone(particles, number, setting, self.monitor, journal)
-        search = self._search(f"classes of half-set {number}").seeded(setting.seed * 10 + number)
-
-        def alone(some: ParticleSource) -> HalfSet:
-            return starts.alone(some, number, setting, self.monitor)
-
-        def classify() -> Tree:
-            asked = self._searched_for, search, alone, journal
-            found = self.method.search.run(consensus, *asked)
-            return found.half.tree, found.at_common_poses, found.jointly
-
-        with self.monitor.stage("classify"):
-            tree, at_common_poses, jointly = journal.once("classified", classify)
-            found = ClassedHalf.recalled(particles, tree)
-            self.monitor.log(
-                event="classified",
-                half=number,
-                fractions=found.fractions.tolist(),
-                at_common_poses=at_common_poses,
-                jointly=jointly,
-            )
-        return found
-
-    def _search(self, what: str) -> ImageSearch:
-        """For classes, told of as a part of `what`."""
-
-        def told(label: str, done: int, total: int) -> None:
-            self.monitor.progress(f"{what}: {label}", done, total)
-
-        radius = min(self.method.search.radius, self.prepared[0].disk.radius)
-        return ImageSearch(radius, self.ready.setting, self.method.one.starts.assignment, told)
 
     def _refined(self, halves: ClassedHalves, name: str) -> ClassedHalves:
         def refine() -> Tree:
             found = self.method.refinement.run(halves, self.ready.setting, self._told)
-            return _trees(found)
+            return [half.tree for half in found]
 
         with self.monitor.stage("refine classes"):
-            return self._recalled(self.journal.once(name, refine))
+            return recalled_halves(self.prepared, self.journal.once(name, refine))
 
     def _told(self, done: int, total: int, halves: ClassedHalves) -> None:
         """A round of classes and poses is done."""
@@ -285,7 +234,3 @@ class _Run:
         if not again.verdict.converged:
             return ClassResult(rows, agreement, result)
         return ClassResult(rows, exploration.agreement_radius or agreement, again)
-
-
-def _trees(halves: ClassedHalves) -> Tree:
-    return [half.tree for half in halves]

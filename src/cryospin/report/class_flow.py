@@ -27,16 +27,19 @@ def pieces(fractions: Sequence[float]) -> list[dict[str, Any]]:
 
 def class_flow(lines: Iterable[dict[str, Any]], *, by_size: bool) -> list[dict[str, Any]]:
     """A bar of each half-set's images for every round that the log (docs/outputs.md) tells of,
-    since there were as many classes as in the last one.
+    since classes were searched for or paired, and since there were as many as in the last round.
 
     by_size: the classes by their size in the last round, as the folders of a run that has ended.
     """
     told: dict[int, list[list[float]]] = {}
     for line in lines:
-        if line.get("event") in ("classified", "fractions"):
+        event = line.get("event")
+        if event == "paired":
+            told = {half: [fractions] for half, fractions in enumerate(line["fractions"], 1)}
+        elif event in ("classified", "fractions"):
             rounds = told.setdefault(int(line["half"]), [])
             fractions = [float(share) for share in line["fractions"]]
-            if rounds and len(rounds[-1]) != len(fractions):
+            if event == "classified" or (rounds and len(rounds[-1]) != len(fractions)):
                 rounds.clear()
             rounds.append(fractions)
     if by_size and told:
