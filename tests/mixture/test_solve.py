@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from cryospin.errors import InterruptedRunError
 from cryospin.io.relion import read_particles
 from cryospin.journal.checkpoints import Checkpoints
 from cryospin.journal.journal import UNRECORDED, Journal
+from cryospin.journal.signals import Signals
 from cryospin.journal.tree import packed
 from cryospin.mixture import solve
 from cryospin.mixture.distinct import Likeness
@@ -115,6 +117,22 @@ def test_killed_in_every_phase_and_resumed_to_the_same_bits(
         assert (whole.numbers[each.rows] == number).all()
         assert len(each.result.poses.rotations) == len(each.rows)
         assert (each.result.half_set == whole.half_set[each.rows]).all()
+
+
+@pytest.mark.parametrize("during", ["classes of half-set 1: joint search", "refine classes"])
+def test_sigterm_does_not_wait_for_a_stage_to_end(
+    during: str, stack: ParticleStack, tmp_path: Path, quick: None
+) -> None:
+    signals, heard = Signals(), []
+
+    def progress(label: str, done: int, total: int) -> None:
+        heard.append((label, done))
+        signals.stopping |= label == during
+
+    journal = Journal(Checkpoints.resumed(tmp_path, {}, lambda text: None), signals)
+    with pytest.raises(InterruptedRunError):
+        METHOD.run(stack, 2, Request(seed=3), Monitor(progress), journal)
+    assert heard[-1] == (during, 1)
 
 
 @pytest.mark.parametrize(

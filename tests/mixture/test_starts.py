@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,8 +10,9 @@ import pytest
 import torch
 
 from cryospin.journal.journal import UNRECORDED
-from cryospin.mixture.distinct import Likeness, several_told_apart
-from cryospin.mixture.starts import ClassedStarts
+from cryospin.mixture.classed_half import ClassedHalf, ClassedHalves
+from cryospin.mixture.pairing import Paired
+from cryospin.mixture.starts import ClassedStarts, _Run
 from cryospin.particles.source import ParticleSource
 from cryospin.reconstruct.monitor import Monitor
 from cryospin.reconstruct.starting import IndependentStarts
@@ -21,26 +23,52 @@ from planted_mixture import SETTING, STATES, UNRELATED, PlantedMixture, accuracy
 from small_class_search import ASSIGNMENT, use_small_grids
 from small_class_search import METHOD as SEARCH
 
+JOINTLY = 0
+
 
 @pytest.mark.parametrize(
-    ("agreement", "same", "wanted", "found"),
+    ("counts", "alike", "tried", "taken"),
     [
-        ((9.0, 9.0, 9.0), (), 3, True),
-        ((9.0, 7.9, 9.0), (), 3, False),  # the second is found by one half-set only
-        ((9.0, 7.9, 9.0), (), 2, True),
-        ((9.0, 9.0, 9.0), ((0, 2),), 3, False),  # two are one structure
-        ((9.0, 9.0, 9.0), ((0, 2),), 2, True),
-        ((9.0, 9.0, 9.0), ((0, 1), (0, 2), (1, 2)), 2, False),
+        ((3,), {3}, [3], 3),
+        ((3,), set(), [3], JOINTLY),
+        (range(2, 6), {2, 3}, [2, 3, 4, 5], 3),
+        (range(2, 6), {2, 3, 4, 5}, [2, 3, 4, 5], 5),
+        (range(2, 6), {3}, [2, 3, 4, 5], 3),  # two of three may be drawn together, each time others
+        (range(2, 6), {5}, [2, 3], JOINTLY),
+        (range(2, 9), {2}, [2, 3, 4], 2),
     ],
 )
-def test_enough_structures(
-    agreement: tuple[float, ...], same: tuple[tuple[int, int], ...], wanted: int, found: bool
+def test_how_many_classes_half_sets_find_alike(
+    counts: Sequence[int],
+    alike: set[int],
+    tried: list[int],
+    taken: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    pairs = [
-        Likeness(one, other, 0.0 if (one, other) in same else 0.9, 0.9)
-        for one, other in ((0, 1), (0, 2), (1, 2))
-    ]
-    assert several_told_apart(pairs, agreement, 8.0, wanted) == found
+    """Of as many classes as there may be."""
+    mixture = PlantedMixture.of(STATES[:1], (6,), 1, signal=1.0)
+    asked: list[int] = []
+
+    def at_common_poses(self: _Run, number: int, half: HalfSet, count: int) -> ClassedHalf:
+        asked.append(count)
+        return ClassedHalf((mixture.half,) * count, torch.full((6, count), 1 / count))
+
+    def paired(self: _Run, halves: ClassedHalves, name: str) -> Paired:
+        return Paired(halves, (9.0,) * halves[0].classes)
+
+    def jointly(self: _Run, number: int, half: HalfSet, count: int) -> ClassedHalf:
+        return ClassedHalf((mixture.half,), torch.ones(6, 1))
+
+    monkeypatch.setattr(_Run, "consensus", lambda self, number: mixture.half)
+    monkeypatch.setattr(_Run, "at_common_poses", at_common_poses)
+    monkeypatch.setattr(_Run, "paired", paired)
+    monkeypatch.setattr(_Run, "jointly", jointly)
+    monkeypatch.setattr(_Run, "found_alike", lambda self, p: p.halves[0].classes in alike)
+    prepared = (mixture.half.particles,) * 2
+    method = ClassedStarts(METHOD.one.starts, SEARCH)
+    found = method.run(prepared, counts, 6, SETTING, Monitor(), UNRECORDED)
+    assert asked[::2] == asked[1::2] == tried
+    assert found.halves[0].classes == (taken or 1)
 
 
 @dataclass(frozen=True)
@@ -84,7 +112,7 @@ def test_a_joint_search_is_for_poses_that_mislead(
     search = replace(SEARCH, rounds=1)
     log = Log()
     prepared = halves[0].particles, halves[1].particles
-    paired = ClassedStarts(starts, search).run(prepared, 2, 2, SETTING, log, UNRECORDED)
+    paired = ClassedStarts(starts, search).run(prepared, (2,), 2, SETTING, log, UNRECORDED)
     jointly = [line for line in log.events if "jointly" in line]
     assert len(jointly) == (2 if misled else 0)
     for half, mixture in zip(paired.halves, mixtures, strict=True):

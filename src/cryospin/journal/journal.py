@@ -56,7 +56,7 @@ class Journal:
         )
 
     def patience(self) -> AbstractContextManager[None]:
-        """Inside, SIGTERM waits for the next `keep`."""
+        """Inside, SIGTERM waits for the next `keep` or `may_end`."""
         return self._signals.patience()
 
     def recalled(self) -> tuple[Tree, ...] | None:
@@ -98,6 +98,16 @@ class Journal:
         """`keep` at the end of a loop: whether it is time or not."""
         if self._checkpoints is not None:
             self._write(state)
+            self._signals.raise_if_stopping()
+
+    def may_end(self) -> None:
+        """Where there is nothing new to keep.
+
+        Raises
+        ------
+        InterruptedRunError: SIGTERM came; what was kept last stands.
+        """
+        if self._checkpoints is not None:
             self._signals.raise_if_stopping()
 
     def once(self, name: str, compute: Callable[[], _Value]) -> _Value:

@@ -62,20 +62,6 @@ def compare_classes(
     return found
 
 
-def several_told_apart(
-    likenesses: list[Likeness], agreement: tuple[float, ...], least: float, wanted: int
-) -> bool:
-    """Whether so many classes of those that half-sets found alike, their maps to the radius
-    `least`, are different structures, each from each."""
-    kept: list[int] = []
-    same = {frozenset((each.one, each.other)) for each in likenesses if each.same}
-    for number in sorted(range(len(agreement)), key=lambda c: -agreement[c]):
-        told_apart = all(frozenset((number, other)) not in same for other in kept)
-        if agreement[number] >= least and told_apart:
-            kept.append(number)
-    return len(kept) >= wanted
-
-
 def confusion_between(
     halves: ClassedHalves, maps: tuple[list[Tensor], list[Tensor]], radius: float
 ) -> Int[Tensor, "c c"]:

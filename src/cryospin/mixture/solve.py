@@ -91,8 +91,8 @@ class _Run:
     def result(self) -> MixtureResult:
         paired = ClassedStarts(self.method.one.starts, self.method.search).run(
             self.prepared,
+            range(2, self.classes + 1) if self.auto else (self.classes,),
             self._searched_for,
-            self.classes,
             self.ready.setting,
             self.monitor,
             self.journal,
@@ -180,6 +180,7 @@ class _Run:
         self.monitor.progress("refine classes", done, total)
         for number, half in enumerate(halves, 1):
             self.monitor.log(event="fractions", half=number, fractions=half.fractions.tolist())
+        self.journal.may_end()
 
     def _finished(
         self,

@@ -7,14 +7,15 @@ agreement are classes and poses searched for jointly, which takes several times 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from cryospin.explore.setting import Setting
 from cryospin.journal.journal import UNRECORDED, Journal
 from cryospin.journal.tree import Tree
-from cryospin.mixture.class_search import ClassSearch, Searched
+from cryospin.mixture.class_search import ClassSearch
 from cryospin.mixture.classed_half import ClassedHalf, ClassedHalves, recalled_halves
-from cryospin.mixture.distinct import compare_classes, several_told_apart
+from cryospin.mixture.distinct import compare_classes
 from cryospin.mixture.image_search import ImageSearch
 from cryospin.mixture.pairing import Paired, pair_classes
 from cryospin.mixture.refinement import comparable_maps
@@ -23,6 +24,8 @@ from cryospin.reconstruct.monitor import Monitor
 from cryospin.reconstruct.ready import Prepared
 from cryospin.reconstruct.starting import IndependentStarts
 from cryospin.refine.halves import HalfSet
+
+_MISSED = 2  # counts in a row, and there are no more
 
 
 @dataclass(frozen=True)
@@ -35,24 +38,32 @@ class ClassedStarts:
     def run(
         self,
         prepared: Prepared,
+        counts: Sequence[int],
         classes: int,
-        wanted: int,
         setting: Setting,
         monitor: Monitor,
         journal: Journal,
     ) -> Paired:
-        """wanted: so many different structures, found alike, are enough; `classes`, as many or
-        more, are searched for."""
-        run = _Run(self, prepared, classes, setting, monitor, journal)
-        halves = [(number, run.consensus(number)) for number in (1, 2)]
-        first, second = (run.at_common_poses(*half) for half in halves)
-        paired = run.paired((first.half, second.half), "paired at common poses")
-        if run.found_alike(paired, wanted):
-            return paired
-        one, other = (
-            run.jointly(*half, alike) for half, alike in zip(halves, (first, second), strict=True)
-        )
-        return run.paired((one, other), "paired")
+        """counts: of classes at common poses, tried one after the other until there are not so
+        many different structures that half-sets find alike. A class too many would have several
+        structures drawn into more than one class, each time others, so no more than are looked
+        for are tried. classes: of the joint search, where no count will do."""
+        run = _Run(self, prepared, setting, monitor, journal)
+        consensus = run.consensus(1), run.consensus(2)
+        found, missed = None, 0
+        for count in counts:
+            first, second = (run.at_common_poses(n, consensus[n - 1], count) for n in (1, 2))
+            paired = run.paired((first, second), f"paired at common poses, {count}")
+            if run.found_alike(paired):
+                found, missed = paired, 0
+            else:
+                missed += 1
+            if missed == _MISSED:
+                break
+        if found is not None:
+            return found
+        first, second = (run.jointly(n, consensus[n - 1], classes) for n in (1, 2))
+        return run.paired((first, second), "paired")
 
 
 @dataclass(frozen=True)
@@ -61,7 +72,6 @@ class _Run:
 
     method: ClassedStarts
     prepared: Prepared
-    classes: int
     setting: Setting
     monitor: Monitor
     journal: Journal
@@ -70,27 +80,28 @@ class _Run:
         """All images as of one structure."""
         return self._alone(number, self.prepared[number - 1], self._part(number))
 
-    def at_common_poses(self, number: int, consensus: HalfSet) -> Searched:
-        search, part = self._search(number), self._part(number)
+    def at_common_poses(self, number: int, consensus: HalfSet, classes: int) -> ClassedHalf:
+        search, part = self._search(number), self._part(number).part(f"{classes} at once")
         with self.monitor.stage("classify"):
-            found = self.method.search.at_common_poses(consensus, self.classes, search, part)
+            found = self.method.search.at_common_poses(consensus, classes, search, part)
             self._told(number, found.half, at_common_poses=found.evidence)
-        return replace(found, half=self._recalled(number, found.half.tree))
+        return self._recalled(number, found.half.tree)
 
-    def jointly(self, number: int, consensus: HalfSet, alike: Searched) -> ClassedHalf:
+    def jointly(self, number: int, consensus: HalfSet, classes: int) -> ClassedHalf:
         search, part = self._search(number), self._part(number)
 
         def alone(some: ParticleSource) -> HalfSet:
             return self._alone(number, some)
 
         def classify() -> Tree:
-            found, evidence = self.method.search.jointly(consensus, alike, search, alone, part)
-            return found.half.tree, evidence
+            alike = self.method.search.at_common_poses(consensus, classes, search, part)
+            found, jointly = self.method.search.jointly(consensus, alike, search, alone, part)
+            return found.half.tree, alike.evidence, jointly
 
         with self.monitor.stage("classify"):
-            tree, evidence = part.once("classified", classify)
+            tree, at_common_poses, jointly = part.once("classified", classify)
             found = self._recalled(number, tree)
-            self._told(number, found, at_common_poses=alike.evidence, jointly=evidence)
+            self._told(number, found, at_common_poses=at_common_poses, jointly=jointly)
         return found
 
     def paired(self, halves: ClassedHalves, name: str) -> Paired:
@@ -109,13 +120,13 @@ class _Run:
             )
         return Paired(found, tuple(agreement))
 
-    def found_alike(self, paired: Paired, wanted: int) -> bool:
-        """Whether the half-sets found so many classes alike that are different structures."""
+    def found_alike(self, paired: Paired) -> bool:
+        """Whether the half-sets found all classes alike, and all are different structures."""
         least = self.method.one.agreement_radius
         radius = self.method.search.radius
         maps, reach = comparable_maps(paired.halves, radius, self.setting, least)
         likenesses = compare_classes(paired.halves, maps, reach)
-        return several_told_apart(likenesses, paired.agreement, least, wanted)
+        return min(paired.agreement) >= least and not any(each.same for each in likenesses)
 
     def _alone(
         self, number: int, particles: ParticleSource, journal: Journal = UNRECORDED
@@ -141,6 +152,7 @@ class _Run:
 
         def told(label: str, done: int, total: int) -> None:
             self.monitor.progress(f"{what}: {label}", done, total)
+            self.journal.may_end()
 
         radius = min(self.method.search.radius, self.prepared[0].disk.radius)
         return ImageSearch(radius, self.setting, self.method.one.assignment, told)
