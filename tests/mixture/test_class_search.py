@@ -33,7 +33,7 @@ def searched(mixture: PlantedMixture, seed: int = 1) -> Searched:
     search = ImageSearch(METHOD.radius, SETTING, ASSIGNMENT, lambda *e: told.append(e))
     search = search.seeded(seed)
     alike = METHOD.at_common_poses(mixture.half, 2, search)
-    found, _ = METHOD.jointly(mixture.half, alike, search, not_looked_for)
+    found = METHOD.jointly(mixture.half, alike, search)
     assert {"split", "joint search", "assign class 1", "assign class 2"} <= {e[0] for e in told}
     assert all(0 < done <= total for _, done, total in told)
     return found

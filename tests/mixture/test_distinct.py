@@ -15,6 +15,7 @@ from cryospin.mixture.distinct import (
     compare_classes,
     confusion_between,
     difference_spectrum,
+    told_apart,
 )
 from cryospin.mixture.refinement import class_maps
 from cryospin.mixture.split import ClassSplit
@@ -42,6 +43,27 @@ def bools(text: str) -> torch.Tensor:
 )
 def test_cohens_kappa(first: str, second: str, kappa: float) -> None:
     assert cohens_kappa(bools(first), bools(second)) == pytest.approx(kappa, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("agreement", "same", "count"),
+    [
+        ((9.0, 9.0, 9.0), (), 3),
+        ((9.0, 7.9, 9.0), (), 2),  # the second was found by one half-set only
+        ((9.0, 10.0, 9.0), ((0, 2),), 2),
+        ((9.0, 10.0, 9.0), ((0, 1), (1, 2)), 1),  # the one that agrees best is both others
+        ((9.0, 7.0, 9.0), ((0, 1), (1, 2)), 2),
+        ((5.0, 5.0, 5.0), (), 0),
+    ],
+)
+def test_how_many_structures_are_told_apart(
+    agreement: tuple[float, ...], same: tuple[tuple[int, int], ...], count: int
+) -> None:
+    pairs = [
+        Likeness(one, other, 0.0 if (one, other) in same else 0.9, 0.9)
+        for one, other in ((0, 1), (0, 2), (1, 2))
+    ]
+    assert told_apart(pairs, agreement, 8.0) == count
 
 
 def test_a_map_that_is_only_stronger_or_sharper_has_no_difference() -> None:

@@ -98,8 +98,8 @@ def test_killed_in_every_phase_and_resumed_to_the_same_bits(
     def journal() -> Journal:
         return Journal(Checkpoints.resumed(tmp_path, {}, lambda text: None), every_seconds=0.0)
 
-    parts = ["classes1/at common poses", "classes1/jointly", "classes1/classified"]
-    parts += ["classes2/classified", "paired", "refined"]
+    parts = ["classes1/2 at once/at common poses", "paired at common poses, 2"]
+    parts += ["classes1/jointly", "classes2/jointly", "paired jointly", "refined"]
     if method is METHOD:
         parts += ["class1/alone/start/half2/attempt1/explored"]
     for part in parts:

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from cryospin.journal.journal import UNRECORDED
+from cryospin.mixture.class_search import Searched
 from cryospin.mixture.classed_half import ClassedHalf, ClassedHalves
 from cryospin.mixture.pairing import Paired
 from cryospin.mixture.starts import ClassedStarts, _Run
@@ -49,26 +50,60 @@ def test_how_many_classes_half_sets_find_alike(
     mixture = PlantedMixture.of(STATES[:1], (6,), 1, signal=1.0)
     asked: list[int] = []
 
-    def at_common_poses(self: _Run, number: int, half: HalfSet, count: int) -> ClassedHalf:
+    def at_common_poses(self: _Run, number: int, half: HalfSet, count: int) -> Searched:
         asked.append(count)
-        return ClassedHalf((mixture.half,) * count, torch.full((6, count), 1 / count))
+        even = torch.full((6, count), 1 / count)
+        return Searched(ClassedHalf((mixture.half,) * count, even), 0.0, 0.0)
 
     def paired(self: _Run, halves: ClassedHalves, name: str) -> Paired:
         return Paired(halves, (9.0,) * halves[0].classes)
 
-    def jointly(self: _Run, number: int, half: HalfSet, count: int) -> ClassedHalf:
-        return ClassedHalf((mixture.half,), torch.ones(6, 1))
+    def jointly(self: _Run, number: int, half: HalfSet, count: int) -> Searched:
+        return Searched(ClassedHalf((mixture.half,), torch.ones(6, 1)), 0.0, 0.0)
 
     monkeypatch.setattr(_Run, "consensus", lambda self, number: mixture.half)
     monkeypatch.setattr(_Run, "at_common_poses", at_common_poses)
     monkeypatch.setattr(_Run, "paired", paired)
     monkeypatch.setattr(_Run, "jointly", jointly)
-    monkeypatch.setattr(_Run, "found_alike", lambda self, p: p.halves[0].classes in alike)
+    monkeypatch.setattr(_Run, "found_alike", lambda self, p, _: p.halves[0].classes in alike)
     prepared = (mixture.half.particles,) * 2
     method = ClassedStarts(METHOD.one.starts, SEARCH)
     found = method.run(prepared, counts, 6, SETTING, Monitor(), UNRECORDED)
     assert asked[::2] == asked[1::2] == tried
     assert found.halves[0].classes == (taken or 1)
+
+
+@pytest.mark.parametrize(
+    ("alike", "jointly", "regrouped"),
+    [
+        (False, (True, True), [1, 2]),
+        (False, (False, True), [1, 2]),
+        (False, (False, False), []),
+        (True, (True, True), []),
+    ],
+)
+def test_what_a_joint_search_found_is_regrouped_where_half_sets_do_not_agree(
+    alike: bool, jointly: tuple[bool, bool], regrouped: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mixture = PlantedMixture.of(STATES[:1], (6,), 1, signal=1.0)
+    classed = ClassedHalf((mixture.half,), torch.ones(6, 1))
+    asked = []
+
+    def regroup(self: _Run, number: int, found: Searched) -> Searched:
+        asked.append(number)
+        return found
+
+    monkeypatch.setattr(_Run, "consensus", lambda self, number: mixture.half)
+    monkeypatch.setattr(_Run, "alike_at_common_poses", lambda *_: None)
+    monkeypatch.setattr(
+        _Run, "jointly", lambda self, n, half, count: Searched(classed, 0.0, 0.0, jointly[n - 1])
+    )
+    monkeypatch.setattr(_Run, "paired", lambda self, halves, name: Paired(halves, (9.0,)))
+    monkeypatch.setattr(_Run, "found_alike", lambda *_: alike)
+    monkeypatch.setattr(_Run, "regrouped", regroup)
+    prepared = (mixture.half.particles,) * 2
+    ClassedStarts(METHOD.one.starts, SEARCH).run(prepared, (3,), 4, SETTING, Monitor(), UNRECORDED)
+    assert asked == regrouped
 
 
 @dataclass(frozen=True)
@@ -113,8 +148,8 @@ def test_a_joint_search_is_for_poses_that_mislead(
     log = Log()
     prepared = halves[0].particles, halves[1].particles
     paired = ClassedStarts(starts, search).run(prepared, (2,), 2, SETTING, log, UNRECORDED)
-    jointly = [line for line in log.events if "jointly" in line]
-    assert len(jointly) == (2 if misled else 0)
+    ways = [line["jointly"] for line in log.events if line["event"] == "classified"]
+    assert ways == [False, False] + [True, True] * misled
     for half, mixture in zip(paired.halves, mixtures, strict=True):
         assert accuracy(half.numbers, mixture.numbers) > (0.75 if misled else 0.9)
         assert torch.isfinite(half.weights).all()

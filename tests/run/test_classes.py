@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from cryospin import recipes
@@ -104,8 +105,9 @@ def test_what_happened_is_in_the_log(run: Run) -> None:
     found = {line["event"] for line in lines}
     assert found >= {"classified", "paired", "compared classes", "junk", "class"}
     classified = [line for line in lines if line["event"] == "classified"]
-    assert [line["half"] for line in classified] == [1, 2, 1, 2]
-    assert ["jointly" in line for line in classified] == [False, False, True, True]
+    assert [line["half"] for line in classified[:4]] == [1, 2, 1, 2]
+    assert not any(line["jointly"] for line in classified[:2])
+    assert np.isfinite([line["evidence"] for line in classified]).all()
     stages = {line["stage"] for line in lines if line["event"] == "stage"}
     assert stages >= {"classify", "join", "refine classes", "postprocess", "write"}
 

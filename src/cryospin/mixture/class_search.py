@@ -73,31 +73,34 @@ class ClassSearch:
         consensus: HalfSet,
         alike: Searched,
         search: ImageSearch,
-        alone: Alone,
         journal: Journal = UNRECORDED,
-    ) -> tuple[Searched, float]:
+    ) -> Searched:
         """From nothing, or as found at common poses, `alike`: whichever explains the images
-        better; and how well the joint search itself did.
-
-        alone: searches for poses of some of the images as of one structure.
-        """
+        better."""
         inner, problem = self._problem(consensus, search, journal)
-        classes = alike.half.classes
 
         def from_nothing() -> Searched:
-            return problem.polished(self.joint.run(inner, classes, search))
+            return problem.polished(self.joint.run(inner, alike.half.classes, search))
 
         unlike = problem.once("jointly", inner, from_nothing)
-        best = alike
-        if unlike.evidence > alike.evidence:
-            # its poses are of coarser maps
-            finer = problem.once("finer", inner, lambda: problem.searched(unlike.half))
-            best = max((alike, problem.regrouped(finer, alone)), key=lambda end: end.evidence)
-        for _ in range(self.rounds - 1):
-            if best.changed < self.settled:
-                break
-            best = problem.polished(best.half)
-        return best, unlike.evidence
+        if unlike.evidence <= alike.evidence:
+            return problem.once("polished", inner, lambda: problem.at_rest(alike))
+        # its poses are of coarser maps
+        finer = problem.once("finer", inner, lambda: problem.at_rest(problem.searched(unlike.half)))
+        return replace(finer, jointly=True)
+
+    def regrouped(
+        self,
+        found: Searched,
+        search: ImageSearch,
+        alone: Alone,
+        journal: Journal = UNRECORDED,
+    ) -> Searched:
+        """What a joint search found cut and put together anew, as long as images are explained
+        better for it. alone: searches for poses of some of the images as of one structure."""
+        inner, problem = self._problem(found.half.sets[0], search, journal)
+        begun = replace(found, half=ClassedHalf.recalled(inner.particles, found.half.tree))
+        return problem.regrouped(begun, alone)
 
     def _problem(
         self, consensus: HalfSet, search: ImageSearch, journal: Journal
@@ -112,11 +115,12 @@ class ClassSearch:
 @dataclass(frozen=True)
 class Searched:
     """A half-set in classes. evidence: mean log evidence of an image. changed: fraction of the
-    images whose class did."""
+    images whose class did. jointly: whether poses are none of those common to all classes."""
 
     half: ClassedHalf
     evidence: float
     changed: float
+    jointly: bool = False
 
 
 @dataclass(frozen=True)
@@ -141,6 +145,14 @@ class _Problem:
         )
         return self._settled(classed, replace(classed, sets=sets))
 
+    def at_rest(self, found: Searched) -> Searched:
+        """Polished until next to no image changes class any more."""
+        for _ in range(self.method.rounds - 1):
+            if found.changed < self.method.settled:
+                break
+            found = self.polished(found.half)
+        return found
+
     def regrouped(self, found: Searched, alone: Alone) -> Searched:
         """Cut and put together anew as long as images are explained better for it."""
         best = found
@@ -149,13 +161,13 @@ class _Problem:
             other = self.once(f"regrouped {number + 1}", best.half.sets[0], anew)
             if other.evidence <= best.evidence:
                 break
-            best = other
+            best = replace(other, jointly=True)
         return best
 
     def _anew(self, classed: ClassedHalf, number: int, alone: Alone) -> Searched:
         rng = generator_for(self.search.setting.seed, "regrouping", number)
         parts = self.method.regrouping.run(classed, self.search, self._told, alone, rng)
-        return self.searched(self.polished(parts).half)
+        return self.at_rest(self.searched(self.polished(parts).half))
 
     def once(self, name: str, half: HalfSet, make: Callable[[], Searched]) -> Searched:
         """What is made now, or was before the run was cut off."""

@@ -62,6 +62,17 @@ def compare_classes(
     return found
 
 
+def told_apart(likenesses: list[Likeness], agreement: tuple[float, ...], least: float) -> int:
+    """How many classes, of those whose maps agree between the half-sets to the radius `least`, are
+    different structures, each from each; those that agree best come first."""
+    same = {frozenset((each.one, each.other)) for each in likenesses if each.same}
+    kept: list[int] = []
+    for number in sorted(range(len(agreement)), key=lambda c: -agreement[c]):
+        if agreement[number] >= least and not any({number, other} in same for other in kept):
+            kept.append(number)
+    return len(kept)
+
+
 def confusion_between(
     halves: ClassedHalves, maps: tuple[list[Tensor], list[Tensor]], radius: float
 ) -> Int[Tensor, "c c"]:

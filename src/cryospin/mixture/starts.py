@@ -1,27 +1,29 @@
 """Both half-sets in classes, each from nothing and independently, and paired.
 
-Classes that both found alike at the poses of one map each, and that are different structures, are
-what there is to find: half-sets that never met do not make the same mistake. Only without such
-agreement are classes and poses searched for jointly, which takes several times as long.
+Half-sets that never met seldom make the same mistake: classes that both find alike, and that are
+different structures, are what there is to find. So what is cheap comes first, classes at the poses
+of one map; only without agreement are classes and poses searched for jointly, and only without
+agreement of these are they regrouped.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cryospin.explore.setting import Setting
 from cryospin.journal.journal import UNRECORDED, Journal
 from cryospin.journal.tree import Tree
-from cryospin.mixture.class_search import ClassSearch
+from cryospin.mixture.class_search import ClassSearch, Searched
 from cryospin.mixture.classed_half import ClassedHalf, ClassedHalves, recalled_halves
-from cryospin.mixture.distinct import compare_classes
+from cryospin.mixture.distinct import compare_classes, told_apart
 from cryospin.mixture.image_search import ImageSearch
 from cryospin.mixture.pairing import Paired, pair_classes
 from cryospin.mixture.refinement import comparable_maps
 from cryospin.particles.source import ParticleSource
 from cryospin.reconstruct.monitor import Monitor
 from cryospin.reconstruct.ready import Prepared
+from cryospin.reconstruct.refinement import Halves
 from cryospin.reconstruct.starting import IndependentStarts
 from cryospin.refine.halves import HalfSet
 
@@ -44,25 +46,18 @@ class ClassedStarts:
         monitor: Monitor,
         journal: Journal,
     ) -> Paired:
-        """counts: of classes at common poses, tried one after the other until there are not so
-        many different structures that half-sets find alike. A class too many would have several
-        structures drawn into more than one class, each time others, so no more than are looked
-        for are tried. classes: of the joint search, where no count will do."""
+        """counts: of classes that are tried at common poses. classes: of the joint search, where
+        no count will do, one more than are looked for if one may be junk."""
         run = _Run(self, prepared, setting, monitor, journal)
         consensus = run.consensus(1), run.consensus(2)
-        found, missed = None, 0
-        for count in counts:
-            first, second = (run.at_common_poses(n, consensus[n - 1], count) for n in (1, 2))
-            paired = run.paired((first, second), f"paired at common poses, {count}")
-            if run.found_alike(paired):
-                found, missed = paired, 0
-            else:
-                missed += 1
-            if missed == _MISSED:
-                break
-        if found is not None:
-            return found
-        first, second = (run.jointly(n, consensus[n - 1], classes) for n in (1, 2))
+        paired = run.alike_at_common_poses(consensus, counts)
+        if paired is not None:
+            return paired
+        ends = [run.jointly(n, consensus[n - 1], classes) for n in (1, 2)]
+        paired = run.paired((ends[0].half, ends[1].half), "paired jointly")
+        if run.found_alike(paired, max(counts)) or not any(end.jointly for end in ends):
+            return paired
+        first, second = (run.regrouped(n, ends[n - 1]).half for n in (1, 2))
         return run.paired((first, second), "paired")
 
 
@@ -80,29 +75,46 @@ class _Run:
         """All images as of one structure."""
         return self._alone(number, self.prepared[number - 1], self._part(number))
 
-    def at_common_poses(self, number: int, consensus: HalfSet, classes: int) -> ClassedHalf:
-        search, part = self._search(number), self._part(number).part(f"{classes} at once")
-        with self.monitor.stage("classify"):
-            found = self.method.search.at_common_poses(consensus, classes, search, part)
-            self._told(number, found.half, at_common_poses=found.evidence)
-        return self._recalled(number, found.half.tree)
+    def alike_at_common_poses(self, consensus: Halves, counts: Sequence[int]) -> Paired | None:
+        """The last count of classes that half-sets find alike, all different, if there is one.
 
-    def jointly(self, number: int, consensus: HalfSet, classes: int) -> ClassedHalf:
-        search, part = self._search(number), self._part(number)
+        No more are tried than are looked for: with a class too many several structures are drawn
+        into two classes each, every time others.
+        """
+        found, missed = None, 0
+        for count in counts:
+            first, second = (self.at_common_poses(n, consensus[n - 1], count) for n in (1, 2))
+            paired = self.paired((first.half, second.half), f"paired at common poses, {count}")
+            if self.found_alike(paired, count):
+                found, missed = paired, 0
+            else:
+                missed += 1
+            if missed == _MISSED:
+                break
+        return found
+
+    def at_common_poses(self, number: int, consensus: HalfSet, classes: int) -> Searched:
+        with self.monitor.stage("classify"):
+            return self._told(number, self._common(number, consensus, classes))
+
+    def jointly(self, number: int, consensus: HalfSet, classes: int) -> Searched:
+        part = self._part(number)
+        with self.monitor.stage("classify"):
+            alike = self._common(number, consensus, classes)
+            found = self.method.search.jointly(consensus, alike, self._search(number), part)
+            return self._told(number, found)
+
+    def regrouped(self, number: int, found: Searched) -> Searched:
+        """Where a joint search led."""
+        if not found.jointly:
+            return found
 
         def alone(some: ParticleSource) -> HalfSet:
             return self._alone(number, some)
 
-        def classify() -> Tree:
-            alike = self.method.search.at_common_poses(consensus, classes, search, part)
-            found, jointly = self.method.search.jointly(consensus, alike, search, alone, part)
-            return found.half.tree, alike.evidence, jointly
-
         with self.monitor.stage("classify"):
-            tree, at_common_poses, jointly = part.once("classified", classify)
-            found = self._recalled(number, tree)
-            self._told(number, found, at_common_poses=at_common_poses, jointly=jointly)
-        return found
+            search, part = self._search(number), self._part(number)
+            return self._told(number, self.method.search.regrouped(found, search, alone, part))
 
     def paired(self, halves: ClassedHalves, name: str) -> Paired:
         def pair() -> Tree:
@@ -120,13 +132,18 @@ class _Run:
             )
         return Paired(found, tuple(agreement))
 
-    def found_alike(self, paired: Paired) -> bool:
-        """Whether the half-sets found all classes alike, and all are different structures."""
+    def found_alike(self, paired: Paired, wanted: int) -> bool:
+        """Whether half-sets found so many classes alike, all of them different structures."""
         least = self.method.one.agreement_radius
         radius = self.method.search.radius
         maps, reach = comparable_maps(paired.halves, radius, self.setting, least)
         likenesses = compare_classes(paired.halves, maps, reach)
-        return min(paired.agreement) >= least and not any(each.same for each in likenesses)
+        return told_apart(likenesses, paired.agreement, least) >= wanted
+
+    def _common(self, number: int, consensus: HalfSet, classes: int) -> Searched:
+        part = self._part(number).part(f"{classes} at once")
+        search = self._search(number)
+        return self.method.search.at_common_poses(consensus, classes, search, part)
 
     def _alone(
         self, number: int, particles: ParticleSource, journal: Journal = UNRECORDED
@@ -136,12 +153,17 @@ class _Run:
     def _part(self, number: int) -> Journal:
         return self.journal.part(f"classes{number}")
 
-    def _recalled(self, number: int, tree: Tree) -> ClassedHalf:
-        return ClassedHalf.recalled(self.prepared[number - 1], tree)
-
-    def _told(self, number: int, found: ClassedHalf, **evidence: float) -> None:
-        fractions = found.fractions.tolist()
-        self.monitor.log(event="classified", half=number, fractions=fractions, **evidence)
+    def _told(self, number: int, found: Searched) -> Searched:
+        """With all that is known of the images, not only what lies within the search's radius."""
+        half = ClassedHalf.recalled(self.prepared[number - 1], found.half.tree)
+        self.monitor.log(
+            event="classified",
+            half=number,
+            fractions=half.fractions.tolist(),
+            evidence=found.evidence,
+            jointly=found.jointly,
+        )
+        return replace(found, half=half)
 
     def _search(self, number: int) -> ImageSearch:
         """With chances of the half-set's own."""
