@@ -72,10 +72,14 @@ STATES = {
 
 
 def states(
-    name: str, particles: int = 20_000, snr: float = 0.032, options: tuple[object, ...] = ()
+    name: str,
+    particles: int = 20_000,
+    snr: float = 0.032,
+    classes: str = "3",
+    options: tuple[object, ...] = (),
 ) -> Case:
     pixel, removed = STATES[name]
-    return Case((name,), pixel, particles, snr, 3, "3", removed, options)
+    return Case((name,), pixel, particles, snr, 3, classes, removed, options)
 
 
 def one(name: str, classes: str) -> Case:
@@ -90,6 +94,7 @@ CASES = {
     for name in STATES
     for kind, case in {
         "states": states(name),
+        "states-auto": states(name, classes="auto"),
         "dim": states(name, 40_000, 0.016),
         "cones": states(name, options=("--views", "cones")),
         "uneven": states(name, options=("--fractions", "0.6,0.3,0.1")),
