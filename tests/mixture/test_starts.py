@@ -65,7 +65,7 @@ def test_how_many_classes_half_sets_find_alike(
     monkeypatch.setattr(_Run, "at_common_poses", at_common_poses)
     monkeypatch.setattr(_Run, "paired", paired)
     monkeypatch.setattr(_Run, "jointly", jointly)
-    monkeypatch.setattr(_Run, "found_alike", lambda self, p, _: p.halves[0].classes in alike)
+    monkeypatch.setattr(_Run, "found_alike", lambda self, p, *_: p.halves[0].classes in alike)
     prepared = (mixture.half.particles,) * 2
     method = ClassedStarts(METHOD.one.starts, SEARCH)
     found = method.run(prepared, counts, 6, SETTING, Monitor(), UNRECORDED)
@@ -132,7 +132,7 @@ def test_a_joint_search_is_for_poses_that_mislead(
     use_small_grids(monkeypatch)
     structures = UNRELATED[:2] if misled else STATES[:2]
     mixtures = [
-        PlantedMixture.of(structures, (120, 120), seed, signal=90.0 if misled else 60.0)
+        PlantedMixture.of(structures, (120, 120), seed, signal=90.0 if misled else 150.0)
         for seed in (1, 2)
     ]
     halves = []

@@ -83,11 +83,15 @@ class ClassSearch:
             return problem.polished(self.joint.run(inner, alike.half.classes, search))
 
         unlike = problem.once("jointly", inner, from_nothing)
-        if unlike.evidence <= alike.evidence:
-            return problem.once("polished", inner, lambda: problem.at_rest(alike))
-        # its poses are of coarser maps
-        finer = problem.once("finer", inner, lambda: problem.at_rest(problem.searched(unlike.half)))
-        return replace(finer, jointly=True)
+
+        def finer() -> Searched:
+            return problem.at_rest(problem.searched(unlike.half))
+
+        if unlike.evidence > alike.evidence:  # although its poses are of coarser maps
+            found = problem.once("finer", inner, finer)
+            if found.evidence > alike.evidence:
+                return replace(found, jointly=True)
+        return problem.once("polished", inner, lambda: problem.at_rest(alike))
 
     def regrouped(
         self,

@@ -28,6 +28,7 @@ from cryospin.reconstruct.starting import IndependentStarts
 from cryospin.refine.halves import HalfSet
 
 _MISSED = 2  # counts in a row, and there are no more
+_BEYOND_BIAS = 0.9  # of the radius searched within
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,8 @@ class ClassedStarts:
             return paired
         ends = [run.jointly(n, consensus[n - 1], classes) for n in (1, 2)]
         paired = run.paired((ends[0].half, ends[1].half), "paired jointly")
-        if run.found_alike(paired, max(counts)) or not any(end.jointly for end in ends):
+        least = self.one.agreement_radius
+        if run.found_alike(paired, max(counts), least) or not any(end.jointly for end in ends):
             return paired
         first, second = (run.regrouped(n, ends[n - 1]).half for n in (1, 2))
         return run.paired((first, second), "paired")
@@ -79,13 +81,16 @@ class _Run:
         """The last count of classes that half-sets find alike, all different, if there is one.
 
         No more are tried than are looked for: with a class too many several structures are drawn
-        into two classes each, every time others.
+        into two classes each, every time others. And alike they must be nearly as far as images
+        were searched for: one map's poses make maps of whatever else there is alike at low
+        frequencies.
         """
+        least = max(self.method.one.agreement_radius, _BEYOND_BIAS * self._radius)
         found, missed = None, 0
         for count in counts:
             first, second = (self.at_common_poses(n, consensus[n - 1], count) for n in (1, 2))
             paired = self.paired((first.half, second.half), f"paired at common poses, {count}")
-            if self.found_alike(paired, count):
+            if self.found_alike(paired, count, least):
                 found, missed = paired, 0
             else:
                 missed += 1
@@ -132,11 +137,10 @@ class _Run:
             )
         return Paired(found, tuple(agreement))
 
-    def found_alike(self, paired: Paired, wanted: int) -> bool:
-        """Whether half-sets found so many classes alike, all of them different structures."""
-        least = self.method.one.agreement_radius
-        radius = self.method.search.radius
-        maps, reach = comparable_maps(paired.halves, radius, self.setting, least)
+    def found_alike(self, paired: Paired, wanted: int, least: float) -> bool:
+        """Whether half-sets found so many classes alike to the radius `least`, all of them
+        different structures."""
+        maps, reach = comparable_maps(paired.halves, self._radius, self.setting, least)
         likenesses = compare_classes(paired.halves, maps, reach)
         return told_apart(likenesses, paired.agreement, least) >= wanted
 
@@ -144,6 +148,10 @@ class _Run:
         part = self._part(number).part(f"{classes} at once")
         search = self._search(number)
         return self.method.search.at_common_poses(consensus, classes, search, part)
+
+    @property
+    def _radius(self) -> float:
+        return min(self.method.search.radius, self.prepared[0].disk.radius)
 
     def _alone(
         self, number: int, particles: ParticleSource, journal: Journal = UNRECORDED
@@ -176,5 +184,4 @@ class _Run:
             self.monitor.progress(f"{what}: {label}", done, total)
             self.journal.may_end()
 
-        radius = min(self.method.search.radius, self.prepared[0].disk.radius)
-        return ImageSearch(radius, self.setting, self.method.one.assignment, told)
+        return ImageSearch(self._radius, self.setting, self.method.one.assignment, told)
