@@ -71,7 +71,7 @@ def cut_down_classes(patch: pytest.MonkeyPatch) -> None:
     """What takes long cut down, every state kept, and every two classes two structures, which are
     searched for jointly although half-sets agree on nothing."""
     cut_down(patch)
-    patch.setattr(starts._Run, "found_alike", lambda *_: False)
+    patch.setattr(starts._Run, "found_alike", lambda *_: 0)
     patch.setattr(journal, "_PAUSE", 0.0)
     patch.setattr(fewer, "_LEAST_OF_A_HALF", 5)
     patch.setattr(Likeness, "same", property(lambda self: False))

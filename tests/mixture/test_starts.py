@@ -65,7 +65,9 @@ def test_how_many_classes_half_sets_find_alike(
     monkeypatch.setattr(_Run, "at_common_poses", at_common_poses)
     monkeypatch.setattr(_Run, "paired", paired)
     monkeypatch.setattr(_Run, "jointly", jointly)
-    monkeypatch.setattr(_Run, "found_alike", lambda self, p, *_: p.halves[0].classes in alike)
+    monkeypatch.setattr(
+        _Run, "found_alike", lambda self, p, _: p.halves[0].classes * (p.halves[0].classes in alike)
+    )
     prepared = (mixture.half.particles,) * 2
     method = ClassedStarts(METHOD.one.starts, SEARCH)
     found = method.run(prepared, counts, 6, SETTING, Monitor(), UNRECORDED)
@@ -74,36 +76,51 @@ def test_how_many_classes_half_sets_find_alike(
 
 
 @pytest.mark.parametrize(
-    ("alike", "jointly", "regrouped"),
+    ("alike", "jointly", "counts", "taken"),
     [
-        (False, (True, True), [1, 2]),
-        (False, (False, True), [1, 2]),
-        (False, (False, False), []),
-        (True, (True, True), []),
+        ({3: 3}, True, [3], 3),
+        ({3: 2, 4: 3}, True, [3, 4], 4),  # there is junk, which has a class of its own
+        ({3: 2, 4: 1}, True, [3, 4], "regrouped 3"),
+        ({3: 2, 4: 2}, True, [3, 4], "regrouped 3"),
+        ({3: 1, 4: 2}, True, [3, 4], "regrouped 4"),
+        ({3: 1, 4: 2}, False, [3, 4], 4),  # common poses are better after all
     ],
 )
 def test_what_a_joint_search_found_is_regrouped_where_half_sets_do_not_agree(
-    alike: bool, jointly: tuple[bool, bool], regrouped: list[int], monkeypatch: pytest.MonkeyPatch
+    alike: dict[int, int],
+    jointly: bool,
+    counts: list[int],
+    taken: object,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     mixture = PlantedMixture.of(STATES[:1], (6,), 1, signal=1.0)
-    classed = ClassedHalf((mixture.half,), torch.ones(6, 1))
-    asked = []
+    asked: list[int] = []
+    regrouped: list[int] = []
+
+    def search(self: _Run, number: int, half: HalfSet, count: int) -> Searched:
+        asked.append(count)
+        even = torch.full((6, count), 1 / count)
+        return Searched(ClassedHalf((mixture.half,) * count, even), 0.0, 0.0, jointly)
 
     def regroup(self: _Run, number: int, found: Searched) -> Searched:
-        asked.append(number)
+        regrouped.append(number)
         return found
+
+    def paired(self: _Run, halves: ClassedHalves, name: str) -> Paired:
+        return Paired(halves, (9.0,) * halves[0].classes)
 
     monkeypatch.setattr(_Run, "consensus", lambda self, number: mixture.half)
     monkeypatch.setattr(_Run, "alike_at_common_poses", lambda *_: None)
-    monkeypatch.setattr(
-        _Run, "jointly", lambda self, n, half, count: Searched(classed, 0.0, 0.0, jointly[n - 1])
-    )
-    monkeypatch.setattr(_Run, "paired", lambda self, halves, name: Paired(halves, (9.0,)))
-    monkeypatch.setattr(_Run, "found_alike", lambda *_: alike)
+    monkeypatch.setattr(_Run, "jointly", search)
+    monkeypatch.setattr(_Run, "paired", paired)
+    monkeypatch.setattr(_Run, "found_alike", lambda self, p, _: alike[p.halves[0].classes])
     monkeypatch.setattr(_Run, "regrouped", regroup)
     prepared = (mixture.half.particles,) * 2
-    ClassedStarts(METHOD.one.starts, SEARCH).run(prepared, (3,), 4, SETTING, Monitor(), UNRECORDED)
-    assert asked == regrouped
+    method = ClassedStarts(METHOD.one.starts, SEARCH)
+    found = method.run(prepared, (3,), 4, SETTING, Monitor(), UNRECORDED)
+    assert asked[::2] == asked[1::2] == counts
+    number = found.halves[0].classes
+    assert (f"regrouped {number}" if regrouped else number) == taken
 
 
 @dataclass(frozen=True)

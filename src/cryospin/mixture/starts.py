@@ -47,19 +47,29 @@ class ClassedStarts:
         monitor: Monitor,
         journal: Journal,
     ) -> Paired:
-        """counts: of classes that are tried at common poses. classes: of the joint search, where
-        no count will do, one more than are looked for if one may be junk."""
+        """counts: of classes that are tried at common poses, and the last of them jointly.
+        classes: of a last joint search, one more if one may be junk.
+
+        Where half-sets never find all alike, those classes are regrouped of which they find the
+        most alike.
+        """
         run = _Run(self, prepared, setting, monitor, journal)
         consensus = run.consensus(1), run.consensus(2)
         paired = run.alike_at_common_poses(consensus, counts)
         if paired is not None:
             return paired
-        ends = [run.jointly(n, consensus[n - 1], classes) for n in (1, 2)]
-        paired = run.paired((ends[0].half, ends[1].half), "paired jointly")
-        least = self.one.agreement_radius
-        if run.found_alike(paired, max(counts), least) or not any(end.jointly for end in ends):
+        wanted, tries = max(counts), []
+        for count in sorted({wanted, classes}):
+            one, other = (run.jointly(n, consensus[n - 1], count) for n in (1, 2))
+            paired = run.paired((one.half, other.half), f"paired jointly, {count}")
+            alike = run.found_alike(paired, self.one.agreement_radius)
+            if alike >= wanted:
+                return paired
+            tries.append((alike, -count, paired, one, other))
+        *_, paired, one, other = max(tries, key=lambda each: each[:2])
+        if not (one.jointly or other.jointly):
             return paired
-        first, second = (run.regrouped(n, ends[n - 1]).half for n in (1, 2))
+        first, second = (run.regrouped(n, end).half for n, end in ((1, one), (2, other)))
         return run.paired((first, second), "paired")
 
 
@@ -90,7 +100,7 @@ class _Run:
         for count in counts:
             first, second = (self.at_common_poses(n, consensus[n - 1], count) for n in (1, 2))
             paired = self.paired((first.half, second.half), f"paired at common poses, {count}")
-            if self.found_alike(paired, count, least):
+            if self.found_alike(paired, least) == count:
                 found, missed = paired, 0
             else:
                 missed += 1
@@ -103,7 +113,7 @@ class _Run:
             return self._told(number, self._common(number, consensus, classes))
 
     def jointly(self, number: int, consensus: HalfSet, classes: int) -> Searched:
-        part = self._part(number)
+        part = self._part(number).part(f"{classes} at once")
         with self.monitor.stage("classify"):
             alike = self._common(number, consensus, classes)
             found = self.method.search.jointly(consensus, alike, self._search(number), part)
@@ -137,12 +147,12 @@ class _Run:
             )
         return Paired(found, tuple(agreement))
 
-    def found_alike(self, paired: Paired, wanted: int, least: float) -> bool:
-        """Whether half-sets found so many classes alike to the radius `least`, all of them
-        different structures."""
+    def found_alike(self, paired: Paired, least: float) -> int:
+        """How many classes half-sets found alike to the radius `least`, all of them different
+        structures."""
         maps, reach = comparable_maps(paired.halves, self._radius, self.setting, least)
         likenesses = compare_classes(paired.halves, maps, reach)
-        return told_apart(likenesses, paired.agreement, least) >= wanted
+        return told_apart(likenesses, paired.agreement, least)
 
     def _common(self, number: int, consensus: HalfSet, classes: int) -> Searched:
         part = self._part(number).part(f"{classes} at once")
