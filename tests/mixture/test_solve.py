@@ -99,8 +99,8 @@ def test_killed_in_every_phase_and_resumed_to_the_same_bits(
         return Journal(Checkpoints.resumed(tmp_path, {}, lambda text: None), every_seconds=0.0)
 
     parts = ["classes1/2 at once/at common poses", "paired at common poses, 2"]
-    parts += ["classes1/2 at once/jointly", "classes2/2 at once/jointly", "paired jointly, 2"]
-    parts += ["refined"]
+    parts += [f"classes{half}/2 at once, start 0/jointly" for half in (1, 2)]
+    parts += ["paired jointly, 2, starts 0 and 0", "refined"]
     if method is METHOD:
         parts += ["class1/alone/start/half2/attempt1/explored"]
     for part in parts:

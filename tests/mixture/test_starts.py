@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -58,7 +59,7 @@ def test_how_many_classes_half_sets_find_alike(
     def paired(self: _Run, halves: ClassedHalves, name: str) -> Paired:
         return Paired(halves, (9.0,) * halves[0].classes)
 
-    def jointly(self: _Run, number: int, half: HalfSet, count: int) -> Searched:
+    def jointly(self: _Run, number: int, half: HalfSet, count: int, start: int) -> Searched:
         return Searched(ClassedHalf((mixture.half,), torch.ones(6, 1)), 0.0, 0.0)
 
     monkeypatch.setattr(_Run, "consensus", lambda self, number: mixture.half)
@@ -76,49 +77,58 @@ def test_how_many_classes_half_sets_find_alike(
 
 
 @pytest.mark.parametrize(
-    ("alike", "jointly", "counts", "taken"),
+    ("alike", "jointly", "searches", "taken"),
     [
-        ({3: 3}, True, [3], 3),
-        ({3: 2, 4: 3}, True, [3, 4], 4),  # there is junk, which has a class of its own
-        ({3: 2, 4: 1}, True, [3, 4], "regrouped 3"),
-        ({3: 2, 4: 2}, True, [3, 4], "regrouped 3"),
-        ({3: 1, 4: 2}, True, [3, 4], "regrouped 4"),
-        ({3: 1, 4: 2}, False, [3, 4], 4),  # common poses are better after all
+        ({(3, 0, 0): 3}, True, [3], 3),
+        ({(3, 0, 0): 2, (4, 0, 0): 3}, True, [3, 4], 4),  # there is junk, with a class of its own
+        ({(3, 0, 0): 1, (4, 0, 0): 1}, True, [3, 4], "regrouped 3"),
+        ({(3, 0, 0): 0, (4, 0, 0): 1}, True, [3, 4], "regrouped 4"),
+        ({(3, 0, 0): 0, (4, 0, 0): 1}, False, [3, 4], 4),  # common poses are better after all
+        # most are alike: other starts
+        ({(3, 0, 0): 2, (4, 0, 0): 1, (3, 1, 0): 3}, True, [3, 4, 3], 3),
+        ({(3, 0, 0): 2, (4, 0, 0): 1, (3, 0, 2): 3}, True, [3, 4, 3, 3], 3),
+        ({(3, 0, 0): 1, (4, 0, 0): 2, (3, 2, 1): 2}, True, [3, 4, 3, 3], "regrouped 3"),
     ],
 )
-def test_what_a_joint_search_found_is_regrouped_where_half_sets_do_not_agree(
-    alike: dict[int, int],
+def test_a_joint_search_is_made_until_half_sets_agree(
+    alike: dict[tuple[int, int, int], int],
     jointly: bool,
-    counts: list[int],
+    searches: list[int],
     taken: object,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """alike: of a count, and a start of either half-set."""
     mixture = PlantedMixture.of(STATES[:1], (6,), 1, signal=1.0)
     asked: list[int] = []
     regrouped: list[int] = []
 
-    def search(self: _Run, number: int, half: HalfSet, count: int) -> Searched:
+    def search(self: _Run, number: int, half: HalfSet, count: int, start: int) -> Searched:
         asked.append(count)
         even = torch.full((6, count), 1 / count)
-        return Searched(ClassedHalf((mixture.half,) * count, even), 0.0, 0.0, jointly)
+        return Searched(ClassedHalf((mixture.half,) * count, even), float(start), 0.0, jointly)
 
     def regroup(self: _Run, number: int, found: Searched) -> Searched:
         regrouped.append(number)
         return found
 
     def paired(self: _Run, halves: ClassedHalves, name: str) -> Paired:
-        return Paired(halves, (9.0,) * halves[0].classes)
+        one, other = (int(word) for word in re.findall(r"\d+", name)[1:] or (0, 0))
+        return Paired(halves, (float(one), float(other)))
+
+    def found_alike(self: _Run, found: Paired, least: float) -> int:
+        one, other = (int(each) for each in found.agreement)
+        return alike.get((found.halves[0].classes, one, other), 0)
 
     monkeypatch.setattr(_Run, "consensus", lambda self, number: mixture.half)
     monkeypatch.setattr(_Run, "alike_at_common_poses", lambda *_: None)
     monkeypatch.setattr(_Run, "jointly", search)
     monkeypatch.setattr(_Run, "paired", paired)
-    monkeypatch.setattr(_Run, "found_alike", lambda self, p, _: alike[p.halves[0].classes])
+    monkeypatch.setattr(_Run, "found_alike", found_alike)
     monkeypatch.setattr(_Run, "regrouped", regroup)
     prepared = (mixture.half.particles,) * 2
     method = ClassedStarts(METHOD.one.starts, SEARCH)
     found = method.run(prepared, (3,), 4, SETTING, Monitor(), UNRECORDED)
-    assert asked[::2] == asked[1::2] == counts
+    assert asked[::2] == asked[1::2] == searches
     number = found.halves[0].classes
     assert (f"regrouped {number}" if regrouped else number) == taken
 

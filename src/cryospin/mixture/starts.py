@@ -8,8 +8,9 @@ agreement of these are they regrouped.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 
 from cryospin.explore.setting import Setting
 from cryospin.journal.journal import UNRECORDED, Journal
@@ -28,15 +29,22 @@ from cryospin.reconstruct.starting import IndependentStarts
 from cryospin.refine.halves import HalfSet
 
 _MISSED = 2  # counts in a row, and there are no more
+_BETWEEN_STARTS = 1_000_003  # seeds
 _BEYOND_BIAS = 0.9  # of the radius searched within
 
 
 @dataclass(frozen=True)
 class ClassedStarts:
-    """The method: how one map is found, and how several are from it."""
+    """The method: how one map is found, and how several are from it.
+
+    more_starts: of the joint search, while half-sets find most classes alike and not all. Which
+        start is right their agreement says; of two that are not quite, the evidence of the images
+        does not.
+    """
 
     one: IndependentStarts
     search: ClassSearch
+    more_starts: int = 2
 
     def run(
         self,
@@ -48,7 +56,7 @@ class ClassedStarts:
         journal: Journal,
     ) -> Paired:
         """counts: of classes that are tried at common poses, and the last of them jointly.
-        classes: of a last joint search, one more if one may be junk.
+        classes: of a second joint search, one more if one may be junk.
 
         Where half-sets never find all alike, those classes are regrouped of which they find the
         most alike.
@@ -58,19 +66,32 @@ class ClassedStarts:
         paired = run.alike_at_common_poses(consensus, counts)
         if paired is not None:
             return paired
-        wanted, tries = max(counts), []
-        for count in sorted({wanted, classes}):
-            one, other = (run.jointly(n, consensus[n - 1], count) for n in (1, 2))
-            paired = run.paired((one.half, other.half), f"paired jointly, {count}")
-            alike = run.found_alike(paired, self.one.agreement_radius)
-            if alike >= wanted:
-                return paired
-            tries.append((alike, -count, paired, one, other))
-        *_, paired, one, other = max(tries, key=lambda each: each[:2])
-        if not (one.jointly or other.jointly):
-            return paired
-        first, second = (run.regrouped(n, end).half for n, end in ((1, one), (2, other)))
+        wanted = max(counts)
+        tries: list[_Try] = []
+        for count in [*sorted({wanted, classes}), *[wanted] * self.more_starts]:
+            before = [each for each in tries if each.count == count]
+            if before and 2 * max(each.alike for each in tries) <= wanted:
+                break
+            tries += run.joint_tries(consensus, count, before)
+            best = max(tries, key=lambda each: (each.alike, -each.count))
+            if best.alike >= wanted:
+                return best.paired
+        if not any(end.jointly for end in best.ends):
+            return best.paired
+        first, second = (run.regrouped(n, end).half for n, end in enumerate(best.ends, 1))
         return run.paired((first, second), "paired")
+
+
+@dataclass(frozen=True)
+class _Try:
+    """One joint search of each half-set, by number. alike: classes that both found, all
+    different."""
+
+    count: int
+    starts: tuple[int, int]
+    ends: tuple[Searched, Searched]
+    paired: Paired
+    alike: int
 
 
 @dataclass(frozen=True)
@@ -112,12 +133,27 @@ class _Run:
         with self.monitor.stage("classify"):
             return self._told(number, self._common(number, consensus, classes))
 
-    def jointly(self, number: int, consensus: HalfSet, classes: int) -> Searched:
-        part = self._part(number).part(f"{classes} at once")
+    def joint_tries(self, consensus: Halves, count: int, before: Sequence[_Try]) -> Iterator[_Try]:
+        """A new start of each half-set paired with each start of the other."""
+        ends = [{each.starts[n]: each.ends[n] for each in before} for n in (0, 1)]
+        new = len(ends[0])
+        for n in (1, 2):
+            ends[n - 1][new] = self.jointly(n, consensus[n - 1], count, new)
+        for one, other in product(*ends):
+            if new in (one, other):
+                found = ends[0][one], ends[1][other]
+                name = f"paired jointly, {count}, starts {one} and {other}"
+                paired = self.paired((found[0].half, found[1].half), name)
+                alike = self.found_alike(paired, self.method.one.agreement_radius)
+                yield _Try(count, (one, other), found, paired, alike)
+
+    def jointly(self, number: int, consensus: HalfSet, classes: int, start: int) -> Searched:
+        search = self._search(number)
+        part = self._part(number).part(f"{classes} at once, start {start}")
         with self.monitor.stage("classify"):
             alike = self._common(number, consensus, classes)
-            found = self.method.search.jointly(consensus, alike, self._search(number), part)
-            return self._told(number, found)
+            search = search.seeded(search.setting.seed + _BETWEEN_STARTS * start)
+            return self._told(number, self.method.search.jointly(consensus, alike, search, part))
 
     def regrouped(self, number: int, found: Searched) -> Searched:
         """Where a joint search led."""
