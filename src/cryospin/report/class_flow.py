@@ -34,7 +34,7 @@ def class_flow(lines: Iterable[dict[str, Any]], *, by_size: bool) -> list[dict[s
     told: dict[int, list[list[float]]] = {}
     for line in lines:
         event = line.get("event")
-        if event == "paired":
+        if event == "paired" and "fractions" in line:  # a log may be of an older version
             told = {half: [fractions] for half, fractions in enumerate(line["fractions"], 1)}
         elif event in ("classified", "fractions"):
             rounds = told.setdefault(int(line["half"]), [])
