@@ -8,7 +8,6 @@ from cryospin.explore import grid_step
 from cryospin.explore.patience import Patience
 from cryospin.mixture.class_search import ClassSearch
 from cryospin.mixture.joint import PatientClasses
-from cryospin.mixture.regroup import Regrouping
 from cryospin.mixture.split import ClassSplit
 from cryospin.refine.assign import GlobalAssignment
 from cryospin.refine.gauss_newton import GaussNewton
@@ -33,7 +32,7 @@ METHOD = ClassSearch(
     ),
     radius=7.0,
     rounds=2,
-    regrouping=Regrouping(fewest=1000),
+    fewest=1000,
 )
 
 

@@ -7,8 +7,10 @@ from dataclasses import replace
 import pytest
 import torch
 
+from cryospin.fourier.fsc import shell_sums
+from cryospin.fourier.volume import volume_spectrum
 from cryospin.mixture.classed_half import ClassedHalf
-from cryospin.mixture.refinement import ClassedRefinement, class_maps, common_reach
+from cryospin.mixture.refinement import ClassedRefinement, class_maps, common_prior, common_reach
 from phantoms import angles_degrees, disk_coefficients, in_memory, random_turns
 from planted_mixture import BOX, DISK, SETTING, STATES, PlantedMixture, accuracy
 
@@ -85,6 +87,32 @@ def test_poses_of_an_image_in_a_class_it_is_not_in_are_left_alone() -> None:
             out = before.weights[:, number] < METHOD.candidate
             moved = after.sets[number].rotations != before.sets[number].rotations
             assert not moved[out].any() and moved[~out].any()
+
+
+def test_a_class_of_poor_poses_is_filtered_no_more_than_others() -> None:
+    """Its half-maps share next to nothing: filtered by that, its map would explain no image."""
+    halves = []
+    for seed in (1, 2):
+        known = planted(seed).classed()
+        lost = known.sets[0].with_poses(rotations=random_turns(200, seed).float())
+        halves.append(ClassedHalf((known.sets[0], lost), known.weights))
+    maps, limits = class_maps((halves[0], halves[1]), 7.0, SETTING)
+    assert limits[1] < 5.0 < 6.0 < limits[0]
+
+    def beyond(density: torch.Tensor) -> float:
+        """Its power where the half-maps of the other agree better."""
+        return float(shell_sums(volume_spectrum(density).abs().square())[4:7].sum())
+
+    for good, poor in maps:
+        assert beyond(poor) > 0.1 * beyond(good)
+
+
+def test_the_common_prior_is_of_the_mean_power_and_an_empty_class_has_none() -> None:
+    priors = torch.tensor([[1.0, 4.0, 0.0], [2.0, 0.0, 0.0]])
+    found = common_prior(priors, torch.tensor([0.5, 0.4, 0.0]))
+    wanted = torch.tensor([1 / ((0.5 + 0.4 / 4) / 0.9), 1 / (0.25 / 0.9)])
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=0)
+    assert torch.isfinite(common_prior(torch.zeros(2, 1), torch.zeros(1))).all()
 
 
 def test_without_junk_every_image_is_in_a_class() -> None:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from cryospin.mixture.classed_half import class_losses
-from cryospin.mixture.split import ClassSplit, reseeded
+from cryospin.mixture.classed_half import class_losses, class_weights
+from cryospin.mixture.split import ClassSplit, evened, reseeded
 from cryospin.particles.spectrum import prior_precision
 from cryospin.volumes.gridded import map_of, support_sphere
 from phantoms import Blobs
@@ -74,3 +74,40 @@ def test_a_starved_class_gets_every_other_image_of_the_largest() -> None:
     torch.testing.assert_close(shared.sum(dim=1), weights.sum(dim=1))
     fed = torch.tensor([[0.9, 0.1]] * 5)
     assert reseeded(fed) is fed
+
+
+@pytest.mark.parametrize(
+    ("advantage", "hold", "share"),
+    [(3.0, 0.0, 0.0), (3.0, 6.0, 0.5), (30.0, 6.0, 0.25)],
+    ids=["free", "held", "held in vain"],
+)
+def test_a_class_of_a_poor_map_is_given_no_more_than_is_held(
+    advantage: float, hold: float, share: float
+) -> None:
+    """A quarter of the images are of the second class by far; the map of the first, so much better
+    for all others, takes the rest."""
+    likelihoods = torch.zeros(4000, 2)
+    likelihoods[:, 0] = advantage + 2.0 * torch.randn(4000, generator=torch.manual_seed(1))
+    likelihoods[:1000, 1] = 100.0
+    likelihoods[1000:, 1] = -2.0
+    prior = evened(likelihoods, hold)
+    assert float((prior[1] / prior[0]).log()) <= hold + 1e-3
+    weights = class_weights(likelihoods, prior).mean(dim=0)
+    free = class_weights(likelihoods, torch.tensor([0.5, 0.5])).mean(dim=0)
+    if share == 0.5:
+        torch.testing.assert_close(weights, torch.tensor([0.5, 0.5]), atol=0.01, rtol=0)
+    elif share:
+        torch.testing.assert_close(weights, torch.tensor([1 - share, share]), atol=0.01, rtol=0)
+    else:
+        assert torch.equal(weights, free)
+
+
+def test_held_classes_are_even_where_free_ones_are_not() -> None:
+    """Of a structure whose images are fewer others are given to it, as long as they are no
+    matter of more than is held."""
+    mixture = PlantedMixture.of(STATES[:2], (120, 60), 2, signal=3.0)
+    begun = mixture.classed(0.9)
+    free, _ = QUICK.settle(begun, 6.0, SETTING)
+    held, _ = QUICK.settle(begun, 6.0, SETTING, hold=6.0)
+    torch.testing.assert_close(held.fractions, torch.tensor([0.5, 0.5]), atol=0.02, rtol=0)
+    assert abs(float(free.fractions[0]) - 0.5) > abs(float(held.fractions[0]) - 0.5)

@@ -2,15 +2,16 @@
 
 Two ways lead from a consensus to classes. Structures that share most of their mass have poses in
 common, and their images are told apart at these. Unrelated ones have not: there a joint search over
-classes and poses begins from nothing, coarse as it is and slow. On both, all images are searched
-for in all maps.
+classes and poses begins from nothing, coarse as it is and slow, and what it finds is then explored
+class by class. On both, all images are searched for in all maps.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+
+import torch
 
 from cryospin.explore.exploration import Explorer
 from cryospin.journal.journal import UNRECORDED, Journal
@@ -18,12 +19,15 @@ from cryospin.journal.tree import Tree
 from cryospin.mixture.classed_half import ClassedHalf
 from cryospin.mixture.image_search import ImageSearch
 from cryospin.mixture.joint import JointSearch, PatientClasses
-from cryospin.mixture.regroup import Alone, Regrouping
 from cryospin.mixture.split import ClassSplit
 from cryospin.mixture.winner_classes import WinnerClasses
 from cryospin.particles.draws import generator_for
+from cryospin.particles.source import ParticleSource
 from cryospin.reconstruct.semi_amortised import SemiAmortised
 from cryospin.refine.halves import HalfSet, refine_half
+
+Alone = Callable[[ParticleSource, Journal], HalfSet]
+"""Searches for the poses of images as of one structure, from nothing."""
 
 
 @dataclass(frozen=True)
@@ -32,19 +36,20 @@ class ClassSearch:
 
     joint: the search over poses and classes at once.
     radius: of the `ImageSearch`, within which all images are searched for in all maps.
+    hold: nats that a joint search gives a class, at most, so that each gets as many images, until
+        both half-sets are refined side by side.
     rounds, settled: after a joint search poses are polished in better maps, so many times at most,
         until fewer than this fraction of the images change class.
-    regrouping, regroupings: of the classes that the joint search found, where these are the better
-        ones; how many times at most.
+    fewest: images of a class that are explored alone.
     """
 
     split: ClassSplit = ClassSplit()
     joint: JointSearch = PatientClasses()
     radius: float = 12.0
+    hold: float = 6.0
     rounds: int = 3
     settled: float = 0.02
-    regrouping: Regrouping = Regrouping()
-    regroupings: int = 2
+    fewest: int = 100
 
     @classmethod
     def suiting(cls, explorer: Explorer) -> ClassSearch:
@@ -73,11 +78,12 @@ class ClassSearch:
         consensus: HalfSet,
         alike: Searched,
         search: ImageSearch,
+        alone: Alone,
         journal: Journal = UNRECORDED,
     ) -> Searched:
         """From nothing, or as found at common poses, `alike`: whichever explains the images
         better."""
-        inner, problem = self._problem(consensus, search, journal)
+        inner, problem = self._problem(consensus, search, journal, self.hold)
 
         def from_nothing() -> Searched:
             return problem.polished(self.joint.run(inner, alike.half.classes, search))
@@ -90,30 +96,18 @@ class ClassSearch:
         if unlike.evidence > alike.evidence:  # although its poses are of coarser maps
             found = problem.once("finer", inner, finer)
             if found.evidence > alike.evidence:
-                return replace(found, jointly=True)
-        return problem.once("polished", inner, lambda: problem.at_rest(alike))
-
-    def regrouped(
-        self,
-        found: Searched,
-        search: ImageSearch,
-        alone: Alone,
-        journal: Journal = UNRECORDED,
-    ) -> Searched:
-        """What a joint search found cut and put together anew, as long as images are explained
-        better for it. alone: searches for poses of some of the images as of one structure."""
-        inner, problem = self._problem(found.half.sets[0], search, journal)
-        begun = replace(found, half=ClassedHalf.recalled(inner.particles, found.half.tree))
-        return problem.regrouped(begun, alone)
+                better = problem.once("each alone", inner, lambda: problem.each_alone(found, alone))
+                return replace(better, jointly=True)
+        return problem.once("polished", inner, lambda: replace(problem, hold=0.0).at_rest(alike))
 
     def _problem(
-        self, consensus: HalfSet, search: ImageSearch, journal: Journal
+        self, consensus: HalfSet, search: ImageSearch, journal: Journal, hold: float = 0.0
     ) -> tuple[HalfSet, _Problem]:
         """Of the half-set without what lies beyond, which takes time to copy and is not looked
         at."""
         reach = min(search.radius + 1, consensus.particles.disk.radius)
         inner = replace(consensus, particles=consensus.particles.within(reach))
-        return inner, _Problem(self, search, journal)
+        return inner, _Problem(self, search, journal, hold)
 
 
 @dataclass(frozen=True)
@@ -132,6 +126,7 @@ class _Problem:
     method: ClassSearch
     search: ImageSearch
     journal: Journal = UNRECORDED
+    hold: float = 0.0
 
     def searched(self, classed: ClassedHalf) -> Searched:
         """All images searched for in all maps, and told apart at the poses found."""
@@ -140,14 +135,16 @@ class _Problem:
 
     def polished(self, classed: ClassedHalf) -> Searched:
         """All images moved to the poses nearby that suit them best, and told apart at these."""
+        return self._settled(classed, self._polished(classed))
+
+    def _polished(self, classed: ClassedHalf) -> ClassedHalf:
         radius, polish = self.search.radius, self.search.assignment.polish
+        densities = classed.densities(radius, self.search.setting)
         sets = tuple(
             refine_half(half, density, radius, polish)
-            for half, density in zip(
-                classed.sets, classed.densities(radius, self.search.setting), strict=True
-            )
+            for half, density in zip(classed.sets, densities, strict=True)
         )
-        return self._settled(classed, replace(classed, sets=sets))
+        return replace(classed, sets=sets)
 
     def at_rest(self, found: Searched) -> Searched:
         """Polished until next to no image changes class any more."""
@@ -157,21 +154,35 @@ class _Problem:
             found = self.polished(found.half)
         return found
 
-    def regrouped(self, found: Searched, alone: Alone) -> Searched:
-        """Cut and put together anew as long as images are explained better for it."""
-        best = found
-        for number in range(self.method.regroupings):
-            anew = partial(self._anew, best.half, number, alone)
-            other = self.once(f"regrouped {number + 1}", best.half.sets[0], anew)
-            if other.evidence <= best.evidence:
-                break
-            best = replace(other, jointly=True)
-        return best
+    def each_alone(self, found: Searched, alone: Alone) -> Searched:
+        """Each class's images explored as if there were no other, and all images searched for in
+        the maps that explain their own better.
 
-    def _anew(self, classed: ClassedHalf, number: int, alone: Alone) -> Searched:
-        rng = generator_for(self.search.setting.seed, "regrouping", number)
-        parts = self.method.regrouping.run(classed, self.search, self._told, alone, rng)
-        return self.at_rest(self.searched(self.polished(parts).half))
+        Amidst the others a class may have settled in poses that no small step leads out of; its
+        map then explains its images worse than that of another structure does.
+        """
+        half = found.half
+        volumes = self.search.volumes(half)
+        for number in range(half.classes):
+            self.search.progress("explore each alone", number + 1, half.classes)
+            members = half.members(number)
+            if len(members.particles) >= self.method.fewest:
+                journal = self.journal.part(f"class {number + 1} alone")
+                better = self._better(members, alone(members.particles, journal))
+                volumes[number] = self.search.volume_of(better)
+        placed = self.search.placed(half.sets[0], volumes)
+        again = self.at_rest(self._settled(half, placed))
+        return max(found, again, key=lambda each: each.evidence)
+
+    def _better(self, *ways: HalfSet) -> HalfSet:
+        """The poses, polished, in whose map the images fit better."""
+        ends = [self._moved(self._moved(each)) for each in ways]
+        return min(ends, key=lambda each: float(each.poses.loss.mean()))
+
+    def _moved(self, half: HalfSet) -> HalfSet:
+        """To the poses nearby that suit the images best in their own map."""
+        everything = torch.ones(len(half.particles), 1, device=half.particles.device)
+        return self._polished(ClassedHalf((half,), everything)).sets[0]
 
     def once(self, name: str, half: HalfSet, make: Callable[[], Searched]) -> Searched:
         """What is made now, or was before the run was cut off."""
@@ -183,12 +194,10 @@ class _Problem:
         classed, evidence, changed = self.journal.once(name, tree)
         return Searched(ClassedHalf.recalled(half.particles, classed), evidence, changed)
 
-    def _told(self, cut: ClassedHalf) -> tuple[ClassedHalf, float]:
-        end = self.polished(cut)
-        return end.half, end.evidence
-
     def _settled(self, before: ClassedHalf, moved: ClassedHalf) -> Searched:
         """At new poses, and how many changed class."""
-        found, evidence = self.method.split.settle(moved, self.search.radius, self.search.setting)
+        found, evidence = self.method.split.settle(
+            moved, self.search.radius, self.search.setting, hold=self.hold
+        )
         changed = float((found.numbers != before.numbers).double().mean())
         return Searched(found, evidence, changed)

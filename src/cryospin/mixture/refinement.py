@@ -1,8 +1,10 @@
 """Classes and poses of both half-sets refined side by side.
 
-The FSC of each class's half-maps sets its Wiener prior. All classes are compared within one
-radius, that to which the least of them agrees: detail that one map has and another has not would
-decide for it. A class that is no structure, whose half-maps do not agree at all, holds up no other.
+All classes are compared within one radius, that to which the least of them agrees: detail that one
+map has and another has not would decide for it. A class that is no structure, whose half-maps do
+not agree at all, holds up no other. And all have one Wiener prior, of what their half-maps share on
+average: filtered by its own, a class of poor poses explains its images worse than other structures
+do, loses them, and its half-maps then share less.
 """
 
 from __future__ import annotations
@@ -17,14 +19,10 @@ from torch import Tensor
 from cryospin.explore.setting import Setting
 from cryospin.mixture.classed_half import ClassedHalf, ClassedHalves, class_weights
 from cryospin.mixture.junk import junk_log_likelihoods, log_evidence
-from cryospin.reconstruct.refinement import (
-    half_set_fsc,
-    prior_of,
-    solvent_flattened,
-)
+from cryospin.reconstruct.refinement import half_set_fsc, prior_of, solvent_flattened
 from cryospin.refine.gauss_newton import GaussNewton
 from cryospin.refine.halves import HalfSet, refine_half
-from cryospin.volumes.gridded import map_of, support_sphere
+from cryospin.volumes.gridded import SliceSums, map_of, support_sphere
 
 
 @dataclass(frozen=True)
@@ -108,16 +106,34 @@ def class_maps(
     particles = halves[0].particles
     box = particles.disk.box
     support = support_sphere(box, radius, setting.support_radius, particles.device)
-    maps: tuple[list[Tensor], list[Tensor]] = ([], [])
-    limits = []
-    for number in range(halves[0].classes):
-        first, second = (half.sums(number, radius, setting.operators) for half in halves)
-        curve = half_set_fsc((first, second), radius, box, support)
-        limits.append(curve.crossing(0.143))
-        for sums, own in zip((first, second), maps, strict=True):
-            density = map_of(sums, prior_of(sums, curve), radius, box, support)
-            own.append(solvent_flattened(density, support, particles.field_angstrom))
-    return maps, limits
+    sums = [
+        [half.sums(number, radius, setting.operators) for number in range(half.classes)]
+        for half in halves
+    ]
+    curves = [half_set_fsc(pair, radius, box, support) for pair in zip(*sums, strict=True)]
+
+    def maps(half: ClassedHalf, sums: list[SliceSums]) -> list[Tensor]:
+        priors = [prior_of(own, curve) for own, curve in zip(sums, curves, strict=True)]
+        prior = common_prior(torch.stack(priors, dim=1), half.fractions)
+        return [
+            solvent_flattened(
+                map_of(own, prior, radius, box, support), support, particles.field_angstrom
+            )
+            for own in sums
+        ]
+
+    first, second = map(maps, halves, sums)
+    return (first, second), [curve.crossing(0.143) for curve in curves]
+
+
+def common_prior(
+    priors: Float[Tensor, "s c"], fractions: Float[Tensor, " c"]
+) -> Float[Tensor, " s"]:
+    """One over the mean power of the classes' signals, shell by shell; of what has no images none
+    is known."""
+    power = torch.nan_to_num(1 / priors, posinf=0.0)
+    share = fractions.clamp_min(1e-6)
+    return 1 / (power @ (share / share.sum())).clamp_min(1e-30)
 
 
 def comparable_maps(

@@ -7,6 +7,7 @@ apart far better than by a search for poses and classes at once (docs/mixtures.m
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -15,12 +16,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from cryospin.explore.patience import balanced
 from cryospin.explore.setting import Setting
 from cryospin.mixture.classed_half import ClassedHalf, class_losses, class_weights
 from cryospin.particles.spectrum import prior_precision
 from cryospin.refine.halves import HalfSet
 
 _STARVED = 0.05  # of the images a class has on average
+_EVENINGS = 100  # steps to an even prior
 
 
 @dataclass(frozen=True)
@@ -74,12 +77,16 @@ class ClassSplit:
         setting: Setting,
         step: Callable[[], None] = lambda: None,
         spread: float = 1.0,
+        hold: float = 0.0,
     ) -> tuple[ClassedHalf, float]:
-        """All iterations within one radius, and the mean log evidence of an image then."""
+        """All iterations within one radius, and the mean log evidence of an image then.
+
+        hold: nats that a class is given before others, at most, so that each gets as many images:
+            the map of a weak one, whose images have poor poses as yet, explains even these worse.
+        """
         particles, count = classed.particles, classed.classes
         radius = min(radius, particles.disk.radius)
         precision = prior_precision(particles)
-        even = torch.full((count,), 1 / count, device=particles.device)
         densities: list[Tensor] = []
         losses = torch.zeros_like(classed.weights)
         for _ in range(self.iterations):
@@ -91,10 +98,21 @@ class ClassSplit:
                 mean = sum(newer[1:], newer[0]) / count
                 densities = [torch.lerp(mean, each, spread) for each in newer]
             losses = class_losses(classed.sets, densities, radius)
-            weights = reseeded(class_weights(-losses, even))
+            weights = reseeded(class_weights(-losses, evened(-losses, hold)))
             classed = ClassedHalf(classed.sets, weights)
             step()
         return classed, float(torch.logsumexp(-losses, dim=1).mean())
+
+
+def evened(log_likelihoods: Float[Tensor, "n c"], hold: float) -> Float[Tensor, " c"]:
+    """The prior under which classes come nearest to as many images each; of two classes it gives
+    none more than `hold` nats before the other."""
+    count = log_likelihoods.shape[1]
+    prior = torch.full((count,), 1 / count, device=log_likelihoods.device)
+    for _ in range(_EVENINGS if hold else 0):
+        prior = balanced(prior, class_weights(log_likelihoods, prior).mean(dim=0))
+        prior = prior.clamp_min(float(prior.max()) * math.exp(-hold))
+    return prior
 
 
 def reseeded(weights: Float[Tensor, "n c"]) -> Float[Tensor, "n c"]:

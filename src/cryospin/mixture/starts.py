@@ -2,18 +2,18 @@
 
 Half-sets that never met seldom make the same mistake: classes that both find alike, and that are
 different structures, are what there is to find. So what is cheap comes first, classes at the poses
-of one map; only without agreement are classes and poses searched for jointly, and only without
-agreement of these are they regrouped.
+of one map; only without agreement are classes and poses searched for jointly.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import product
 
 from cryospin.explore.setting import Setting
-from cryospin.journal.journal import UNRECORDED, Journal
+from cryospin.journal.journal import Journal
 from cryospin.journal.tree import Tree
 from cryospin.mixture.class_search import ClassSearch, Searched
 from cryospin.mixture.classed_half import ClassedHalf, ClassedHalves, recalled_halves
@@ -58,8 +58,8 @@ class ClassedStarts:
         """counts: of classes that are tried at common poses, and the last of them jointly.
         classes: of a second joint search, one more if one may be junk.
 
-        Where half-sets never find all alike, those classes are regrouped of which they find the
-        most alike.
+        Where half-sets never find all alike, those classes are taken of which they find the most
+        alike.
         """
         run = _Run(self, prepared, setting, monitor, journal)
         consensus = run.consensus(1), run.consensus(2)
@@ -76,10 +76,7 @@ class ClassedStarts:
             best = max(tries, key=lambda each: (each.alike, -each.count))
             if best.alike >= wanted:
                 return best.paired
-        if not any(end.jointly for end in best.ends):
-            return best.paired
-        first, second = (run.regrouped(n, end).half for n, end in enumerate(best.ends, 1))
-        return run.paired((first, second), "paired")
+        return best.paired
 
 
 @dataclass(frozen=True)
@@ -153,19 +150,9 @@ class _Run:
         with self.monitor.stage("classify"):
             alike = self._common(number, consensus, classes)
             search = search.seeded(search.setting.seed + _BETWEEN_STARTS * start)
-            return self._told(number, self.method.search.jointly(consensus, alike, search, part))
-
-    def regrouped(self, number: int, found: Searched) -> Searched:
-        """Where a joint search led."""
-        if not found.jointly:
-            return found
-
-        def alone(some: ParticleSource) -> HalfSet:
-            return self._alone(number, some)
-
-        with self.monitor.stage("classify"):
-            search, part = self._search(number), self._part(number)
-            return self._told(number, self.method.search.regrouped(found, search, alone, part))
+            alone = partial(self._alone, number)
+            found = self.method.search.jointly(consensus, alike, search, alone, part)
+            return self._told(number, found)
 
     def paired(self, halves: ClassedHalves, name: str) -> Paired:
         def pair() -> Tree:
@@ -199,9 +186,7 @@ class _Run:
     def _radius(self) -> float:
         return min(self.method.search.radius, self.prepared[0].disk.radius)
 
-    def _alone(
-        self, number: int, particles: ParticleSource, journal: Journal = UNRECORDED
-    ) -> HalfSet:
+    def _alone(self, number: int, particles: ParticleSource, journal: Journal) -> HalfSet:
         return self.method.one.alone(particles, number, self.setting, self.monitor, journal)
 
     def _part(self, number: int) -> Journal:
