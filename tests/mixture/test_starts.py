@@ -14,14 +14,14 @@ from cryospin.journal.journal import UNRECORDED
 from cryospin.mixture.class_search import Searched
 from cryospin.mixture.classed_half import ClassedHalf, ClassedHalves
 from cryospin.mixture.pairing import Paired
-from cryospin.mixture.starts import ClassedStarts, _Run
+from cryospin.mixture.starts import ClassedStarts, _Run, _Try
 from cryospin.particles.source import ParticleSource
 from cryospin.reconstruct.monitor import Monitor
 from cryospin.reconstruct.starting import IndependentStarts
 from cryospin.refine.halves import HalfSet
 from mixture_toys import METHOD
-from phantoms import random_turns
-from planted_mixture import SETTING, STATES, UNRELATED, PlantedMixture, accuracy
+from phantoms import disk_coefficients, in_memory, random_turns
+from planted_mixture import DISK, SETTING, STATES, UNRELATED, PlantedMixture, accuracy
 from small_class_search import ASSIGNMENT, use_small_grids
 from small_class_search import METHOD as SEARCH
 
@@ -66,6 +66,7 @@ def test_how_many_classes_half_sets_find_alike(
     monkeypatch.setattr(_Run, "at_common_poses", at_common_poses)
     monkeypatch.setattr(_Run, "paired", paired)
     monkeypatch.setattr(_Run, "jointly", jointly)
+    monkeypatch.setattr(_Run, "junk", lambda *_: 0.2)
     monkeypatch.setattr(
         _Run, "found_alike", lambda self, p, _: p.halves[0].classes * (p.halves[0].classes in alike)
     )
@@ -77,34 +78,35 @@ def test_how_many_classes_half_sets_find_alike(
 
 
 @pytest.mark.parametrize(
-    ("alike", "jointly", "searches", "taken"),
+    ("alike", "junk", "searches", "taken"),
     [
-        ({(3, 0, 0): 3}, True, [3], 3),
-        ({(3, 0, 0): 2, (4, 0, 0): 3}, True, [3, 4], 4),  # there is junk, with a class of its own
-        ({(3, 0, 0): 1, (4, 0, 0): 1}, True, [3, 4], 3),
-        ({(3, 0, 0): 0, (4, 0, 0): 1}, True, [3, 4], 4),
-        ({(3, 0, 0): 0, (4, 0, 0): 1}, False, [3, 4], 4),  # common poses are better after all
+        ({(3, 0, 0): 3}, 0.2, [3], 3),
+        ({(3, 0, 0): 2, (4, 0, 0): 3}, 0.2, [3, 4], 4),
+        ({(3, 0, 0): 1, (4, 0, 0): 1}, 0.2, [3, 4], 3),
+        ({(3, 0, 0): 0, (4, 0, 0): 1}, 0.2, [3, 4], 4),
+        ({(3, 0, 0): 0, (4, 0, 0): 1}, 0.0, [3], 3),  # a class for junk would divide structures
         # most are alike: other starts
-        ({(3, 0, 0): 2, (4, 0, 0): 1, (3, 1, 0): 3}, True, [3, 4, 3], 3),
-        ({(3, 0, 0): 2, (4, 0, 0): 1, (3, 0, 2): 3}, True, [3, 4, 3, 3], 3),
-        ({(3, 0, 0): 1, (4, 0, 0): 2, (3, 2, 1): 2}, True, [3, 4, 3, 3], 3),
+        ({(3, 0, 0): 2, (4, 0, 0): 1, (3, 1, 0): 3}, 0.2, [3, 4, 3], 3),
+        ({(3, 0, 0): 2, (4, 0, 0): 1, (3, 0, 2): 3}, 0.2, [3, 4, 3, 3], 3),
+        ({(3, 0, 0): 2, (4, 0, 0): 3, (3, 0, 2): 3}, 0.0, [3, 3, 3], 3),
+        ({(3, 0, 0): 1, (4, 0, 0): 2, (3, 2, 1): 2}, 0.2, [3, 4, 3, 3], 3),
     ],
 )
 def test_a_joint_search_is_made_until_half_sets_agree(
     alike: dict[tuple[int, int, int], int],
-    jointly: bool,
+    junk: float,
     searches: list[int],
     taken: object,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """alike: of a count, and a start of either half-set."""
+    """alike: of a count, and a start of either half-set. junk: the share of it there is."""
     mixture = PlantedMixture.of(STATES[:1], (6,), 1, signal=1.0)
     asked: list[int] = []
 
     def search(self: _Run, number: int, half: HalfSet, count: int, start: int) -> Searched:
         asked.append(count)
         even = torch.full((6, count), 1 / count)
-        return Searched(ClassedHalf((mixture.half,) * count, even), float(start), 0.0, jointly)
+        return Searched(ClassedHalf((mixture.half,) * count, even), float(start), 0.0, True)
 
     def paired(self: _Run, halves: ClassedHalves, name: str) -> Paired:
         one, other = (int(word) for word in re.findall(r"\d+", name)[1:] or (0, 0))
@@ -117,6 +119,7 @@ def test_a_joint_search_is_made_until_half_sets_agree(
     monkeypatch.setattr(_Run, "consensus", lambda self, number: mixture.half)
     monkeypatch.setattr(_Run, "alike_at_common_poses", lambda *_: None)
     monkeypatch.setattr(_Run, "jointly", search)
+    monkeypatch.setattr(_Run, "junk", lambda *_: junk)
     monkeypatch.setattr(_Run, "paired", paired)
     monkeypatch.setattr(_Run, "found_alike", found_alike)
     prepared = (mixture.half.particles,) * 2
@@ -124,6 +127,27 @@ def test_a_joint_search_is_made_until_half_sets_agree(
     found = method.run(prepared, (3,), 4, SETTING, Monitor(), UNRECORDED)
     assert asked[::2] == asked[1::2] == searches
     assert found.halves[0].classes == taken
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2])
+def test_how_much_junk_there_is(share: float) -> None:
+    """Even while classes take all of it: images of noise alone are explained by none."""
+    found = []
+    for seed in (1, 2):
+        known = PlantedMixture.of(UNRELATED[:2], (100, 100), seed, signal=60.0).classed()
+        particles = in_memory(known.particles)
+        images = particles.coefficients.clone()
+        count = round(share * len(particles))
+        images[:count] = disk_coefficients(count, DISK, seed).to(torch.complex64)
+        noisy = replace(particles, coefficients=images)
+        sets = tuple(replace(each, particles=noisy) for each in known.sets)
+        found.append(Searched(ClassedHalf(sets, known.weights), 0.0, 0.0, jointly=True))
+    prepared = found[0].half.particles, found[1].half.particles
+    method = ClassedStarts(METHOD.one.starts, SEARCH)
+    ends = found[0], found[1]
+    tried = _Try(2, (0, 0), ends, Paired((ends[0].half, ends[1].half), (6.0, 6.0)), 1)
+    least = _Run(method, prepared, SETTING, Monitor(), UNRECORDED).junk(tried)
+    assert least < method.some_junk if share == 0.0 else 0.5 * share < least < 1.2 * share
 
 
 @dataclass(frozen=True)

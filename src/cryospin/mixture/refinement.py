@@ -77,15 +77,7 @@ class ClassedRefinement:
             self._moved(half.sets[c], half.weights[:, c] > self.candidate, maps[c], radius)
             for c in range(half.classes)
         )
-        found = [
-            log_evidence(each, density, radius, shift_range_pixel)
-            for each, density in zip(sets, maps, strict=True)
-        ]
-        evidence, losses = (torch.stack(each, dim=1) for each in zip(*found, strict=True))
-        as_junk = None
-        if self.junk:
-            as_junk = junk_log_likelihoods(half.particles, radius, losses.amin(dim=1))
-        return ClassedHalf(sets, class_weights(evidence, half.fractions, as_junk))
+        return weighed(sets, half.fractions, maps, radius, shift_range_pixel, self.junk)
 
     def _moved(
         self, half: HalfSet, candidates: Tensor, density: Float[Tensor, "g g g"], radius: float
@@ -96,6 +88,27 @@ class ClassedRefinement:
             return half
         found = refine_half(half.select(rows), density, radius, self.method)
         return replace(half, poses=half.poses.with_rows(rows, found.poses))
+
+
+def weighed(
+    sets: tuple[HalfSet, ...],
+    fractions: Float[Tensor, " c"],
+    maps: list[Float[Tensor, "g g g"]],
+    radius: float,
+    shift_range_pixel: float,
+    junk: bool = True,
+) -> ClassedHalf:
+    """Images by how well the classes' maps explain them at the poses they have there, and by how
+    well they would be explained as junk, if some may be."""
+    found = [
+        log_evidence(each, density, radius, shift_range_pixel)
+        for each, density in zip(sets, maps, strict=True)
+    ]
+    evidence, losses = (torch.stack(each, dim=1) for each in zip(*found, strict=True))
+    as_junk = None
+    if junk:
+        as_junk = junk_log_likelihoods(sets[0].particles, radius, losses.amin(dim=1))
+    return ClassedHalf(sets, class_weights(evidence, fractions, as_junk))
 
 
 def class_maps(

@@ -20,7 +20,7 @@ from cryospin.mixture.classed_half import ClassedHalf, ClassedHalves, recalled_h
 from cryospin.mixture.distinct import compare_classes, told_apart
 from cryospin.mixture.image_search import ImageSearch
 from cryospin.mixture.pairing import Paired, pair_classes
-from cryospin.mixture.refinement import comparable_maps
+from cryospin.mixture.refinement import comparable_maps, weighed
 from cryospin.particles.source import ParticleSource
 from cryospin.reconstruct.monitor import Monitor
 from cryospin.reconstruct.ready import Prepared
@@ -38,13 +38,15 @@ class ClassedStarts:
     """The method: how one map is found, and how several are from it.
 
     more_starts: of the joint search, while half-sets find most classes alike and not all. Which
-        start is right their agreement says; of two that are not quite, the evidence of the images
-        does not.
+        start is right their agreement says.
+    some_junk: share of the images that are junk, from which on a class more is searched for, in
+        which it may gather.
     """
 
     one: IndependentStarts
     search: ClassSearch
     more_starts: int = 2
+    some_junk: float = 0.01
 
     def run(
         self,
@@ -56,7 +58,7 @@ class ClassedStarts:
         journal: Journal,
     ) -> Paired:
         """counts: of classes that are tried at common poses, and the last of them jointly.
-        classes: of a second joint search, one more if one may be junk.
+        classes: of a second joint search, if there is junk: one more if one may be such.
 
         Where half-sets never find all alike, those classes are taken of which they find the most
         alike.
@@ -69,14 +71,15 @@ class ClassedStarts:
         wanted = max(counts)
         tries: list[_Try] = []
         for count in [*sorted({wanted, classes}), *[wanted] * self.more_starts]:
+            if count > wanted and run.junk(_best(tries)) < self.some_junk:
+                continue
             before = [each for each in tries if each.count == count]
             if before and 2 * max(each.alike for each in tries) <= wanted:
                 break
             tries += run.joint_tries(consensus, count, before)
-            best = max(tries, key=lambda each: (each.alike, -each.count))
-            if best.alike >= wanted:
-                return best.paired
-        return best.paired
+            if _best(tries).alike >= wanted:
+                break
+        return _best(tries).paired
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,11 @@ class _Try:
     ends: tuple[Searched, Searched]
     paired: Paired
     alike: int
+
+
+def _best(tries: Sequence[_Try]) -> _Try:
+    """That of which half-sets find the most classes alike; of equal ones that of fewest."""
+    return max(tries, key=lambda each: (each.alike, -each.count))
 
 
 @dataclass(frozen=True)
@@ -153,6 +161,16 @@ class _Run:
             alone = partial(self._alone, number)
             found = self.method.search.jointly(consensus, alike, search, alone, part)
             return self._told(number, found)
+
+    def junk(self, found: _Try) -> float:
+        """The share of the images that is junk rather than of any class."""
+        shares = []
+        for end in found.ends:
+            maps = end.half.densities(self._radius, self.setting)
+            sets, fractions = end.half.sets, end.half.fractions
+            known = weighed(sets, fractions, maps, self._radius, self.setting.shift_range_pixel)
+            shares.append(1 - float(known.fractions.sum()))
+        return sum(shares) / len(shares)
 
     def paired(self, halves: ClassedHalves, name: str) -> Paired:
         def pair() -> Tree:
