@@ -19,7 +19,7 @@ from cryospin.mixture.distinct import (
 )
 from cryospin.mixture.refinement import class_maps
 from cryospin.mixture.split import ClassSplit
-from phantoms import Blobs
+from phantoms import Blobs, random_turns
 from planted_mixture import BOX, SETTING, STATES, UNRELATED, WHOLE, PlantedMixture
 
 RADIUS = 8.0
@@ -129,6 +129,25 @@ def test_one_structure_split_in_two_is_one(seed: int) -> None:
     for order in ([0, 1], [1, 0]):
         [likeness] = compared((first, second.ordered(order)))
         assert likeness.same
+
+
+def found_twice(seed: int, turn: torch.Tensor) -> ClassedHalf:
+    """One structure in two frames, of which an image has the right pose in one alone."""
+    mixture = PlantedMixture.of((WHOLE,), (200,), seed, signal=30.0)
+    first = torch.arange(200) < 100
+    lost = random_turns(200, seed).float()
+    rotations = mixture.half.rotations
+    here = torch.where(first[:, None, None], rotations, lost)
+    there = torch.where(first[:, None, None], lost, rotations @ turn)
+    sets = (mixture.half.with_poses(rotations=here), mixture.half.with_poses(rotations=there))
+    return ClassedHalf(sets, torch.stack([first, ~first], dim=1).float())
+
+
+def test_one_structure_found_in_two_frames_is_one() -> None:
+    turn = random_turns(1, 3)[0].float()
+    [likeness] = compared((found_twice(1, turn), found_twice(2, turn)))
+    assert likeness.kappa > 0.9 and likeness.difference > 0.5, "as of two structures"
+    assert likeness.turned and likeness.same
 
 
 def test_every_two_of_three_are_compared() -> None:

@@ -199,7 +199,7 @@ def test_what_is_told(tmp_path: Path, stack: ParticleStack) -> None:
     assert second["resolution_angstrom"] == {"fsc_0.143": None, "fsc_0.5": None}
     # classes are counted from 1, as the folders are
     assert described["compared"] == [{"classes": [1, 2], "kappa": 0.8, "difference": 0.6}]
-    assert described["joined"] == [{"kappa": 0.01, "difference": 0.02}]
+    assert described["joined"] == [{"kappa": 0.01, "difference": 0.02, "turned": False}]
     assert "of 3 classes the images support 2" in described["reasons"][0]
 
 

@@ -159,6 +159,8 @@ def test_compared_maps_are_named_and_measured() -> None:
     distinct, same = comparison_rows({"compared": [pair | {"classes": [1, 3]}], "joined": [pair]})
     assert distinct["pair"] == "classes 1 and 3" and distinct["kappa"] == "0.50"
     assert (distinct["words"], same["words"]) == ("two structures", "joined")
+    [turned] = comparison_rows({"joined": [pair | {"turned": True}]})
+    assert turned["words"] == "one, turned"
     assert comparison_rows({}) == []
 
 

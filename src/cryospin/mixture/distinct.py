@@ -3,40 +3,52 @@ and alike different.
 
 A split of images that are all of one structure follows their noise: in the other half's maps the
 images fall into other classes, and what distinguishes the maps of one half is not what
-distinguishes those of the other.
+distinguishes those of the other. Nor is one structure two because a joint search found it twice, in
+two frames: laid upon one another such maps are alike.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from cryospin.fourier.fsc import correlate_shells, shell_sums, shells_of_spectrum
+from cryospin.fourier.fsc import (
+    correlate_shells,
+    fourier_shell_correlation,
+    shell_sums,
+    shells_of_spectrum,
+)
+from cryospin.fourier.shell_curve import ShellCurve
 from cryospin.fourier.volume import volume_spectrum
 from cryospin.mixture.classed_half import ClassedHalves, class_losses
+from cryospin.reconstruct.joining import laid_upon
+from cryospin.types import DensityMap
 
 _LEAST_KAPPA = 0.1
 _LEAST_DIFFERENCE = 0.2
+_NEARLY = 0.9
 
 
 @dataclass(frozen=True)
 class Likeness:
     """Of two classes. kappa: Cohen's (1960) agreement, beyond chance, of the class an image is in
     with the one it would be in by the other half's maps. difference: mean FSC of the two halves'
-    difference maps.
+    difference maps. turned: whether their maps are alike only when laid upon one another; then the
+    other two say nothing.
     """
 
     one: int
     other: int
     kappa: float
     difference: float
+    turned: bool = False
 
     @property
     def same(self) -> bool:
-        return self.kappa < _LEAST_KAPPA or self.difference < _LEAST_DIFFERENCE
+        return self.turned or self.kappa < _LEAST_KAPPA or self.difference < _LEAST_DIFFERENCE
 
 
 def compare_classes(
@@ -58,8 +70,25 @@ def compare_classes(
             kappa = cohens_kappa(torch.cat(own), torch.cat(crossed))
             differences = [difference_spectrum(m[one], m[other]) for m in maps]
             curve = correlate_shells(*differences)[: int(radius)]
-            found.append(Likeness(one, other, kappa, float(curve.mean())))
+            likeness = Likeness(one, other, kappa, float(curve.mean()))
+            if not likeness.same:
+                turned = all(alike_when_turned(m[one], m[other], radius) for m in maps)
+                likeness = replace(likeness, turned=turned)
+            found.append(likeness)
     return found
+
+
+def alike_when_turned(
+    one: Float[Tensor, "g g g"], other: Float[Tensor, "g g g"], radius: float
+) -> bool:
+    """Whether two maps are alike nearly to `radius`, in Fourier pixels, once one is laid upon the
+    other, and not as they are."""
+    reference, moving = DensityMap(one.cpu(), 1.0), DensityMap(other.cpu(), 1.0)
+    enough = _NEARLY * radius
+    curve = fourier_shell_correlation(reference.values, moving.values)
+    if ShellCurve.of_fsc(curve, radius).crossing(0.5) >= enough:
+        return False
+    return laid_upon(moving, reference, radius)[1].crossing(0.5) >= enough
 
 
 def told_apart(likenesses: list[Likeness], agreement: tuple[float, ...], least: float) -> int:

@@ -151,7 +151,10 @@ def describe(found: MixtureResult) -> dict[str, Any]:
             }
             for each in found.likenesses
         ],
-        "joined": [{"kappa": each.kappa, "difference": each.difference} for each in found.joined],
+        "joined": [
+            {"kappa": each.kappa, "difference": each.difference, "turned": each.turned}
+            for each in found.joined
+        ],
         "confusion_between_halves": found.confusion.tolist(),
     }
 

@@ -83,7 +83,10 @@ def comparison_rows(result: dict[str, Any]) -> list[dict[str, str]]:
         ("classes {} and {}".format(*each["classes"]), each, "two structures", "good")
         for each in result.get("compared", [])
     ]
-    joined = [("two searched for", each, "joined", "plain") for each in result.get("joined", [])]
+    joined = [
+        ("two searched for", each, "one, turned" if each.get("turned") else "joined", "plain")
+        for each in result.get("joined", [])
+    ]
     return [
         {
             "pair": pair,
