@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import torch
-
 from cryospin.explore.exploration import Explorer
 from cryospin.journal.journal import UNRECORDED, Journal
 from cryospin.journal.tree import Tree
@@ -181,8 +179,7 @@ class _Problem:
 
     def _moved(self, half: HalfSet) -> HalfSet:
         """To the poses nearby that suit the images best in their own map."""
-        everything = torch.ones(len(half.particles), 1, device=half.particles.device)
-        return self._polished(ClassedHalf((half,), everything)).sets[0]
+        return self._polished(ClassedHalf.of_one(half)).sets[0]
 
     def once(self, name: str, half: HalfSet, make: Callable[[], Searched]) -> Searched:
         """What is made now, or was before the run was cut off."""

@@ -29,6 +29,11 @@ class ClassedHalf:
     sets: tuple[HalfSet, ...]
     weights: Float[Tensor, "n c"]
 
+    @classmethod
+    def of_one(cls, half: HalfSet) -> ClassedHalf:
+        """All images in one class."""
+        return cls((half,), torch.ones(len(half.particles), 1, device=half.particles.device))
+
     @property
     def particles(self) -> ParticleSource:
         return self.sets[0].particles

@@ -29,7 +29,7 @@ from cryospin.types import DensityMap
 
 _LEAST_KAPPA = 0.1
 _LEAST_DIFFERENCE = 0.2
-_NEARLY = 0.9
+_NEARLY = 0.9  # of the radius compared within, to which maps laid upon one another are one
 
 
 @dataclass(frozen=True)

@@ -44,8 +44,7 @@ class ImageSearch:
 
     def volume_of(self, half: HalfSet) -> Complex[Tensor, "z y x"]:
         """Of images as of one structure."""
-        everything = torch.ones(len(half.particles), 1, device=half.particles.device)
-        return self.volumes(ClassedHalf((half,), everything))[0]
+        return self.volumes(ClassedHalf.of_one(half))[0]
 
     def placed(self, half: HalfSet, volumes: Volumes) -> ClassedHalf:
         """All images searched for in all maps, and their classes by how well these explain them."""
